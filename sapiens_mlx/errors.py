@@ -1,0 +1,25 @@
+"""The problems a user can mend. Their messages are shown as they stand: one sentence on what is wrong, one on what to do."""
+
+
+class SapiensError(ValueError):
+    """Something the user can mend: the command line prints it and exits with 2, the page shows it as a notice."""
+
+
+class ImageError(SapiensError):
+    """The photo cannot be read, or is outside the limits of image.py."""
+
+
+class BoxError(SapiensError):
+    """A person box is empty, reversed, outside the photo or not a number."""
+
+
+class WeightsError(SapiensError):
+    """A checkpoint is damaged, of another task or size, or its tensors do not fit the network."""
+
+
+class WeightsMissingError(WeightsError):
+    """No source of the wanted weights could be found or downloaded."""
+
+
+class CancelledError(Exception):
+    """The user pressed Stop. Raised out of a progress callback and never shown as an error."""

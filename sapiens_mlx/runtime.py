@@ -1,0 +1,221 @@
+"""What the machine is and how it is used: BLAS on Linux, the device, its memory, and the one inference thread.
+
+Import this before mlx.core: on Linux it puts OpenBLAS where MLX's matrix products will find it.
+"""
+
+import contextlib
+import ctypes
+import os
+import platform
+import queue
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from .errors import CancelledError
+
+# progress(stage, done, total): stages are "download" (bytes), "load", "detect", "fit", "network" (blocks), "decode".
+# It may raise CancelledError to stop the work at that point.
+Progress = Callable[[str, float, float], None]
+
+
+def no_progress(stage: str, done: float, total: float) -> None:
+    """For callers that do not watch."""
+
+
+# ---- BLAS -----------------------------------------------------------------------------------------------------------
+
+
+def _wheel_blas() -> list[str]:
+    """OpenBLAS inside the opencv-python-headless wheel, behind the Fortran runtime it needs. Empty where there is none."""
+    try:
+        files = distribution("opencv-python-headless").files or []
+    except PackageNotFoundError:
+        return []
+    libraries = [file for file in files if "opencv_python_headless.libs" in str(file)]
+    wanted = ("libquadmath", "libgfortran", "libopenblas")  # in the order in which each needs the one before
+    return [str(file.locate()) for prefix in wanted for file in libraries if file.name.startswith(prefix)]
+
+
+def _preload_blas() -> str | None:
+    """Load OpenBLAS with global symbols, so that MLX's own (reference) BLAS is never called. 37 times faster products.
+
+    The system's library comes first, then the one in OpenCV's wheel. Returns the path taken, None if there is none.
+    """
+    if "mlx.core" in sys.modules:
+        warnings.warn(
+            "mlx.core was imported before sapiens_mlx, so matrix products will be slow on this machine. "
+            "Import sapiens_mlx first.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
+    for chain in (["libopenblas.so.0"], _wheel_blas()):
+        try:
+            for library in chain:
+                ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        if chain:
+            return chain[-1]
+    warnings.warn(
+        "No OpenBLAS was found, so matrix products will be about 37 times slower. "
+        "Install it: apt-get install libopenblas0-pthread (or pip install opencv-python-headless).",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return None
+
+
+BLAS = _preload_blas() if sys.platform == "linux" else None  # macOS has Accelerate and Metal
+
+
+# ---- device and memory ----------------------------------------------------------------------------------------------
+
+
+@cache
+def device() -> str:
+    """"gpu" (Metal or CUDA) or "cpu"."""
+    import mlx.core as mx
+
+    return "gpu" if mx.default_device().type == mx.DeviceType.gpu else "cpu"
+
+
+def compute_dtype(storage: str) -> str:
+    """The dtype of activations for weights kept in `storage`: 16 bit on a GPU, float32 on the CPU whatever the storage."""
+    return "float32" if device() == "cpu" else storage
+
+
+@cache
+def device_name() -> str:
+    """For people: the chip or the processor."""
+    import mlx.core as mx
+
+    if device() == "gpu":
+        info = mx.device_info()
+        return str(info.get("device_name") or info.get("architecture") or "GPU")
+    return f"CPU ({platform.machine()}, {os.cpu_count()} threads)"
+
+
+@cache
+def memory_limit_bytes() -> int:
+    """How much memory models and activations may take together: 70 % of what the device can use."""
+    import mlx.core as mx
+
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if device() == "gpu":
+        info = mx.device_info()
+        total = int(info.get("max_recommended_working_set_size") or info.get("memory_size") or total)
+    else:
+        total = min(total, _cgroup_limit_bytes() or total)
+    return int(0.7 * total)
+
+
+def _cgroup_limit_bytes() -> int | None:
+    """The container's memory limit on Linux (a Space has one), None if there is none."""
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
+        return int(file.read())
+    return None
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held: MLX's own count on a GPU, the resident set on the CPU."""
+    import resource
+
+    import mlx.core as mx
+
+    if device() == "gpu":
+        return mx.get_peak_memory()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+# ---- the inference thread -------------------------------------------------------------------------------------------
+
+
+class Job:
+    """Work under way on the inference thread: wait for its result, see how far it is, or stop it."""
+
+    def __init__(self) -> None:
+        self._future: Future = Future()
+        self._cancelled = threading.Event()
+        self._progress = ("queued", 0.0, 0.0)
+
+    def progress(self, stage: str, done: float, total: float) -> None:
+        """The callback handed to the work: remembers the newest report and is where Stop takes effect."""
+        self._progress = (stage, done, total)
+        if self._cancelled.is_set():
+            raise CancelledError
+
+    @property
+    def newest(self) -> tuple[str, float, float]:
+        """(stage, done, total) of the newest report; ("queued", 0, 0) before the first."""
+        return self._progress
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it does at its next report, within one block of the network."""
+        self._cancelled.set()
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """The work's result. Raises what the work raised, or TimeoutError."""
+        return self._future.result(timeout_s)
+
+
+class InferenceThread:
+    """The one thread that loads, evaluates and converts to NumPy. MLX streams belong to the thread that made them."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
+        """Queue `work(*args, progress=job.progress, **kwargs)` and return its Job at once."""
+        job = Job()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
+                self._thread.start()
+        self._queue.put((job, work, args, kwargs))
+        return job
+
+    def run(self, work: Callable[..., Any], *args: Any, progress: Progress = no_progress, **kwargs: Any) -> Any:
+        """`work` on the inference thread, waiting for its result; directly when already there."""
+        if threading.current_thread() is self._thread:
+            return work(*args, progress=progress, **kwargs)
+
+        def watched(*inner_args: Any, progress: Progress, **inner_kwargs: Any) -> Any:
+            def both(stage: str, done: float, total: float) -> None:
+                progress(stage, done, total)
+                callback(stage, done, total)
+
+            return work(*inner_args, progress=both, **inner_kwargs)
+
+        callback = progress
+        job = self.submit(watched, *args, **kwargs)
+        try:
+            return job.result()
+        except BaseException:
+            job.cancel()  # Ctrl-C in the waiting thread stops the work too
+            raise
+
+    def _serve(self) -> None:
+        while True:
+            job, work, args, kwargs = self._queue.get()
+            try:
+                job.progress("start", 0, 0)
+                job._future.set_result(work(*args, progress=job.progress, **kwargs))
+            except BaseException as problem:  # handed to whoever waits; the thread must live on
+                job._future.set_exception(problem)
+
+
+inference = InferenceThread()

@@ -1,0 +1,184 @@
+"""Tables of what can be run: tasks, sizes, quantization levels, where each checkpoint lies, and its licence.
+
+Only what varies stands here; everything else about a network is read from the tensor shapes in its file.
+"""
+
+from dataclasses import dataclass
+
+from .errors import SapiensError
+
+
+@dataclass(frozen=True)
+class Licence:
+    name: str
+    url: str
+
+
+SAPIENS2_LICENCE = Licence("Sapiens2 License", "https://github.com/facebookresearch/sapiens2/blob/main/LICENSE.md")
+APACHE_2 = Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+
+
+@dataclass(frozen=True)
+class Size:
+    """One architecture. `parameters` counts the backbone; `tera_flops` is one forward pass of it, as its authors state."""
+
+    name: str
+    embed_dim: int
+    num_layers: int
+    num_heads: int
+    parameters: int
+    tera_flops: float | None
+    input_hw: tuple[int, int] = (1024, 768)
+
+
+SIZES = {
+    size.name: size
+    for size in (
+        Size("0.1b", 768, 12, 12, 114_000_000, 0.342),
+        Size("0.4b", 1024, 24, 16, 398_000_000, 1.260),
+        Size("0.8b", 1280, 32, 16, 818_000_000, 2.592),
+        Size("1b", 1536, 40, 24, 1_462_000_000, 4.715),
+        Size("5b", 2432, 56, 32, 5_071_000_000, 15.722),
+        Size("1b-4k", 1536, 40, 24, 1_607_000_000, None, (4096, 3072)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """How weights are stored. `bits` of None means plain floats in `dtype`; otherwise the blocks' Linear layers are
+    quantized in groups of `group_size` and everything else is kept in `dtype`."""
+
+    name: str
+    dtype: str
+    bits: int | None = None
+    group_size: int | None = None
+    mode: str | None = None
+
+
+LEVELS = {
+    level.name: level
+    for level in (
+        Level("fp32", "float32"),
+        Level("fp16", "float16"),
+        Level("bf16", "bfloat16"),
+        Level("8bit", "bfloat16", 8, 64, "affine"),
+        Level("4bit", "bfloat16", 4, 64, "affine"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """`final_layer` is the tensor name that tells one task's checkpoint from another's. `notice` is shown to users."""
+
+    name: str
+    title: str
+    sizes: tuple[str, ...]
+    final_layer: str
+    published: bool = True
+    notice: str = ""
+
+
+TASKS = {
+    row.name: row
+    for row in (
+        TaskRow("seg", "Body parts", ("0.4b", "0.8b", "1b", "5b"), "conv_seg"),
+        TaskRow("pose", "Pose", ("0.4b", "0.8b", "1b", "5b"), "conv_pose"),
+        TaskRow("normal", "Normals", ("0.4b", "0.8b", "1b", "5b"), "conv_normal"),
+        TaskRow("pointmap", "Depth", ("0.4b", "0.8b", "1b", "5b"), "conv_pointmap"),
+        TaskRow(
+            "albedo",
+            "Albedo",
+            ("0.4b", "0.8b", "1b", "5b"),
+            "conv_albedo",
+            published=False,
+            notice="Albedo weights are not published yet: put your own file into the weights folder.",
+        ),
+        TaskRow("matting", "Cut-out", ("1b",), "conv_matting"),
+        TaskRow("detect", "People", (), "bbox_head"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file of weights: where it lies in the reference's own folder layout, and on the Hugging Face hub."""
+
+    task: str
+    size: str | None
+    local_path: str
+    repo: str
+    filename: str
+    licence: Licence
+    published: bool = True
+
+
+DETECTOR = Checkpoint(
+    task="detect",
+    size=None,
+    local_path="detector/rtmdet_m.pth",
+    repo="facebook/sapiens-pose-bbox-detector",
+    filename="rtmdet_m_8xb32-100e_coco-obj365-person-235e8209.pth",
+    licence=APACHE_2,
+)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What runs when nothing is said, on the page, the command line and in Python alike."""
+
+    task: str = "seg"
+    size: str = "0.4b"
+    box_threshold: float = 0.3
+    nms_threshold: float = 0.3
+    keypoint_threshold: float = 0.3
+    flip: bool = True
+    style: str = "readme"
+    foreground: str = "none"
+    points: int = 1_000_000
+
+
+DEFAULTS = Defaults()
+
+
+def default_level(device: str) -> str:
+    """bf16 on a GPU; fp32 on the CPU, which computes in float32 whatever the storage."""
+    return "fp32" if device == "cpu" else "bf16"
+
+
+def checkpoint(task: str, size: str | None) -> Checkpoint:
+    """Where the original weights of `task` at `size` lie.
+
+    Raises:
+        SapiensError: for an unknown task or size, or a size that the task does not come in.
+    """
+    row = task_row(task)
+    if task == "detect":
+        return DETECTOR
+    if size not in row.sizes:
+        raise SapiensError(f"{row.title} ({task}) does not come in size {size!r}. Choose one of: {', '.join(row.sizes)}.")
+    stem = f"sapiens2_{size.replace('-', '_')}_{task}"
+    return Checkpoint(
+        task=task,
+        size=size,
+        local_path=f"{task}/{stem}.safetensors",
+        repo=f"facebook/sapiens2-{task}-{size}",
+        filename=f"{stem}.safetensors",
+        licence=SAPIENS2_LICENCE,
+        published=row.published,
+    )
+
+
+def task_row(name: str) -> TaskRow:
+    """The row of a task; a SapiensError that lists the known ones otherwise."""
+    if name not in TASKS:
+        raise SapiensError(f"There is no task {name!r}. Choose one of: {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
+def level(name: str) -> Level:
+    """The row of a quantization level; a SapiensError that lists the known ones otherwise."""
+    if name not in LEVELS:
+        raise SapiensError(f"There is no quantization level {name!r}. Choose one of: {', '.join(LEVELS)}.")
+    return LEVELS[name]

@@ -7,4 +7,4 @@
 from . import runtime as runtime  # first: on Linux it must load BLAS before mlx.core is imported
 
 __version__ = "0.1.0"
-__all__ = ["load", "predict"]
+__all__ = ["load"]

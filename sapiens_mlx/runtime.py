@@ -141,21 +141,23 @@ def peak_memory_bytes() -> int:
 class Job:
     """Work under way on the inference thread: wait for its result, see how far it is, or stop it."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Progress = no_progress) -> None:
         self._future: Future = Future()
         self._cancelled = threading.Event()
-        self._progress = ("queued", 0.0, 0.0)
+        self._watch = watch
+        self._newest = ("queued", 0.0, 0.0)
 
     def progress(self, stage: str, done: float, total: float) -> None:
         """The callback handed to the work: remembers the newest report and is where Stop takes effect."""
-        self._progress = (stage, done, total)
+        self._newest = (stage, done, total)
         if self._cancelled.is_set():
             raise CancelledError
+        self._watch(stage, done, total)
 
     @property
     def newest(self) -> tuple[str, float, float]:
         """(stage, done, total) of the newest report; ("queued", 0, 0) before the first."""
-        return self._progress
+        return self._newest
 
     @property
     def done(self) -> bool:
@@ -178,9 +180,9 @@ class InferenceThread:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def submit(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
-        """Queue `work(*args, progress=job.progress, **kwargs)` and return its Job at once."""
-        job = Job()
+    def submit(self, work: Callable[..., Any], *args: Any, progress: Progress = no_progress, **kwargs: Any) -> Job:
+        """Queue `work(*args, progress=..., **kwargs)` and return its Job at once. `progress` hears every report too."""
+        job = Job(watch=progress)
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
@@ -189,19 +191,10 @@ class InferenceThread:
         return job
 
     def run(self, work: Callable[..., Any], *args: Any, progress: Progress = no_progress, **kwargs: Any) -> Any:
-        """`work` on the inference thread, waiting for its result; directly when already there."""
+        """The result of `work` done on the inference thread; called directly when already on it."""
         if threading.current_thread() is self._thread:
             return work(*args, progress=progress, **kwargs)
-
-        def watched(*inner_args: Any, progress: Progress, **inner_kwargs: Any) -> Any:
-            def both(stage: str, done: float, total: float) -> None:
-                progress(stage, done, total)
-                callback(stage, done, total)
-
-            return work(*inner_args, progress=both, **inner_kwargs)
-
-        callback = progress
-        job = self.submit(watched, *args, **kwargs)
+        job = self.submit(work, *args, progress=progress, **kwargs)
         try:
             return job.result()
         except BaseException:

@@ -1,0 +1,228 @@
+"""What the pictures of all tasks share: text, legends, colour bars, blending. RGB uint8, sizes in proportion.
+
+Panels (legend, colour bar) are drawn small and blended into the one place they cover.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+BLACK: Colour = (0, 0, 0)
+PANEL: Colour = (18, 20, 24)  # behind legends, at PANEL_OPACITY
+PANEL_OPACITY = 0.72
+MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
+
+
+# ---- sizes ----------------------------------------------------------------------------------------------------------
+
+
+def line_width_px(photo_hw: tuple[int, int]) -> int:
+    """A line that reads the same at every size: 1 px at 400 x 300, 9 px at 12 megapixels."""
+    return max(1, round((photo_hw[0] * photo_hw[1]) ** 0.5 / 400))
+
+
+def text_px(photo_hw: tuple[int, int]) -> int:
+    """The font size of labels: 11 px at 400 x 300 (the smallest that reads), 77 px at 12 megapixels."""
+    return max(11, round((photo_hw[0] * photo_hw[1]) ** 0.5 / 45))
+
+
+@cache
+def _font(px: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans out of matplotlib's package, found without importing matplotlib."""
+    fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), px)
+
+
+def text_size(text: str, px: int) -> tuple[int, int]:
+    """(width, height) in pixels of one line at font size `px`. The height depends on `px` alone."""
+    return int(np.ceil(_font(px).getlength(text))), sum(_font(px).getmetrics())
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Black or white, whichever reads better on `colour` (luma of Rec. 601)."""
+    return BLACK if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140 else WHITE
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def draw_text(
+    image_rgb: np.ndarray,
+    text: str,
+    xy: tuple[float, float],
+    px: int,
+    colour: Colour,
+    background: Colour | None = None,
+    anchor: str = "lt",
+) -> None:
+    """Write one line into `image_rgb` (H, W, 3) uint8, in place; moved inside the picture where it would leave it.
+
+    Args:
+        xy: the point, in pixels, that the anchor lies on.
+        px: font size.
+        background: colour of a box behind the text, None for none; the box is then what is anchored.
+        anchor: which point of the text `xy` is: l, m or r (left, middle, right), then t, m or b (top, middle, bottom).
+    """
+    width, height = text_size(text, px)
+    pad = 0 if background is None else max(2, round(0.25 * px))
+    box_w, box_h = width + 2 * pad, height + pad  # ascent and descent already leave room above and below
+    left = round(xy[0] - {"l": 0, "m": box_w / 2, "r": box_w}[anchor[0]])
+    top = round(xy[1] - {"t": 0, "m": box_h / 2, "b": box_h}[anchor[1]])
+    left = max(0, min(left, image_rgb.shape[1] - box_w))
+    top = max(0, min(top, image_rgb.shape[0] - box_h))
+    place = image_rgb[top : top + box_h, left : left + box_w]
+    if background is not None:
+        place[:] = background
+    ink = Image.new("L", (box_w, box_h))
+    ImageDraw.Draw(ink).text((pad, pad // 2), text, 255, _font(px))
+    _mix(place, colour, np.asarray(ink, np.float32)[: place.shape[0], : place.shape[1]] / 255)
+
+
+def _mix(place: np.ndarray, colour: np.ndarray | Colour, alpha: np.ndarray) -> None:
+    """Lay `colour` over `place` (h, w, 3) uint8, in place, with the coverage `alpha` (h, w) 0..1."""
+    weight = alpha[..., None]
+    place[:] = np.rint(place * (1 - weight) + np.asarray(colour, np.float32) * weight).astype(np.uint8)
+
+
+# ---- whole pictures -------------------------------------------------------------------------------------------------
+
+
+def blend(photo_rgb: np.ndarray, picture_rgb: np.ndarray, opacity: float) -> np.ndarray:
+    """photo * (1 - opacity) + picture * opacity, as a new (H, W, 3) uint8."""
+    return cv2.addWeighted(photo_rgb, 1 - opacity, picture_rgb, opacity, 0)
+
+
+def side_by_side(photo_rgb: np.ndarray, picture_rgb: np.ndarray) -> np.ndarray:
+    """The photo left of the picture with a narrow white gap, a new (H, W + gap + W, 3) uint8, heights made equal."""
+    height = photo_rgb.shape[0]
+    if picture_rgb.shape[0] != height:
+        width = max(1, round(picture_rgb.shape[1] * height / picture_rgb.shape[0]))
+        picture_rgb = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA)
+    gap = np.full((height, 2 * line_width_px(photo_rgb.shape[:2]), 3), 255, np.uint8)
+    return np.hstack([photo_rgb, gap, picture_rgb])
+
+
+def checkerboard(size_hw: tuple[int, int]) -> np.ndarray:
+    """The pattern that stands for transparency, light grey on white, (H, W, 3) uint8."""
+    cell = max(6, round((size_hw[0] * size_hw[1]) ** 0.5 / 60))
+    odd_row = (np.arange(size_hw[0]) // cell % 2).astype(np.uint8)[:, None]
+    odd_column = (np.arange(size_hw[1]) // cell % 2).astype(np.uint8)[None]
+    return cv2.cvtColor(255 - 34 * (odd_row ^ odd_column), cv2.COLOR_GRAY2RGB)
+
+
+def cut_to(picture_rgb: np.ndarray, person_mask: np.ndarray | None, background: int) -> np.ndarray:
+    """`picture_rgb` with everything outside `person_mask` (H, W) bool set to a grey, in place. No mask: unchanged."""
+    if person_mask is not None:
+        picture_rgb[~person_mask] = background
+    return picture_rgb
+
+
+# ---- panels ---------------------------------------------------------------------------------------------------------
+
+
+def legend(image_rgb: np.ndarray, entries: Sequence[tuple[Colour, str, str]], busy: np.ndarray | None = None) -> None:
+    """A list of colours with their names in one corner of `image_rgb`, in place.
+
+    Args:
+        entries: (colour, name, value) by falling importance; what finds no room is counted in a last line.
+        busy: (H, W) bool, what the panel should rather not cover; it takes the corner with the least of it.
+    """
+    if not entries:
+        return
+    height, width = image_rgb.shape[:2]
+    px = max(9, min(text_px((height, width)), round(0.9 * height / (1.35 * (len(entries) + 1)))))
+    row = round(1.35 * px)
+    room = max(1, int(0.94 * height) // row - 1)
+    left_out = max(0, len(entries) - room)
+    if left_out:
+        left_out += 1  # the line that says so takes a row too
+    shown = entries[: len(entries) - left_out]
+    names_w = max([text_size(name, px)[0] for _, name, _ in shown], default=0)
+    values_w = max([text_size(value, px)[0] for _, _, value in shown], default=0)
+    more = f"+ {left_out} more" if left_out else ""
+    inner_w = max(row + names_w + (px if values_w else 0) + values_w, text_size(more, px)[0])
+    if inner_w + px > width or not shown:
+        return  # a panel wider than the picture would hide it
+    panel_w, panel_h = inner_w + px, row * (len(shown) + bool(more)) + px // 2
+    place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
+    swatch = round(0.8 * px)
+    left = px // 2
+    for index, (colour, name, value) in enumerate(shown):
+        middle = px // 4 + row * index + row // 2
+        top = round(middle - swatch / 2)
+        _mix(place[top : top + swatch, left : left + swatch], colour, _rounded(swatch, swatch, 0.22 * swatch))
+        draw_text(place, name, (left + row, middle), px, WHITE, anchor="lm")
+        draw_text(place, value, (panel_w - left, middle), px, MUTED, anchor="rm")
+    if more:
+        draw_text(place, more, (left, panel_h - px // 4 - row // 2), px, MUTED, anchor="lm")
+
+
+def colour_bar(
+    image_rgb: np.ndarray,
+    colours_rgb: np.ndarray,
+    title: str,
+    ends: tuple[str, str],
+    values: Sequence[str],
+    busy: np.ndarray | None = None,
+) -> None:
+    """What the colours of a picture mean, as a bar in one corner of `image_rgb`, in place.
+
+    Args:
+        colours_rgb: (N, 3) uint8 from the left end to the right.
+        ends: words above the two ends, such as ("near", "far"); `title` stands between them.
+        values: labels below, evenly spread from end to end.
+        busy: as for legend().
+    """
+    height, width = image_rgb.shape[:2]
+    px = text_px((height, width))
+    line = text_size("0", px)[1]
+    words_w = sum(text_size(word, px)[0] for word in (*ends, title)) + 3 * px
+    values_w = sum(text_size(value, px)[0] for value in values) + (len(values) + 1) * px
+    bar_w = max(words_w, values_w, round(0.3 * width))
+    panel_w, panel_h = bar_w + 2 * px, 2 * line + 2 * px
+    if panel_w > width or panel_h > height:
+        return
+    place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
+    top = px // 2
+    draw_text(place, ends[0], (px, top), px, WHITE)
+    draw_text(place, title, (panel_w / 2, top), px, MUTED, anchor="mt")
+    draw_text(place, ends[1], (panel_w - px, top), px, WHITE, anchor="rt")
+    steps = np.rint(np.linspace(0, len(colours_rgb) - 1, bar_w)).astype(int)
+    bar_h = round(0.75 * px)
+    bar_top = top + line + px // 8
+    _mix(place[bar_top : bar_top + bar_h, px : px + bar_w], colours_rgb[steps], _rounded(bar_h, bar_w, 0.2 * px))
+    for index, value in enumerate(values):
+        along = index / max(1, len(values) - 1)
+        anchor = ("l" if index == 0 else "r" if index == len(values) - 1 else "m") + "t"
+        draw_text(place, value, (px + along * bar_w, bar_top + bar_h), px, WHITE, anchor=anchor)
+
+
+def _open_panel(image_rgb: np.ndarray, panel_w: int, panel_h: int, px: int, busy: np.ndarray | None) -> np.ndarray:
+    """Darken the place of a panel in the quietest corner and return it as a view to draw into."""
+    height, width = image_rgb.shape[:2]
+    margin = min(px // 2, (height - panel_h) // 2, (width - panel_w) // 2)
+    corners = [
+        (slice(top, top + panel_h), slice(left, left + panel_w))
+        for left in (margin, width - panel_w - margin)
+        for top in (height - panel_h - margin, margin)
+    ]
+    corner = corners[0] if busy is None else min(corners, key=lambda place: np.count_nonzero(busy[place]))
+    place = image_rgb[corner]
+    _mix(place, PANEL, PANEL_OPACITY * _rounded(panel_h, panel_w, 0.4 * px))
+    return place
+
+
+def _rounded(height: int, width: int, radius: float) -> np.ndarray:
+    """Coverage (height, width) 0..1 of a rectangle with round, antialiased corners."""
+    y = np.abs(np.arange(height, dtype=np.float32) + 0.5 - height / 2) - (height / 2 - radius)
+    x = np.abs(np.arange(width, dtype=np.float32) + 0.5 - width / 2) - (width / 2 - radius)
+    outside = np.hypot(np.maximum(y, 0)[:, None], np.maximum(x, 0)[None])
+    return np.clip(radius - outside + 0.5, 0, 1)

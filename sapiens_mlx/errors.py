@@ -1,4 +1,4 @@
-"""The problems a user can mend. Their messages are shown as they stand: one sentence on what is wrong, one on what to do."""
+"""The problems a user can mend. Messages are shown as they stand: what is wrong, then what to do about it."""
 
 
 class SapiensError(ValueError):

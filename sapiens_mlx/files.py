@@ -19,7 +19,9 @@ def output_folder(folder: str | Path) -> Path:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise SapiensError(f"Nothing can be written to the folder {folder} ({reason}). Choose another one.") from problem
+        raise SapiensError(
+            f"Nothing can be written to the folder {folder} ({reason}). Choose another one."
+        ) from problem
     return folder
 
 
@@ -30,10 +32,12 @@ def writing(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")  # writers choose the format by suffix
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise SapiensError(f"{path} could not be written ({reason}). Free some space or choose another folder.") from problem
+        raise SapiensError(
+            f"{path} could not be written ({reason}). Free some space or choose another folder."
+        ) from problem
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -48,6 +52,6 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
 
 def write_arrays(path: str | Path, **arrays: np.ndarray) -> Path:
     """Named arrays as an uncompressed .npz: deflating megapixels of floats takes seconds and saves little."""
-    with writing(path) as partial, open(partial, "wb") as file:
+    with writing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
     return Path(path)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
 
 from .errors import CancelledError
@@ -32,7 +33,7 @@ def no_progress(stage: str, done: float, total: float) -> None:
 
 
 def _wheel_blas() -> list[str]:
-    """OpenBLAS inside the opencv-python-headless wheel, behind the Fortran runtime it needs. Empty where there is none."""
+    """OpenBLAS inside OpenCV's wheel, behind the Fortran runtime it needs. Empty where there is none."""
     try:
         files = distribution("opencv-python-headless").files or []
     except PackageNotFoundError:
@@ -80,14 +81,14 @@ BLAS = _preload_blas() if sys.platform == "linux" else None  # macOS has Acceler
 
 @cache
 def device() -> str:
-    """"gpu" (Metal or CUDA) or "cpu"."""
+    """ "gpu" (Metal or CUDA) or "cpu"."""
     import mlx.core as mx
 
     return "gpu" if mx.default_device().type == mx.DeviceType.gpu else "cpu"
 
 
 def compute_dtype(storage: str) -> str:
-    """The dtype of activations for weights kept in `storage`: 16 bit on a GPU, float32 on the CPU whatever the storage."""
+    """The dtype of activations for weights kept in `storage`: the same on a GPU, float32 on the CPU."""
     return "float32" if device() == "cpu" else storage
 
 
@@ -118,8 +119,8 @@ def memory_limit_bytes() -> int:
 
 def _cgroup_limit_bytes() -> int | None:
     """The container's memory limit on Linux (a Space has one), None if there is none."""
-    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
-        return int(file.read())
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
     return None
 
 

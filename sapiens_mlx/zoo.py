@@ -20,7 +20,7 @@ APACHE_2 = Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENS
 
 @dataclass(frozen=True)
 class Size:
-    """One architecture. `parameters` counts the backbone; `tera_flops` is one forward pass of it, as its authors state."""
+    """One architecture. `parameters` counts the backbone; `tera_flops` is one forward pass, as its authors state."""
 
     name: str
     embed_dim: int
@@ -157,7 +157,9 @@ def checkpoint(task: str, size: str | None) -> Checkpoint:
     if task == "detect":
         return DETECTOR
     if size not in row.sizes:
-        raise SapiensError(f"{row.title} ({task}) does not come in size {size!r}. Choose one of: {', '.join(row.sizes)}.")
+        raise SapiensError(
+            f"{row.title} ({task}) does not come in size {size!r}. Choose one of: {', '.join(row.sizes)}."
+        )
     stem = f"sapiens2_{size.replace('-', '_')}_{task}"
     return Checkpoint(
         task=task,

@@ -1,0 +1,116 @@
+"""Layers that backbone and heads share. Weights are in MLX's layout, channels last."""
+
+from types import ModuleType
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from . import plain
+
+INSTANCE_NORM_EPS = 1e-5
+RMS_NORM_EPS = 1e-6
+
+
+class LayerScale(nn.Module):
+    """One learned factor a channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = mx.ones((channels,))
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return x * self.weight
+
+
+class QuantizedLinear(nn.Module):
+    """A Linear layer whose weight (out, in) stays packed: `bits` a value, a scale (and bias) for each `group_size`."""
+
+    def __init__(self, shape: tuple[int, int], group_size: int, bits: int, mode: str, ops: ModuleType) -> None:
+        super().__init__()
+        self._ops = ops
+        self._level = {"group_size": group_size, "bits": bits, "mode": mode}
+        out_features, in_features = shape
+        self.weight = mx.zeros((out_features, in_features * bits // 32), mx.uint32)
+        self.scales = mx.zeros((out_features, in_features // group_size))
+        self.biases = mx.zeros((out_features, in_features // group_size)) if mode == "affine" else None
+        self.bias = mx.zeros((out_features,))
+
+    def __call__(self, x: mx.array) -> mx.array:
+        biases = self.get("biases")
+        return self._ops.quantized_linear(x, self.weight, self.scales, biases, **self._level) + self.bias
+
+
+class Conv(nn.Module):
+    """1 x 1 or 3 x 3 convolution with bias; the 3 x 3 is padded by 1. A stride is for 1 x 1 only."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, ops: ModuleType = plain
+    ) -> None:
+        super().__init__()
+        if kernel not in (1, 3) or (kernel == 3 and stride != 1):
+            raise ValueError(f"no convolution with kernel {kernel} and stride {stride}")
+        self._ops, self._stride = ops, stride
+        self.weight = mx.zeros((out_channels, kernel, kernel, in_channels))
+        self.bias = mx.zeros((out_channels,))
+
+    def __call__(self, x: mx.array) -> mx.array:
+        if self.weight.shape[1] == 3:
+            return self._ops.conv3x3(x, self.weight, self.bias)
+        if self._stride > 1:
+            x = x[:, :: self._stride, :: self._stride]
+        return x @ self.weight[:, 0, 0].T + self.bias
+
+
+class Deconv(nn.Module):
+    """4 x 4 transposed convolution, stride 2, padding 1, no bias: twice the height and width.
+
+    Output pixel (2 i + a, 2 j + b) sees 2 x 2 input pixels only, so the layer is one 2 x 2 convolution with a set of
+    channels for each phase (a, b), interleaved. That is a quarter of the products of the zero-dilated form.
+    `weight` is (4 * out, 2, 2, in), phases outermost: see weights/layouts.py.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = mx.zeros((4 * out_channels, 2, 2, in_channels))
+
+    def __call__(self, x: mx.array) -> mx.array:
+        batch, height, width, _ = x.shape
+        y = mx.conv2d(x, self.weight, padding=1)  # (B, H + 1, W + 1, 4 * out)
+        phases = y.reshape(batch, height + 1, width + 1, 4, -1)
+        # Phase a = 0 looks at rows i - 1 and i, phase a = 1 at i and i + 1: one window further.
+        rows = [
+            mx.stack([phases[:, a : a + height, b : b + width, 2 * a + b] for b in (0, 1)], axis=3) for a in (0, 1)
+        ]  # two of (B, H, W, 2, out)
+        return mx.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+class PixelShuffle(nn.Module):
+    """(B, H, W, C * 4) to (B, 2 H, 2 W, C); channels come in the order (C, row, column)."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        batch, height, width, channels = x.shape
+        x = x.reshape(batch, height, width, channels // 4, 2, 2).transpose(0, 1, 4, 2, 5, 3)
+        return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+class InstanceNormSiLU(nn.Module):
+    """InstanceNorm without weights, then SiLU."""
+
+    def __init__(self, ops: ModuleType = plain) -> None:
+        super().__init__()
+        self._ops = ops
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._ops.instance_norm_silu(x, INSTANCE_NORM_EPS)
+
+
+class RMSNormSiLU(nn.Module):
+    """RMSNorm over the channels at each pixel, with weights, then SiLU."""
+
+    def __init__(self, channels: int, ops: ModuleType = plain) -> None:
+        super().__init__()
+        self._ops = ops
+        self.norm = nn.RMSNorm(channels, RMS_NORM_EPS)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._ops.silu(self.norm(x))

@@ -12,8 +12,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..errors import SapiensError
+
 Colour = tuple[int, int, int]
 
+STYLES = ("readme", "reference")
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 PANEL: Colour = (18, 20, 24)  # behind legends, at PANEL_OPACITY
@@ -93,6 +96,25 @@ def _mix(place: np.ndarray, colour: np.ndarray | Colour, alpha: np.ndarray) -> N
 
 
 # ---- whole pictures -------------------------------------------------------------------------------------------------
+
+
+def is_reference(style: str) -> bool:
+    """Whether a picture is drawn as the reference draws it; False for "readme". SapiensError for any other style."""
+    if style not in STYLES:
+        raise SapiensError(f"There is no picture style {style!r}. Choose one of: {', '.join(STYLES)}.")
+    return style == "reference"
+
+
+def backdrop(photo_rgb: np.ndarray | None, default_rgb: np.ndarray) -> np.ndarray:
+    """The photo to draw on: `photo_rgb`, or `default_rgb` for None. SapiensError where their sizes differ."""
+    if photo_rgb is None:
+        return default_rgb
+    if photo_rgb.shape != default_rgb.shape or photo_rgb.dtype != np.uint8:
+        raise SapiensError(
+            f"The photo to draw on is {photo_rgb.shape} {photo_rgb.dtype}, but the result belongs to one of "
+            f"{default_rgb.shape} uint8. Pass the photo that the result was made from, or none."
+        )
+    return photo_rgb
 
 
 def blend(photo_rgb: np.ndarray, picture_rgb: np.ndarray, opacity: float) -> np.ndarray:

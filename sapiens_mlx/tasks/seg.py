@@ -1,0 +1,177 @@
+"""Body parts: the photo stretched into the network, 29 logits a pixel back, the largest of them at photo size."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..files import output_folder, write_arrays
+from ..image import write_indexed_png, write_png
+from . import draw, fit
+from .base import Fitted, Result
+
+OPACITY = {"readme": 0.55, "reference": 0.5}
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The 29 parts in index order; 0 is the background. Colours are (29, 3) uint8 RGB.
+
+    `swap_pairs` are the indices that change places when a photo is mirrored.
+    """
+
+    names: tuple[str, ...]
+    bright_rgb: np.ndarray
+    dome29_rgb: np.ndarray
+    swap_pairs: tuple[tuple[int, int], ...]
+
+    def title(self, index: int) -> str:
+        """A name for people: "Left lower arm"."""
+        return self.names[index].replace("_", " ").capitalize()
+
+
+@cache
+def classes() -> Classes:
+    """The table of data/seg29.json."""
+    table = json.loads((Path(__file__).parent / "data/seg29.json").read_text())
+    return Classes(
+        names=tuple(table["names"]),
+        bright_rgb=np.array(table["bright_rgb"], np.uint8),
+        dome29_rgb=np.array(table["dome29_rgb"], np.uint8),
+        swap_pairs=tuple(map(tuple, table["swap_pairs"])),
+    )
+
+
+@dataclass
+class SegResult(Result):
+    """`labels` (H, W) uint8 at photo size; `logits` (h, w, 29) float32 as the network left them."""
+
+    labels: np.ndarray = field(repr=False)
+    logits: np.ndarray = field(repr=False)
+
+    @property
+    def foreground_mask(self) -> np.ndarray:
+        """(H, W) bool: everything that is not background."""
+        return self.labels > 0
+
+    def shares(self) -> dict[int, float]:
+        """The share of the photo (0..1) of each part in it, largest first, without the background."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(classes().names)) / self.labels.size
+        return {int(index): float(counts[index]) for index in np.argsort(-counts) if index and counts[index]}
+
+    def probabilities(self) -> np.ndarray:
+        """The softmax of the logits at photo size, (H, W, 29) float32: 116 bytes a pixel, 1.4 GB at 12 megapixels."""
+        probabilities = fit.resize_linear(self.logits, self.labels.shape)
+        for band in np.array_split(probabilities, max(1, len(probabilities) // 64)):  # views: in cache, in place
+            band -= band.max(-1, keepdims=True)
+            np.exp(band, out=band)
+            band /= band.sum(-1, keepdims=True)
+        return probabilities
+
+    def picture(
+        self,
+        photo_rgb: np.ndarray | None = None,
+        *,
+        style: str = "readme",
+        opacity: float | None = None,
+        legend: bool | None = None,
+    ) -> np.ndarray:
+        """The parts in colour over the photo, (H, W, 3) uint8.
+
+        Args:
+            style: "readme": bright colours, the background left as it is; "reference": its own palette over everything.
+            opacity: of the colours, 0..1; by default 0.55, or 0.5 in the reference's style.
+            legend: list the parts and their share of the photo; by default in the readme style only.
+        """
+        reference = draw.is_reference(style)
+        photo_rgb = draw.backdrop(photo_rgb, self.photo_rgb)
+        opacity = OPACITY[style] if opacity is None else opacity
+        colours = classes().dome29_rgb if reference else classes().bright_rgb
+        picture = draw.blend(photo_rgb, colours[self.labels], opacity)
+        if not reference:
+            cv2.copyTo(photo_rgb, (self.labels == 0).view(np.uint8), picture)
+        if legend if legend is not None else not reference:
+            entries = [
+                (tuple(map(int, colours[index])), classes().title(index), _percent(share))
+                for index, share in self.shares().items()
+            ]
+            draw.legend(picture, entries, busy=self.foreground_mask)
+        return picture
+
+    def save(
+        self, folder: str | Path, stem: str, *, side_by_side: bool = False, style: str = "readme", **options
+    ) -> list[Path]:
+        """Write `<stem>_seg.png`, `<stem>_seg_labels.png` (indexed) and `<stem>_seg.npz`; options as for picture()."""
+        folder = output_folder(folder)
+        picture = self.picture(style=style, **options)
+        palette = classes().dome29_rgb if draw.is_reference(style) else classes().bright_rgb
+        paths = [
+            write_png(folder / f"{stem}_seg.png", picture),
+            write_indexed_png(folder / f"{stem}_seg_labels.png", self.labels, palette),
+            write_arrays(folder / f"{stem}_seg.npz", labels=self.labels, names=np.array(classes().names)),
+        ]
+        if side_by_side:
+            beside = draw.side_by_side(self.photo_rgb, picture)
+            paths.append(write_png(folder / f"{stem}_seg_side_by_side.png", beside))
+        return paths
+
+
+class SegTask:
+    name = "seg"
+
+    def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
+        """One input: the whole photo, stretched."""
+        return [Fitted(fit.stretch(photo_rgb, input_hw)[None], fit.Way(photo_rgb.shape[:2]))]
+
+    def decode(self, raw: np.ndarray, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (1, h, w, 29) as (labels (H, W) uint8, logits (h, w, 29))."""
+        return labels_at(raw[0], fitted.way.photo_hw), raw[0]
+
+    def result(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], photo_rgb: np.ndarray) -> SegResult:
+        return SegResult(photo_rgb, *parts[0])
+
+
+def labels_at(logits: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The argmax of bilinearly resized logits, without ever resizing 29 planes to photo size.
+
+    Where the four logit vectors around a pixel have the same largest class, so has every mixture of them, and the
+    label is copied. Only the pixels between differing neighbours, on the outlines of parts, are interpolated.
+
+    Args:
+        logits: (h, w, C) float32, h and w at least 2.
+        size_hw: of the photo.
+
+    Returns:
+        (H, W) uint8.
+    """
+    rows, row_weights = _taps(logits.shape[0], size_hw[0])
+    columns, column_weights = _taps(logits.shape[1], size_hw[1])
+    coarse = logits.argmax(-1).astype(np.uint8)  # (h, w)
+    corner = coarse[:-1, :-1]
+    mixed = (corner != coarse[1:, :-1]) | (corner != coarse[:-1, 1:]) | (corner != coarse[1:, 1:])  # (h - 1, w - 1)
+    labels = coarse[rows][:, columns]
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):  # photo rows between the same two logit rows
+        row = rows[start]
+        there = np.flatnonzero(mixed[row, columns])
+        left = columns[there]
+        pair = logits[row : row + 2, left]  # (2, n, C)
+        pair += column_weights[there, None] * (logits[row : row + 2, left + 1] - pair)
+        between = pair[0] + row_weights[start:end, None, None] * (pair[1] - pair[0])  # (k, n, C)
+        labels[start:end, there] = between.argmax(-1)
+    return labels
+
+
+def _taps(size: int, size_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each output pixel: the first of the two inputs it lies between, and the weight of the second (0..1)."""
+    at = np.clip((np.arange(size_out) + 0.5) * (size / size_out) - 0.5, 0, size - 1)
+    first = np.minimum(at.astype(np.intp), size - 2)
+    return first, (at - first).astype(np.float32)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"

@@ -4,7 +4,33 @@ import sapiens_mlx as sm
 result = sm.load("seg", "0.4b")("photo.jpg")
 """
 
-from . import runtime as runtime  # first: on Linux it must load BLAS before mlx.core is imported
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import runtime as runtime  # on Linux it must load BLAS before anything imports mlx.core
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["load"]
+
+
+def load(
+    task: str, size: str | None = None, level: str | None = None, weights: str | Path | None = None
+) -> "Predictor":
+    """A predictor for one task: call it with a photo. Nothing is read before it is needed.
+
+    Args:
+        task: "seg", "pose", "normal", "pointmap", "albedo", "matting" or "detect".
+        size: "0.4b", "0.8b", "1b" or "5b"; default 0.4b.
+        level: "fp32", "fp16", "bf16", "8bit" or "4bit"; default bf16 on a GPU, fp32 on the CPU.
+        weights: a folder in the reference's layout, or one file. Default: $SAPIENS_CHECKPOINT_ROOT, ~/sapiens2_host,
+            the Hugging Face cache, then a download.
+
+    Raises:
+        SapiensError: for a name that is not in the tables of zoo.py.
+    """
+    from .predictor import Predictor
+
+    return Predictor(task, size, level, weights)

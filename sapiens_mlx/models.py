@@ -1,0 +1,61 @@
+"""The networks in memory: the last few that were used stay, within a limit read from the device."""
+
+from collections import OrderedDict
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from . import runtime
+from .runtime import Progress
+from .weights import store
+
+KEPT = 2  # networks; the detector, small and needed for every photo of pose, is kept beside them
+
+
+class Models:
+    """Loads networks and keeps the last used. For the inference thread only."""
+
+    def __init__(self) -> None:
+        self._estimators: OrderedDict[tuple, store.Model] = OrderedDict()
+        self._detectors: dict[str, nn.Module] = {}
+
+    def estimator(self, task: str, size: str, level: str, weights: str | None, progress: Progress) -> store.Model:
+        """The network of `task` at `size` and `level`, loaded if need be. Raises as store.load does."""
+        key = (task, size, level, weights)
+        if key not in self._estimators:
+            self._make_room(KEPT - 1)
+            self._estimators[key] = store.load(task, size, level, weights, progress=progress)
+            self._make_room(KEPT)
+        self._estimators.move_to_end(key)
+        return self._estimators[key]
+
+    def detector(self, weights: str | None, progress: Progress) -> nn.Module:
+        """RTMDet, loaded if need be. Raises as store.load_detector does."""
+        if weights not in self._detectors:
+            self._detectors = {weights: store.load_detector(weights, progress=progress)}
+        return self._detectors[weights]
+
+    @property
+    def nbytes(self) -> int:
+        """What the kept networks occupy."""
+        return sum(model.nbytes for model in self._estimators.values())
+
+    def _make_room(self, kept: int) -> None:
+        """Drops the least recently used until at most `kept` are left and what is left fits half the memory limit."""
+        dropped = False
+        while len(self._estimators) > kept or (
+            len(self._estimators) > 1 and self.nbytes > runtime.memory_limit_bytes() / 2
+        ):
+            self._estimators.popitem(last=False)
+            dropped = True
+        if dropped:
+            mx.clear_cache()
+
+    def clear(self) -> None:
+        """Drops all networks."""
+        self._estimators.clear()
+        self._detectors.clear()
+        mx.clear_cache()
+
+
+models = Models()

@@ -1,0 +1,282 @@
+"""Task, size, level and a photo in; a result out. Everything that computes runs on the one inference thread."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from . import runtime, tasks, zoo
+from .detect import Detector, People, RTMDetDetector, validate_boxes, whole_photo
+from .errors import SapiensError
+from .image import ImageSource, read_image, read_mask
+from .models import models
+from .runtime import Job, Progress, inference, no_progress
+from .tasks.base import Fitted, Report, Result
+from .tasks.detect import DetectResult
+from .tasks.fit import normalise
+from .weights import store
+
+# What one input's activations take at most in float32, at width 1024 and 1024 x 768 (measured: 1.1 GB in seg's head,
+# 0.5 GB elsewhere); it grows with the width. Decides how many people go through pose together.
+ACTIVATION_BYTES = 1.2e9
+CPU_BATCH_BYTES = 2.5e9  # more people at once gain nothing on the CPU: one and its mirror image
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen for one photo.
+
+    `boxes_xyxy` are (P, 4) people in photo pixels, for pose; no detector is loaded then. `detector` is "rtmdet",
+    "none" (the whole photo is one person) or a callable, photo to People; its thresholds are 0..1. `flip` averages
+    pose with the mirrored photo, as the reference does. `foreground` is what pictures and meshes of the dense tasks
+    are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a picture file that is light where people are.
+    """
+
+    boxes_xyxy: Sequence[Sequence[float]] | np.ndarray | None = None
+    detector: "str | Detector" = "rtmdet"
+    box_threshold: float = zoo.DEFAULTS.box_threshold
+    nms_threshold: float = zoo.DEFAULTS.nms_threshold
+    flip: bool = zoo.DEFAULTS.flip
+    foreground: str | Path | np.ndarray = zoo.DEFAULTS.foreground
+
+
+@dataclass
+class _Stages:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class Predictor:
+    """One task at one size and level. Making one is free: weights are looked for and read at the first photo."""
+
+    def __init__(
+        self, task: str, size: str | None = None, level: str | None = None, weights: str | Path | None = None
+    ) -> None:
+        """
+        Args:
+            task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device.
+            weights: a folder in the reference's layout, or one file; default: see weights/locate.py.
+
+        Raises:
+            SapiensError: for a name that is not in the tables.
+        """
+        self.task = zoo.task_row(task).name
+        self.size = None if task == "detect" else (size or zoo.DEFAULTS.size)
+        self.checkpoint = zoo.checkpoint(task, self.size)
+        self._level = zoo.level(level).name if level else None
+        self.weights = None if weights is None else str(weights)
+
+    @property
+    def level(self) -> str:
+        """The quantization level; fp32 for the detector, whose weights are not quantized."""
+        return "fp32" if self.task == "detect" else self._level or zoo.default_level(runtime.device())
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, loaded if need be: (B, *input_hw, 3) normalised float to the raw output, channels last."""
+        return inference.run(self._load_module)
+
+    def __call__(self, photo: ImageSource, *, progress: Progress = no_progress, **options: Any) -> Result:
+        """The result for one photo.
+
+        Args:
+            photo: path, bytes, PIL image, or (H, W, 3) uint8 RGB array.
+            progress: hears (stage, done, total), and may raise CancelledError.
+            options: the fields of Options by name.
+
+        Raises:
+            ImageError, BoxError, WeightsError: each with a sentence that says what to do.
+        """
+        return inference.run(self._predict, photo, Options(**options), progress=progress)
+
+    def submit(self, photo: ImageSource, options: "Options | None" = None) -> Job:
+        """The same in the background: a Job to wait for, watch and cancel."""
+        return inference.submit(self._predict, photo, options or Options())
+
+    # ---- on the inference thread ------------------------------------------------------------------------------------
+
+    def _load_module(self, progress: Progress) -> nn.Module:
+        if self.task == "detect":
+            return models.detector(self.weights, progress)
+        return self._load(progress).module
+
+    def _load(self, progress: Progress) -> store.Model:
+        return models.estimator(self.task, self.size, self.level, self.weights, progress)
+
+    def _predict(self, photo: ImageSource, options: Options, progress: Progress) -> Result:
+        stages, notices = _Stages(), []
+        if runtime.device() == "gpu":
+            mx.reset_peak_memory()
+        with stages.stage("fit"):
+            photo_rgb = read_image(photo)
+
+        people = None
+        if self.task in ("pose", "detect"):
+            people = self._people(photo_rgb, options, stages, notices, progress)
+        if self.task == "detect":
+            result: Result = DetectResult(photo_rgb, people.boxes_xyxy, people.box_scores)
+        elif self.task == "pose":
+            fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
+            result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
+            result = self._infer(photo_rgb, fit_options, result_options, stages, progress)
+        else:
+            result = self._infer(photo_rgb, {}, {}, stages, progress)
+            result.person_mask = self._person_mask(photo_rgb, options.foreground, stages, notices, progress)
+
+        result.report = Report(
+            task=self.task,
+            size=self.size,
+            level=self.level,
+            device=runtime.device_name(),
+            compute_dtype=runtime.compute_dtype(zoo.level(self.level).dtype),
+            licence=self.checkpoint.licence.name,
+            seconds={name: round(seconds, 4) for name, seconds in stages.seconds.items()},
+            peak_memory_bytes=runtime.peak_memory_bytes(),
+            notices=notices,
+        )
+        return result
+
+    def _infer(
+        self, photo_rgb: np.ndarray, fit_options: dict, result_options: dict, stages: _Stages, progress: Progress
+    ) -> Result:
+        """Fit, network, decode: batch by batch, so that raw outputs do not pile up."""
+        task = tasks.get(self.task)
+        with stages.stage("load"):
+            model = self._load(progress)
+        with stages.stage("fit"):
+            fitted = task.fit(photo_rgb, model.input_hw, **fit_options)
+        parts = []
+        for batch in _batches(fitted, _inputs_at_once(model)):
+            pixels = np.concatenate([one.pixels for one in batch])
+            with stages.stage("network"):
+                raw = _forward(model, pixels, _naming_people(progress, len(parts), len(fitted)))
+            with stages.stage("decode"):
+                start = 0
+                for one in batch:
+                    rows = slice(start, start := start + len(one.pixels))
+                    parts.append(task.decode(_cut(raw, rows), one))
+                    progress("decode", len(parts), len(fitted))
+        with stages.stage("decode"):
+            return task.result(parts, photo_rgb, **result_options)
+
+    def _people(
+        self, photo_rgb: np.ndarray, options: Options, stages: _Stages, notices: list[str], progress: Progress
+    ) -> People:
+        photo_hw, detector = photo_rgb.shape[:2], options.detector
+        if options.boxes_xyxy is not None:
+            boxes = validate_boxes(options.boxes_xyxy, photo_hw)
+            return People(boxes, np.ones(len(boxes), np.float32))
+        if isinstance(detector, str):
+            if detector == "none":
+                return whole_photo(photo_hw)
+            if detector != "rtmdet":
+                raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
+            with stages.stage("load"):
+                detector = RTMDetDetector(models.detector(self.weights, progress))
+        with stages.stage("detect"):
+            progress("detect", 0, 1)
+            people = detector(photo_rgb, box_threshold=options.box_threshold, nms_threshold=options.nms_threshold)
+        if len(people.boxes_xyxy) == 0 and self.task == "pose":
+            notices.append("Nobody was found, so the whole photo was taken as one person.")
+            return whole_photo(photo_hw)
+        return people
+
+    def _person_mask(
+        self,
+        photo_rgb: np.ndarray,
+        foreground: str | Path | np.ndarray,
+        stages: _Stages,
+        notices: list[str],
+        progress: Progress,
+    ) -> np.ndarray | None:
+        """(H, W) bool, or None for the whole photo."""
+        if isinstance(foreground, np.ndarray):
+            if foreground.shape != photo_rgb.shape[:2]:
+                raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_rgb.shape[:2]}. Make them equal.")
+            return foreground.astype(bool)
+        if foreground == "none" or self.task in ("seg", "matting"):
+            return None
+        if foreground not in ("auto", "seg", "matting"):
+            return read_mask(foreground, photo_rgb.shape[:2])
+        source = self._mask_source() if foreground == "auto" else self._mask_predictor(foreground)
+        if source is None:
+            notices.append(
+                "People are not cut out: neither seg nor matting weights are on this machine. "
+                "Run Body parts once to get them."
+            )
+            return None
+        with stages.stage("foreground"):
+            return source._infer(photo_rgb, {}, {}, _Stages(), progress).foreground_mask()
+
+    def _mask_predictor(self, task: str) -> "Predictor":
+        sizes = zoo.task_row(task).sizes
+        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self.weights)
+
+    def _mask_source(self) -> "Predictor | None":
+        """Whichever of seg and matting is on this machine; seg first: it comes in every size."""
+        candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
+        return next((one for one in candidates if store.is_here(one.checkpoint, self.weights)), None)
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+
+
+def _forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
+    """Raw output for (n, h, w, 3) uint8 RGB as float32 NumPy. Evaluated block by block, where Stop takes effect."""
+
+    def step(x: mx.array, done: int, total: int) -> None:
+        mx.eval(x)
+        progress("network", done, total)
+
+    progress("network", 0, 1)
+    raw = model.module(mx.array(normalise(pixels)).astype(model.compute_dtype), step=step)
+    outputs = raw if isinstance(raw, tuple) else (raw,)
+    arrays = tuple(np.array(output.astype(mx.float32), copy=False) for output in outputs)
+    return arrays if isinstance(raw, tuple) else arrays[0]
+
+
+def _cut(raw: Any, rows: slice) -> Any:
+    return tuple(array[rows] for array in raw) if isinstance(raw, tuple) else raw[rows]
+
+
+def _naming_people(progress: Progress, done: int, total: int) -> Progress:
+    """With several people, the network's reports say which one it is at."""
+    if total < 2:
+        return progress
+    return lambda stage, blocks, all_blocks: progress(f"person {done + 1} of {total}", blocks, all_blocks)
+
+
+def _inputs_at_once(model: store.Model) -> int:
+    """How many inputs go through the network together: on a GPU what fits half of the memory that the weights leave."""
+    width = model.module.backbone.config.embed_dim
+    bytes_each = ACTIVATION_BYTES * width / 1024 * model.compute_dtype.size / 4
+    left = runtime.memory_limit_bytes() - models.nbytes
+    room = CPU_BATCH_BYTES if runtime.device() == "cpu" else left / 2
+    return max(1, int(room / bytes_each))
+
+
+def _batches(fitted: Sequence[Fitted], most: int) -> Iterator[list[Fitted]]:
+    """Runs of `fitted` with at most `most` inputs each; what belongs together stays together."""
+    batch: list[Fitted] = []
+    for one in fitted:
+        if batch and sum(len(other.pixels) for other in batch) + len(one.pixels) > most:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch

@@ -5,6 +5,7 @@ Nothing but the pixels comes through: EXIF and all other metadata end here.
 
 import io
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -34,13 +35,13 @@ UPRIGHT = {
 }  # EXIF orientation -> what turns it upright
 LARGE_PROFILE_BYTES = 4_000_000
 
-Source = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray
+ImageSource = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray
 
 
 # ---- in -------------------------------------------------------------------------------------------------------------
 
 
-def read_image(source: Source) -> np.ndarray:
+def read_image(source: ImageSource) -> np.ndarray:
     """Any image as upright RGB.
 
     Turned by its EXIF orientation; colours taken to sRGB where a profile says they are something else; transparent
@@ -58,34 +59,74 @@ def read_image(source: Source) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _checked_array(source)
     if isinstance(source, Image.Image):
+        _check_size(*source.size, "the photo")
         return _pixels(source, "the photo")
+    with _file(source) as file, _open(file, _name(source)) as image:
+        return _pixels(image, _name(source))
+
+
+def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
+    """A picture of where people are, as (H, W) bool.
+
+    People are where it is opaque if it has transparent places (a cut-out), where the index is not 0 if it is indexed
+    (labels), else where it is light.
+
+    Raises:
+        ImageError: as read_image, and where its size is not `photo_hw`.
+    """
+    with _file(source) as file, _open(file, name := _name(source)) as image:
+        try:
+            image.load()
+            image = _upright(image)
+            if image.has_transparency_data:
+                values, limit = np.asarray(image.convert("RGBA").getchannel("A")), 127
+            elif image.mode == "P":
+                values, limit = np.asarray(image), 0
+            else:
+                values = np.asarray(image.convert("L"))
+                limit = 127 if values.max() > 1 else 0  # masks of 0 and 1 are common
+        except Exception as problem:  # as in _pixels
+            raise _damaged(name, problem) from problem
+    if values.shape != tuple(photo_hw):
+        sizes = f"{values.shape[1]} x {values.shape[0]} pixels, the photo {photo_hw[1]} x {photo_hw[0]}"
+        raise ImageError(f"The mask {name} is {sizes}. Make them the same size.")
+    return values > limit
+
+
+def _name(source: ImageSource) -> str:
+    """For messages."""
+    return Path(source).name if isinstance(source, str | os.PathLike) else "the photo"
+
+
+def _file(source: ImageSource) -> BinaryIO:
+    """What holds the bytes of `source`, open for reading."""
     if isinstance(source, bytes | bytearray):
-        return _decode(io.BytesIO(source), "the photo")
+        return io.BytesIO(source)
     if not isinstance(source, str | os.PathLike):
         raise ImageError(
             f"A photo cannot be read from a {type(source).__name__}. "
             "Pass a path, the bytes of a file, a PIL image or an (H, W, 3) uint8 RGB array."
         )
     path = Path(source).expanduser()
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder, not a photo. Name the file in it.")
-    if path.exists() and not path.is_file():
-        raise ImageError(f"{path} is not an ordinary file. Name a photo on disk.")
     try:
-        file = path.open("rb")
+        mode = path.stat().st_mode
+        file = path.open("rb") if stat.S_ISREG(mode) else None  # opening a pipe would wait for ever
     except FileNotFoundError as problem:
         raise ImageError(f"There is no file {path}. Check its name and folder.") from problem
     except (OSError, ValueError) as problem:  # ValueError: a null character in the name
         reason = getattr(problem, "strerror", None) or problem
-        raise ImageError(f"{path} cannot be opened ({reason}). Check that you may read it.") from problem
-    with file:
-        return _decode(file, path.name)
+        raise ImageError(f"{path} cannot be opened ({reason}). Check its name and that you may read it.") from problem
+    if file is None:
+        kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
+        raise ImageError(f"{path} is {kind}. Name a photo on disk.")
+    return file
 
 
 def _checked_array(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ImageError(
-            f"A photo as an array must be (H, W, 3) uint8 RGB, but this one is {array.shape} {array.dtype}. Convert it first."
+            f"A photo as an array must be (H, W, 3) uint8 RGB, but this one is {array.shape} {array.dtype}. "
+            "Convert it first."
         )
     _check_size(array.shape[1], array.shape[0], "the photo")
     return np.array(array, order="C")
@@ -103,7 +144,8 @@ def _check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def _decode(file: BinaryIO, name: str) -> np.ndarray:
+def _open(file: BinaryIO, name: str) -> Image.Image:
+    """The image in `file`, its size checked, its pixels not yet decoded."""
     head = file.read(12)
     if not head:
         raise ImageError(f"{name} is empty (0 bytes). Choose another file, or copy it again.")
@@ -126,8 +168,8 @@ def _decode(file: BinaryIO, name: str) -> np.ndarray:
         raise ImageError(
             f"{name} is not an image that can be read, or it is damaged. Choose a JPEG, PNG, WebP, TIFF or AVIF file."
         ) from problem
-    with image:
-        return _pixels(image, name)
+    _check_size(*image.size, name)
+    return image
 
 
 def _heic_can_be_read() -> bool:
@@ -143,8 +185,7 @@ def _heic_can_be_read() -> bool:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    """An opened image, not yet decoded, as (H, W, 3) uint8."""
-    _check_size(*image.size, name)
+    """An opened image of checked size as (H, W, 3) uint8."""
     try:
         image.load()
         image = _upright(image)
@@ -159,10 +200,12 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
             image = image.convert("RGB")
         pixels = np.array(_to_srgb(image, profile).convert("RGB"))
     except Exception as problem:  # as above: decoders raise anything on damaged data
-        raise ImageError(
-            f"{name} is damaged or incomplete ({problem}). Copy it again, or open and re-save it."
-        ) from problem
+        raise _damaged(name, problem) from problem
     return pixels if alpha is None else _over_white(pixels, alpha)
+
+
+def _damaged(name: str, problem: Exception) -> ImageError:
+    return ImageError(f"{name} is damaged or incomplete ({problem}). Copy it again, or open and re-save it.")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -175,7 +218,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours by the ICC profile, where there is one that can be used and is not sRGB anyway. 0.3 s at 12 megapixels."""
+    """Colours by the ICC profile, unless it is sRGB anyway or cannot be used. 0.3 s at 12 megapixels."""
     if not profile or len(profile) > LARGE_PROFILE_BYTES:
         return image
     try:
@@ -190,11 +233,10 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _grey_to_8_bit(grey: np.ndarray) -> np.ndarray:
-    """(H, W) of integers or floats as uint8. 16-bit integers span 0..65535; what others span is told by their maximum."""
+    """(H, W) as uint8. Integers span 0..65535, floats 0..1, 0..255 or that; beyond it, the maximum is white."""
+    spans = (1, 255, 65535) if grey.dtype.kind == "f" else (65535,)
     grey = np.nan_to_num(grey.astype(np.float32), posinf=0, neginf=0)
     largest = grey.max()
-    floats, integers = (1, 255, 65535), (65535,)
-    spans = floats if grey.dtype.kind == "f" else integers
     white = next((span for span in spans if largest <= span), largest)
     return np.rint(np.clip(grey * (255 / white), 0, 255)).astype(np.uint8)
 
@@ -210,7 +252,7 @@ def _over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def write_png(path: str | Path, image: np.ndarray) -> Path:
     """Write (H, W, 3) RGB or (H, W, 4) RGBA uint8, or (H, W) uint8 or uint16. About 0.4 s at 12 megapixels.
 
-    OpenCV's own choice (run lengths of differences to the left) is both faster and smaller on photos than zlib's level 1.
+    OpenCV's own choice (run lengths of differences to the left) is faster and smaller on photos than zlib's level 1.
     """
     order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     ordered = image if image.ndim == 2 else cv2.cvtColor(image, order[image.shape[2]])

@@ -53,7 +53,6 @@ class SegResult(Result):
     labels: np.ndarray = field(repr=False)
     logits: np.ndarray = field(repr=False)
 
-    @property
     def foreground_mask(self) -> np.ndarray:
         """(H, W) bool: everything that is not background."""
         return self.labels > 0
@@ -99,7 +98,7 @@ class SegResult(Result):
                 (tuple(map(int, colours[index])), classes().title(index), _percent(share))
                 for index, share in self.shares().items()
             ]
-            draw.legend(picture, entries, busy=self.foreground_mask)
+            draw.legend(picture, entries, busy=self.foreground_mask())
         return picture
 
     def save(

@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 ATTENTION_ROWS = 256  # a block of 256 x 3081 scores stays in the cache between product, exp and product
-BAND_VALUES = 2**20  # about 4 MB of float32 worked on at a time by one thread
+BAND_VALUES = 2**17  # half a MB of float32 worked on at a time by one thread, and summed up before float64 takes over
 
 
 @cache
@@ -118,13 +118,12 @@ def instance_norm_silu(x: mx.array, eps: float) -> mx.array:
 
         _each(add_up, enumerate(bands))
         first, second = sums.sum(axis=0) / len(image)
-        mean, variance = image[0] + first, second - first**2
-        scale = 1 / np.sqrt(variance + eps)
-        scale, offset = scale.astype(np.float32), (-mean * scale).astype(np.float32)
+        mean = (image[0] + first).astype(np.float32)
+        scale = (1 / np.sqrt(second - first**2 + eps)).astype(np.float32)
 
-        def apply(rows: slice, image=image, normed=normed, scale=scale, offset=offset) -> None:
-            value = image[rows] * scale
-            value += offset
+        def apply(rows: slice, image=image, normed=normed, mean=mean, scale=scale) -> None:
+            value = image[rows] - mean
+            value *= scale
             _silu_into(value, normed[rows])
 
         _each(apply, bands)
@@ -139,7 +138,7 @@ def conv3x3(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     padded = np.zeros((batch, height + 2, width + 2, channels), np.float32)
     padded[:, 1:-1, 1:-1] = _view(x)
     out = np.empty((batch, height, width, weight.shape[0]), np.float32)
-    rows = max(1, min(height, 4 * BAND_VALUES // (9 * channels * width)))
+    rows = max(1, min(height, 32 * BAND_VALUES // (9 * channels * width)))
     unfolded = np.empty((rows, width, 3, 3, channels), np.float32)
     for image, result in zip(padded, out, strict=True):
         for top in range(0, height, rows):

@@ -42,7 +42,7 @@ def instance_norm_silu(x: mx.array, eps: float) -> mx.array:
     mean = wide.mean(axis=(1, 2), keepdims=True)
     variance = mx.square(wide - mean).mean(axis=(1, 2), keepdims=True)
     scale = mx.rsqrt(variance + eps)
-    return silu(x * scale.astype(x.dtype) - (mean * scale).astype(x.dtype))
+    return silu(((wide - mean) * scale).astype(x.dtype))
 
 
 def conv3x3(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:

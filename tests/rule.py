@@ -1,0 +1,80 @@
+"""Weights and inputs rebuilt from names and shapes, so that no checkpoint has to ship with the tests.
+
+The rule is the one the reference fixtures were made with: every tensor comes from a generator seeded by its name.
+"""
+
+import gzip
+import json
+import shutil
+import zlib
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from safetensors.numpy import save_file
+
+DATA = Path(__file__).parent / "data"
+TOKENS = ("cls_token", "storage_tokens", "w_cls", "local_pos_embed")
+NORMS = ("ln1", "ln2", "norm", "bn", "q_norm", "k_norm")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def noise(seed: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal float32 from the seed string."""
+    return np.random.default_rng(zlib.crc32(seed.encode())).standard_normal(shape, dtype=np.float32)
+
+
+def pixel_values(case: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A case's (B, 3, H, W) input: noise rounded to float16, as the fixtures keep it."""
+    return noise(f"tiny/{case}/pixel_values", shape).astype(np.float16).astype(np.float32)
+
+
+def tensor(name: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
+    """The float32 tensor of a Sapiens2 checkpoint, in torch layout."""
+    *_, parent, leaf = ("", *name.split("."))
+    n = noise(salt + name, shape)
+    if leaf in TOKENS:
+        return np.float32(0.5) * n
+    if leaf == "bias":
+        return np.float32(0.02) * n
+    if parent == "gamma":
+        return np.float32(0.2) * (1 + np.float32(0.1) * n)
+    if parent in NORMS:
+        return 1 + np.float32(0.1) * n
+    return n / np.float32(np.sqrt(np.prod(shape[1:])))
+
+
+def manifest(name: str) -> Shapes:
+    """Names and torch shapes of a real checkpoint ("seg-0.4b") or of a tiny parity case ("tiny/seg")."""
+    with gzip.open(DATA / "manifests.json.gz", "rt") as file:
+        return {key: tuple(shape) for key, shape in json.load(file)[name].items()}
+
+
+def manifests() -> list[str]:
+    """The names that manifest() knows."""
+    with gzip.open(DATA / "manifests.json.gz", "rt") as file:
+        return list(json.load(file))
+
+
+def tensors(shapes: Shapes, salt: str = "") -> dict[str, np.ndarray]:
+    """Every tensor but RoPE's periods, which a file may leave out."""
+    return {name: tensor(name, shape, salt) for name, shape in shapes.items() if not name.endswith("periods")}
+
+
+def write_checkpoint(path: Path, shapes: Shapes, salt: str = "") -> Path:
+    """The checkpoint as a safetensors file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors(shapes, salt), path)
+    return path
+
+
+def write_detector(path: Path) -> Path:
+    """A small RTMDet in the published file's format. It finds boxes in anything."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(DATA / "rtmdet_tiny.pth", path))
+
+
+def nhwc(array: np.ndarray) -> mx.array:
+    """(B, C, H, W) to an MLX (B, H, W, C)."""
+    return mx.array(np.ascontiguousarray(array.transpose(0, 2, 3, 1)))

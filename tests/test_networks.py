@@ -185,7 +185,7 @@ def test_instance_norm_does_not_lose_digits_over_a_large_picture(shape):
     wide = x.astype(np.float64)
     normed = (wide - wide.mean((1, 2), keepdims=True)) / np.sqrt(wide.var((1, 2), keepdims=True) + 1e-5)
     expected = normed / (1 + np.exp(-normed))
-    assert np.abs(np.array(cpu.instance_norm_silu(mx.array(x), 1e-5)) - expected).max() < 2e-5
+    assert np.abs(np.array(cpu.instance_norm_silu(mx.array(x), 1e-5)) - expected).max() < 1e-5 * max(1, expected.max())
     # MLX's own float32 sum on the CPU drifts with the number of pixels: that path is for GPUs.
     assert np.abs(np.array(plain.instance_norm_silu(mx.array(x), 1e-5)) - expected).max() < 1e-3
 

@@ -19,6 +19,7 @@ Colour = tuple[int, int, int]
 STYLES = ("readme", "reference")
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
+GREY: Colour = (100, 100, 100)  # what the reference puts outside people
 PANEL: Colour = (18, 20, 24)  # behind legends, at PANEL_OPACITY
 PANEL_OPACITY = 0.72
 MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
@@ -140,11 +141,20 @@ def checkerboard(size_hw: tuple[int, int]) -> np.ndarray:
     return cv2.cvtColor(255 - 34 * (odd_row ^ odd_column), cv2.COLOR_GRAY2RGB)
 
 
-def cut_to(picture_rgb: np.ndarray, person_mask: np.ndarray | None, background: int) -> np.ndarray:
-    """`picture_rgb` with everything outside `person_mask` (H, W) bool set to a grey, in place. No mask: unchanged."""
-    if person_mask is not None:
-        picture_rgb[~person_mask] = background
-    return picture_rgb
+def cut_to(picture_rgb: np.ndarray, person_mask: np.ndarray | None, background: Colour) -> np.ndarray:
+    """`picture_rgb` with one colour outside `person_mask` (H, W) bool; `picture_rgb` itself where there is no mask."""
+    if person_mask is None:
+        return picture_rgb
+    canvas = np.empty_like(picture_rgb)
+    canvas[:] = background
+    return cv2.copyTo(picture_rgb, np.ascontiguousarray(person_mask).view(np.uint8), canvas)
+
+
+def colourise(indices: np.ndarray, colours_rgb: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 through a table of up to 256 colours (N, 3) uint8, as (H, W, 3) uint8."""
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[: len(colours_rgb), 0] = colours_rgb
+    return cv2.applyColorMap(indices, table)
 
 
 # ---- panels ---------------------------------------------------------------------------------------------------------
@@ -220,11 +230,14 @@ def colour_bar(
     steps = np.rint(np.linspace(0, len(colours_rgb) - 1, bar_w)).astype(int)
     bar_h = round(0.75 * px)
     bar_top = top + line + px // 8
+    rim = max(1, px // 16)
+    frame = place[bar_top - rim : bar_top + bar_h + rim, px - rim : px + bar_w + rim]
+    _mix(frame, MUTED, 0.5 * _rounded(bar_h + 2 * rim, bar_w + 2 * rim, 0.2 * px + rim))
     _mix(place[bar_top : bar_top + bar_h, px : px + bar_w], colours_rgb[steps], _rounded(bar_h, bar_w, 0.2 * px))
     for index, value in enumerate(values):
         along = index / max(1, len(values) - 1)
         anchor = ("l" if index == 0 else "r" if index == len(values) - 1 else "m") + "t"
-        draw_text(place, value, (px + along * bar_w, bar_top + bar_h), px, WHITE, anchor=anchor)
+        draw_text(place, value, (px + along * bar_w, bar_top + bar_h + rim), px, WHITE, anchor=anchor)
 
 
 def _open_panel(image_rgb: np.ndarray, panel_w: int, panel_h: int, px: int, busy: np.ndarray | None) -> np.ndarray:

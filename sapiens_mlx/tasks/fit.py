@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .base import Fitted
+
 MEAN_RGB = np.array([123.675, 116.28, 103.53], np.float32)
 STD_RGB = np.array([58.395, 57.12, 57.375], np.float32)
 
@@ -52,6 +54,17 @@ def letterbox(photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> tuple[np.ndar
     pixels = np.zeros((*input_hw, 3), np.uint8)
     cut_padding(pixels, padding)[:] = cv2.resize(photo_rgb, (fitted_w, fitted_h), interpolation=cv2.INTER_LINEAR)
     return pixels, padding
+
+
+def stretched(photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
+    """The whole photo as the one input of a task that stretches; its way is a Way without padding."""
+    return [Fitted(stretch(photo_rgb, input_hw)[None], Way(photo_rgb.shape[:2]))]
+
+
+def letterboxed(photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
+    """The whole photo as the one input of a task that keeps the ratio; its way is a Way."""
+    pixels, padding = letterbox(photo_rgb, input_hw)
+    return [Fitted(pixels[None], Way(photo_rgb.shape[:2], padding))]
 
 
 def normalise(pixels: np.ndarray) -> np.ndarray:

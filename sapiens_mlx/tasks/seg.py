@@ -59,7 +59,7 @@ class SegResult(Result):
 
     def shares(self) -> dict[int, float]:
         """The share of the photo (0..1) of each part in it, largest first, without the background."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(classes().names)) / self.labels.size
+        counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel() / self.labels.size
         return {int(index): float(counts[index]) for index in np.argsort(-counts) if index and counts[index]}
 
     def probabilities(self) -> np.ndarray:
@@ -90,7 +90,7 @@ class SegResult(Result):
         photo_rgb = draw.backdrop(photo_rgb, self.photo_rgb)
         opacity = OPACITY[style] if opacity is None else opacity
         colours = classes().dome29_rgb if reference else classes().bright_rgb
-        picture = draw.blend(photo_rgb, colours[self.labels], opacity)
+        picture = draw.blend(photo_rgb, draw.colourise(self.labels, colours), opacity)
         if not reference:
             cv2.copyTo(photo_rgb, (self.labels == 0).view(np.uint8), picture)
         if legend if legend is not None else not reference:
@@ -124,7 +124,7 @@ class SegTask:
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, stretched."""
-        return [Fitted(fit.stretch(photo_rgb, input_hw)[None], fit.Way(photo_rgb.shape[:2]))]
+        return fit.stretched(photo_rgb, input_hw)
 
     def decode(self, raw: np.ndarray, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
         """Logits (1, h, w, 29) as (labels (H, W) uint8, logits (h, w, 29))."""

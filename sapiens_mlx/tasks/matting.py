@@ -1,0 +1,105 @@
+"""Mattes: the photo stretched into the network, its people with soft edges back, as colour and opacity."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..files import output_folder, write_arrays
+from ..image import write_png
+from . import draw, fit
+from .base import Fitted, Result
+
+BAND_ROWS = 64  # pictures are made in bands that stay in cache
+
+
+@dataclass
+class MattingResult(Result):
+    """`alpha` (H, W) float32 0..1, and `foreground` (H, W, 3) float32 RGB 0..1, already multiplied by alpha."""
+
+    alpha: np.ndarray = field(repr=False)
+    foreground: np.ndarray = field(repr=False)
+
+    def foreground_mask(self) -> np.ndarray:
+        """(H, W) bool: more opaque than not."""
+        return self.alpha > 0.5
+
+    def cut_out(self, *, photo_colours: bool = False) -> np.ndarray:
+        """The people with straight (not pre-multiplied) colour, (H, W, 4) uint8 RGBA; black where nothing is opaque.
+
+        Args:
+            photo_colours: take the photo's own, sharper colours the more opaque a pixel is. The network's colours
+                are of its input size, but free of the background that shines through hair.
+        """
+        rgba = np.empty((*self.alpha.shape, 4), np.uint8)
+        for rows, alpha, colour in self._bands(photo_colours):
+            opacity = np.rint(255 * alpha)
+            straight = np.clip(colour / np.maximum(alpha, 1e-6), 0, 1) * (opacity > 0)
+            rgba[rows, :, :3] = np.rint(255 * straight)
+            rgba[rows, :, 3:] = opacity
+        return rgba
+
+    def picture(
+        self, photo_rgb: np.ndarray | None = None, *, style: str = "readme", photo_colours: bool = False
+    ) -> np.ndarray:
+        """The people on a checkerboard, or on grey in the reference's style, (H, W, 3) uint8.
+
+        `photo_colours` as for cut_out().
+        """
+        reference = draw.is_reference(style)
+        draw.backdrop(photo_rgb, self.photo_rgb)
+        size_hw = self.alpha.shape
+        picture = np.full((*size_hw, 3), draw.GREY, np.uint8) if reference else draw.checkerboard(size_hw)
+        for rows, alpha, colour in self._bands(photo_colours):
+            mixed = 255 * colour + picture[rows] * (1 - alpha)
+            picture[rows] = np.clip(np.rint(mixed), 0, 255)
+        return picture
+
+    def save(
+        self,
+        folder: str | Path,
+        stem: str,
+        *,
+        side_by_side: bool = False,
+        style: str = "readme",
+        photo_colours: bool = False,
+    ) -> list[Path]:
+        """Write `<stem>_matting.png` (the cut-out, RGBA) and `<stem>_matting.npz`; options as for picture()."""
+        folder = output_folder(folder)
+        draw.is_reference(style)
+        paths = [
+            write_png(folder / f"{stem}_matting.png", self.cut_out(photo_colours=photo_colours)),
+            write_arrays(folder / f"{stem}_matting.npz", alpha=self.alpha, foreground=self.foreground),
+        ]
+        if side_by_side:
+            picture = self.picture(style=style, photo_colours=photo_colours)
+            beside = draw.side_by_side(self.photo_rgb, picture)
+            paths.append(write_png(folder / f"{stem}_matting_side_by_side.png", beside))
+        return paths
+
+    def _bands(self, photo_colours: bool) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """(rows, alpha (b, W, 1), pre-multiplied colour (b, W, 3)) from top to bottom."""
+        for top in range(0, len(self.alpha), BAND_ROWS):
+            rows = slice(top, top + BAND_ROWS)
+            alpha, colour = self.alpha[rows, :, None], self.foreground[rows]
+            if photo_colours:  # straight colour = alpha * photo + (1 - alpha) * network's, multiplied by alpha
+                colour = np.square(alpha) * self.photo_rgb[rows] / 255 + (1 - alpha) * colour
+            yield rows, alpha, colour
+
+
+class MattingTask:
+    name = "matting"
+
+    def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
+        """One input: the whole photo, stretched."""
+        return fit.stretched(photo_rgb, input_hw)
+
+    def decode(self, raw: np.ndarray, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
+        """(1, h, w, 4) after the sigmoid as (alpha (H, W), pre-multiplied foreground (H, W, 3)) at photo size."""
+        foreground = fit.resize_linear(raw[0, ..., :3], fitted.way.photo_hw)
+        alpha = fit.resize_linear(raw[0, ..., 3:], fitted.way.photo_hw)[..., 0]
+        return np.clip(alpha, 0, 1, out=alpha), np.clip(foreground, 0, 1, out=foreground)
+
+    def result(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], photo_rgb: np.ndarray) -> MattingResult:
+        return MattingResult(photo_rgb, *parts[0])

@@ -1,0 +1,172 @@
+"""Metric depth: the photo letterboxed into the network, a point in space for every pixel back.
+
+Frame: x right, y down, z away from the camera, in metres; depth is z.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .. import zoo
+from ..files import output_folder, write_arrays
+from ..image import write_png
+from . import draw, fit, scene
+from .base import Fitted, Result
+
+BACKGROUND = {"readme": draw.PANEL, "reference": draw.GREY}  # outside people
+PERCENTILES = {"readme": (2, 98), "reference": (1, 99)}  # of the depth, and of its inverse
+REFERENCE_CLAMP_M = (0.1, 250.0)
+DEPTH16_MOST_MM = 65535
+
+
+@dataclass
+class PointmapResult(Result):
+    """`points` (H, W, 3) float32 metres, and the camera they imply.
+
+    `scale` is the network's own; `focal_px` is in photo pixels; `fov_deg` is horizontal.
+    """
+
+    points: np.ndarray = field(repr=False)
+    scale: float
+    focal_px: float
+    fov_deg: float
+
+    @property
+    def depth_m(self) -> np.ndarray:
+        """(H, W) float32: z, a view of `points`."""
+        return self.points[..., 2]
+
+    def in_front(self) -> np.ndarray:
+        """(H, W) bool: what pictures and meshes show: what lies before the camera, people alone if there is a mask."""
+        with np.errstate(invalid="ignore"):
+            there = (self.depth_m > 0) & (self.depth_m < np.inf)
+        return there if self.person_mask is None else there & self.person_mask
+
+    def depth_range_m(self, style: str = "readme") -> tuple[float, float]:
+        """(near, far) that the colours of a picture in this style span, from percentiles of the foreground."""
+        depth_m = self.depth_m[self.in_front()]
+        if not depth_m.size:
+            return REFERENCE_CLAMP_M
+        low, high = PERCENTILES[style]
+        if draw.is_reference(style):  # percentiles of the inverse, where far is low
+            low, high = 100 - high, 100 - low
+            depth_m = np.clip(depth_m, *REFERENCE_CLAMP_M)
+        near, far = np.percentile(depth_m, (low, high))
+        return float(near), float(far)
+
+    def picture(
+        self,
+        photo_rgb: np.ndarray | None = None,
+        *,
+        style: str = "readme",
+        legend: bool | None = None,
+        depth_range_m: tuple[float, float] | None = None,
+    ) -> np.ndarray:
+        """Depth in colours (turbo), (H, W, 3) uint8.
+
+        Args:
+            style: "readme": linear in depth, near is blue; "reference": linear in inverse depth, near is red.
+            legend: the bar of colours with its metres; by default in the readme style only.
+            depth_range_m: (near, far) of the colours, such as one for all frames of a video; default depth_range_m().
+        """
+        reference = draw.is_reference(style)
+        draw.backdrop(photo_rgb, self.photo_rgb)
+        near, far = depth_range_m or self.depth_range_m(style)
+        shown = self.in_front()
+        values = np.where(shown, self.depth_m, np.float32(far))
+        if reference:
+            values = 1 / np.clip(values, *REFERENCE_CLAMP_M)
+            near, far = 1 / far, 1 / near
+        values -= np.float32(near)
+        values *= np.float32(255 / max(far - near, 1e-9))
+        np.clip(values, 0, 255, out=values)
+        picture = draw.cut_to(draw.colourise(values.astype(np.uint8), _turbo_rgb()), shown, BACKGROUND[style])
+        if legend if legend is not None else not reference:
+            stops = [near + (far - near) * part for part in (0, 0.5, 1)]
+            metres = [_metres(1 / stop if reference else stop) for stop in stops]
+            ends = ("far", "near") if reference else ("near", "far")
+            draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown)
+        return picture
+
+    def save(
+        self,
+        folder: str | Path,
+        stem: str,
+        *,
+        side_by_side: bool = False,
+        points: int = zoo.DEFAULTS.points,
+        **options: Any,
+    ) -> list[Path]:
+        """Write `<stem>_depth.png`, `<stem>_depth16.png`, and `<stem>_pointmap` as .ply, .glb and .npz.
+
+        The 16-bit depth is in millimetres, 0 where there is nothing, at most 65.535 m. The cloud and the mesh have at
+        most `points` points. Options as for picture().
+        """
+        folder = output_folder(folder)
+        picture = self.picture(**options)
+        shown = self.in_front()
+        arrays = {"points": self.points, "scale": self.scale, "focal_px": self.focal_px, "fov_deg": self.fov_deg}
+        if self.person_mask is not None:
+            arrays["person_mask"] = self.person_mask
+        cloud, mesh = folder / f"{stem}_pointmap.ply", folder / f"{stem}_pointmap.glb"
+        paths = [
+            write_png(folder / f"{stem}_depth.png", picture),
+            write_png(folder / f"{stem}_depth16.png", self._millimetres(shown)),
+            scene.write_ply(cloud, self.points, self.photo_rgb, shown, points),
+            scene.write_glb(mesh, self.points, self.photo_rgb, shown, self.focal_px, points),
+            write_arrays(folder / f"{stem}_pointmap.npz", **arrays),
+        ]
+        if side_by_side:
+            beside = draw.side_by_side(self.photo_rgb, picture)
+            paths.append(write_png(folder / f"{stem}_pointmap_side_by_side.png", beside))
+        return paths
+
+    def _millimetres(self, shown: np.ndarray) -> np.ndarray:
+        """(H, W) uint16, 0 where nothing is shown."""
+        millimetres = np.where(shown, self.depth_m, np.float32(0))
+        millimetres *= np.float32(1000)
+        return np.clip(np.rint(millimetres, out=millimetres), 0, DEPTH16_MOST_MM, out=millimetres).astype(np.uint16)
+
+
+class PointmapTask:
+    name = "pointmap"
+
+    def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
+        """One input: the whole photo, letterboxed."""
+        return fit.letterboxed(photo_rgb, input_hw)
+
+    def decode(self, raw: tuple[np.ndarray, np.ndarray], fitted: Fitted) -> tuple[np.ndarray, float, float]:
+        """(points (1, h, w, 3), scale (1, 1)) as (points (H, W, 3) metres, scale, focal_px of the photo).
+
+        The network's scale is its input width / focal length in input pixels; hence the focal length.
+        """
+        photo_hw, padding = fitted.way.photo_hw, fitted.way.padding
+        scale = float(raw[1].item())
+        with np.errstate(divide="ignore", invalid="ignore"):  # a scale of 0 gives points nowhere, shown as nothing
+            points = fit.cut_padding(raw[0][0] / np.float32(scale), padding)
+        fitted_h, fitted_w = points.shape[:2]
+        if photo_hw[0] > fitted_h or photo_hw[1] > fitted_w:
+            points = fit.smooth(points)
+        input_w = fitted.pixels.shape[2]
+        focal_px = input_w / scale * photo_hw[1] / fitted_w if scale else math.inf
+        return fit.resize_linear(points, photo_hw), scale, focal_px
+
+    def result(self, parts: Sequence[tuple[np.ndarray, float, float]], photo_rgb: np.ndarray) -> PointmapResult:
+        points, scale, focal_px = parts[0]
+        fov_deg = math.degrees(2 * math.atan(photo_rgb.shape[1] / (2 * focal_px)))
+        return PointmapResult(photo_rgb, points, scale, focal_px, fov_deg)
+
+
+def _turbo_rgb() -> np.ndarray:
+    """(256, 3) uint8 RGB."""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    return cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1]
+
+
+def _metres(depth_m: float) -> str:
+    return f"{depth_m:.2f} m" if depth_m < 10 else f"{depth_m:.1f} m"

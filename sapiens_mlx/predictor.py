@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from . import runtime, tasks, zoo
 from .detect import Detector, People, RTMDetDetector, validate_boxes, whole_photo
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask
+from .inventory import activation_bytes
 from .models import models
 from .runtime import Job, Progress, inference, no_progress
 from .tasks.base import Fitted, Report, Result
@@ -22,9 +24,6 @@ from .tasks.detect import DetectResult
 from .tasks.fit import normalise
 from .weights import store
 
-# What one input's activations take at most in float32, at width 1024 and 1024 x 768 (measured: 1.1 GB in seg's head,
-# 0.5 GB elsewhere); it grows with the width. Decides how many people go through pose together.
-ACTIVATION_BYTES = 1.2e9
 CPU_BATCH_BYTES = 2.5e9  # more people at once gain nothing on the CPU: one and its mirror image
 
 
@@ -35,7 +34,7 @@ class Options:
     `boxes_xyxy` are (P, 4) people in photo pixels, for pose; no detector is loaded then. `detector` is "rtmdet",
     "none" (the whole photo is one person) or a callable, photo to People; its thresholds are 0..1. `flip` averages
     pose with the mirrored photo, as the reference does. `foreground` is what pictures and meshes of the dense tasks
-    are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a picture file that is light where people are.
+    are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a picture file that is light on people.
     """
 
     boxes_xyxy: Sequence[Sequence[float]] | np.ndarray | None = None
@@ -187,11 +186,13 @@ class Predictor:
             if detector != "rtmdet":
                 raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
             with stages.stage("load"):
-                detector = RTMDetDetector(models.detector(self.weights, progress))
+                network = RTMDetDetector(models.detector(self.weights, progress))
+            thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
+            detector = partial(network, **thresholds)
         with stages.stage("detect"):
             progress("detect", 0, 1)
-            people = detector(photo_rgb, box_threshold=options.box_threshold, nms_threshold=options.nms_threshold)
-        if len(people.boxes_xyxy) == 0 and self.task == "pose":
+            people = detector(photo_rgb)
+        if len(people) == 0 and self.task == "pose":
             notices.append("Nobody was found, so the whole photo was taken as one person.")
             return whole_photo(photo_hw)
         return people
@@ -263,8 +264,7 @@ def _naming_people(progress: Progress, done: int, total: int) -> Progress:
 
 def _inputs_at_once(model: store.Model) -> int:
     """How many inputs go through the network together: on a GPU what fits half of the memory that the weights leave."""
-    width = model.module.backbone.config.embed_dim
-    bytes_each = ACTIVATION_BYTES * width / 1024 * model.compute_dtype.size / 4
+    bytes_each = activation_bytes(model.module.backbone.config.embed_dim, model.compute_dtype.size)
     left = runtime.memory_limit_bytes() - models.nbytes
     room = CPU_BATCH_BYTES if runtime.device() == "cpu" else left / 2
     return max(1, int(room / bytes_each))

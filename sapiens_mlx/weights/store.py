@@ -77,7 +77,7 @@ def load(
         source = locate.find(checkpoint, weights, progress=progress)
     if row.dtype == "float32":  # as published: nothing worth keeping a second copy of
         return _from_source(source, checkpoint, row, rope_dtype, progress, keep=None)
-    kept = _cache() / f"{_stem(checkpoint, row)}-{_source_id(source)}"
+    kept = cache_folder() / f"{_stem(checkpoint, row)}-{_source_id(source)}"
     if _is_whole(kept):
         return _from_conversion(kept, checkpoint, row, rope_dtype, progress)
     return _from_source(source, checkpoint, row, rope_dtype, progress, keep=kept)
@@ -221,8 +221,14 @@ def _naming(path: Path) -> Iterator[None]:
 # ---- our conversions ------------------------------------------------------------------------------------------------
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where conversions are kept: $SAPIENS_MLX_CACHE, else ~/.cache/sapiens-mlx."""
     return Path(os.environ.get("SAPIENS_MLX_CACHE") or "~/.cache/sapiens-mlx").expanduser()
+
+
+def conversions() -> list[Path]:
+    """The folders of all kept conversions, damaged and unfinished ones too, by name."""
+    return sorted(folder for folder in cache_folder().glob("*-*") if folder.is_dir())
 
 
 def _stem(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
@@ -251,7 +257,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _any_conversion(checkpoint: zoo.Checkpoint, level: zoo.Level) -> Path | None:
     """The newest conversion for when the source itself is gone."""
-    found = [folder for folder in _cache().glob(f"{_stem(checkpoint, level)}-*") if _is_whole(folder)]
+    found = [folder for folder in cache_folder().glob(f"{_stem(checkpoint, level)}-*") if _is_whole(folder)]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
@@ -289,7 +295,7 @@ def _from_conversion(
 
 
 def _assemble(module: nn.Module, tensors: dict[str, mx.array], checkpoint: zoo.Checkpoint, level: zoo.Level) -> Model:
-    """The module with our tensors in it, evaluated. On a GPU the floats take the compute dtype; the CPU widens on use."""
+    """The module with our tensors in it, evaluated. On a GPU floats take the compute dtype; the CPU widens on use."""
     if level.bits is not None:
         use_packed_layers(module, level, ops())
     compute = getattr(mx, runtime.compute_dtype(level.dtype))

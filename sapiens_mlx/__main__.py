@@ -1,0 +1,239 @@
+"""The command line: python -m sapiens_mlx predict | models | serve."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__, runtime, zoo
+from .errors import CancelledError, SapiensError
+
+PREDICT_EXAMPLE = """example:
+  python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
+  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
+MODELS_EXAMPLE = """examples:
+  python -m sapiens_mlx models
+  python -m sapiens_mlx models --memory 16GB
+  python -m sapiens_mlx models --remove seg-0.4b-8bit"""
+SERVE_EXAMPLE = """example:
+  python -m sapiens_mlx serve --port 7861 --weights ~/sapiens2_host"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status: 0, 1 when some of many inputs failed, 2 after one line of error."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except SapiensError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, CancelledError):
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sapiens_mlx",
+        description="Sapiens2 on MLX: body parts, pose, normals, depth, albedo and mattes from photos of people.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    default = zoo.DEFAULTS
+    predict = command("predict", _predict, "run one or more tasks on photos and write the files", PREDICT_EXAMPLE)
+    predict.add_argument("inputs", nargs="+", metavar="INPUT", help="photos")
+    predict.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
+    predict.add_argument("--size", default=default.size, help=f"{', '.join(zoo.SIZES)} ({default.size})")
+    predict.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
+    predict.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    predict.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
+    predict.add_argument(
+        "--boxes", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a person in photo pixels; may be repeated"
+    )
+    predict.add_argument("--boxes-file", metavar="FILE", help="boxes as JSON [[x1, y1, x2, y2], ...] or CSV rows")
+    predict.add_argument(
+        "--detector", choices=("rtmdet", "none"), default="rtmdet", help="who finds the people (rtmdet)"
+    )
+    predict.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
+    predict.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
+    predict.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
+    predict.add_argument(
+        "--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher"
+    )
+    predict.add_argument("--style", choices=("readme", "reference"), default=default.style, help="look of the pictures")
+    predict.add_argument(
+        "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"
+    )
+    predict.add_argument("--points", type=int, default=default.points, help=f"most points of a mesh ({default.points})")
+    predict.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
+    predict.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+    models = command("models", _models, "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
+    models.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
+    models.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
+    models.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
+    models.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+    serve = command("serve", _serve, "open the page in a browser", SERVE_EXAMPLE)
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on (7860)")
+    serve.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
+    serve.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
+    serve.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
+    return parser
+
+
+def _box(text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box; write x1,y1,x2,y2")
+    return numbers
+
+
+def _bytes(text: str) -> int:
+    units = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "G": 1e9}
+    for unit, factor in units.items():
+        if text.upper().endswith(unit):
+            with contextlib.suppress(ValueError):
+                return int(float(text[: -len(unit)]) * factor)
+    raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory; write 16GB")
+
+
+# ---- predict --------------------------------------------------------------------------------------------------------
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from .boxes import read_boxes
+    from .files import output_folder
+    from .predictor import Options, Predictor
+
+    names = [name.strip() for name in options.task.split(",")]
+    predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
+    folder = output_folder(options.out)
+    boxes = list(options.boxes or [])
+    if options.boxes_file:
+        boxes += read_boxes(options.boxes_file)
+    choices = Options(
+        boxes_xyxy=boxes or None,
+        detector=options.detector,
+        box_threshold=options.box_threshold,
+        nms_threshold=options.nms,
+        flip=not options.no_flip,
+        foreground=options.foreground,
+    )
+    results, failed = [], []
+    for stem, photo in _stems(options.inputs):
+        for predictor in predictors:
+            try:
+                done = _run_one(predictor, photo, stem, folder, choices, options)
+            except SapiensError as problem:
+                if len(options.inputs) * len(predictors) == 1:
+                    raise
+                failed.append({"input": photo, "task": predictor.task, "error": str(problem)})
+                print(f"error: {problem}", file=sys.stderr)
+                continue
+            results.append(done)
+            if not options.json:
+                _print_report(done)
+    if options.json:
+        one = len(options.inputs) * len(predictors) == 1
+        print(json.dumps(results[0] if one else {"results": results, "failed": failed}))
+    return 1 if failed and results else 2 if failed else 0
+
+
+def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
+    """(stem of the files to write, photo): a stem that came before gets a number, so that nothing is overwritten."""
+    seen: dict[str, int] = {}
+    stems = []
+    for photo in inputs:
+        stem = Path(photo).stem
+        seen[stem] = seen.get(stem, 0) + 1
+        stems.append((stem if seen[stem] == 1 else f"{stem}-{seen[stem]}", photo))
+    return stems
+
+
+def _run_one(
+    predictor: Any, photo: str, stem: str, folder: Path, choices: Any, options: argparse.Namespace
+) -> dict[str, Any]:
+    """One photo, one task: the object that --json prints."""
+    result = predictor(photo, progress=_progress_line(sys.stderr), **vars(choices))
+    picture_options = {"style": options.style, "side_by_side": options.side_by_side}
+    if predictor.task == "pose":
+        picture_options["keypoint_threshold"] = options.keypoint_threshold
+    if predictor.task == "pointmap":
+        picture_options["points"] = options.points
+    start = time.perf_counter()
+    paths = result.save(folder, stem, **picture_options)
+    report = vars(result.report) | {"seconds": result.report.seconds | {"draw": round(time.perf_counter() - start, 4)}}
+    return {"input": photo, "files": [str(path) for path in paths], **report}
+
+
+def _progress_line(stream: Any) -> runtime.Progress:
+    """Shows how far the work is in one line of a terminal; silent where the stream is none."""
+    if not stream.isatty():
+        return runtime.no_progress
+
+    def show(stage: str, done: float, total: float) -> None:
+        amount = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB" if stage == "download" else f"{done:.0f}/{total:.0f}"
+        stream.write(f"\r\x1b[K{stage} {amount}")
+        stream.flush()
+
+    return show
+
+
+def _print_report(done: dict[str, Any]) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    size = f" {done['size']}" if done["size"] else ""
+    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in done["seconds"].items())
+    print(f"{done['input']}: {done['task']}{size} at {done['level']} ({done['compute_dtype']} on {done['device']})")
+    print(f"  seconds: {seconds}; peak memory {done['peak_memory_bytes'] / 1e9:.1f} GB; weights: {done['licence']}")
+    for notice in done["notices"]:
+        print(f"  note: {notice}")
+    for path in done["files"]:
+        print(f"  {path}")
+
+
+# ---- models and serve -----------------------------------------------------------------------------------------------
+
+
+def _models(options: argparse.Namespace) -> int:
+    from . import inventory
+
+    if options.remove:
+        removed = inventory.remove(options.remove)
+        print(json.dumps({"removed": removed}) if options.json else "\n".join(f"removed {name}" for name in removed))
+        return 0
+    listing = inventory.listing(options.weights, options.memory or runtime.memory_limit_bytes())
+    print(json.dumps(listing) if options.json else inventory.as_text(listing))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from .ui.page import serve
+
+    serve(host=options.host, port=options.port, auth=options.auth, share=options.share, weights=options.weights)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

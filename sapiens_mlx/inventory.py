@@ -1,0 +1,100 @@
+"""What weights are on this machine, what else can be had, what each needs in memory, and removing what we keep."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from . import runtime, zoo
+from .errors import SapiensError
+from .weights import locate, store
+
+HEAD_PARAMETERS = 0.1e9  # heads have 0.01 to 0.2 billion; this is for an estimate that says "about"
+ACTIVATION_BYTES = 1.2e9  # of one input in float32 at width 1024; measured in seg's head, and growing with the width
+
+
+def activation_bytes(embed_dim: int, item_bytes: int) -> int:
+    """About what one 1024 x 768 input's activations take at most, for a backbone of that width."""
+    return int(ACTIVATION_BYTES * embed_dim / 1024 * item_bytes / 4)
+
+
+def needed_bytes(size: str, level: str) -> int:
+    """About the memory that one photo takes with a network of that size and level: weights and activations."""
+    row = zoo.level(level)
+    float_bytes = {"float32": 4, "float16": 2, "bfloat16": 2}[row.dtype]
+    # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias.
+    block_bytes = float_bytes if row.bits is None else row.bits / 8 + 4 / row.group_size
+    compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
+    weights = zoo.SIZES[size].parameters * block_bytes + HEAD_PARAMETERS * float_bytes
+    return int(weights + activation_bytes(zoo.SIZES[size].embed_dim, compute_bytes))
+
+
+def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
+    """Everything `models` shows: checkpoints (here or not), kept conversions, and which levels fit `memory_bytes`."""
+    checkpoints = []
+    for row in zoo.TASKS.values():
+        for size in row.sizes or (None,):
+            checkpoint = zoo.checkpoint(row.name, size)
+            path = locate.find_local(checkpoint, weights)
+            checkpoints.append(
+                {
+                    "task": row.name,
+                    "size": size,
+                    "file": str(path) if path else None,
+                    "bytes": path.stat().st_size if path else None,
+                    "repo": checkpoint.repo if checkpoint.published else None,
+                    "licence": checkpoint.licence.name,
+                    "licence_url": checkpoint.licence.url,
+                }
+            )
+    fits = {
+        size: [level for level in zoo.LEVELS if needed_bytes(size, level) <= memory_bytes]
+        for size in zoo.SIZES
+        if any(size in row.sizes for row in zoo.TASKS.values())
+    }
+    conversions = [{"name": folder.name, "bytes": _folder_bytes(folder)} for folder in store.conversions()]
+    return {
+        "device": runtime.device_name(),
+        "memory_bytes": memory_bytes,
+        "checkpoints": checkpoints,
+        "cache": str(store.cache_folder()),
+        "conversions": conversions,
+        "fits": fits,
+    }
+
+
+def as_text(listing: dict[str, Any]) -> str:
+    """The listing for people."""
+    lines = [f"{'task':9} {'size':5} {'on this machine':16} {'from':40} licence"]
+    for row in listing["checkpoints"]:
+        here = f"{row['bytes'] / 1e9:.2f} GB" if row["file"] else "no"
+        source = row["repo"] or "not published yet"
+        lines.append(f"{row['task']:9} {row['size'] or '-':5} {here:16} {source:40} {row['licence']}")
+    lines += ["", f"conversions kept in {listing['cache']}:"]
+    lines += [f"  {row['name']:36} {row['bytes'] / 1e9:.2f} GB" for row in listing["conversions"]] or ["  none"]
+    lines += ["", f"levels that fit about {listing['memory_bytes'] / 1e9:.0f} GB ({listing['device']}):"]
+    lines += [f"  {size:5} {' '.join(levels) or 'none'}" for size, levels in listing["fits"].items()]
+    licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
+    lines += ["", *(f"{name}: {url}" for name, url in licences.items())]
+    return "\n".join(lines)
+
+
+def remove(names: list[str]) -> list[str]:
+    """Removes kept conversions by name, or by its beginning (`seg-0.4b`), or all. Original files are never touched.
+
+    Raises:
+        SapiensError: when a name fits none.
+    """
+    removed = []
+    for name in names:
+        found = [f for f in store.conversions() if name == "all" or f.name == name or f.name.startswith(f"{name}-")]
+        if not found and name != "all":
+            kept = ", ".join(folder.name for folder in store.conversions()) or "none"
+            raise SapiensError(f"There is no conversion {name!r} in {store.cache_folder()}. Kept are: {kept}.")
+        for folder in found:
+            shutil.rmtree(folder)
+            removed.append(folder.name)
+    return removed
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -22,7 +22,8 @@ MAX_SIDE_PX = 20_000
 MIN_SIDE_PX = 8  # below this there is nothing to see, and resizing filters have nothing to work on
 
 # What Pillow may try. A list of our own keeps out formats that run other programs (EPS starts Ghostscript).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+# (JPEG includes MPO, what many phones write.) AVIF and HEIF are not in every build of Pillow.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA", "ICO")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -156,10 +157,12 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
             f"{name} is a HEIC photo, which cannot be read here. Save it as JPEG first "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
         )
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits here are stricter
-            image = Image.open(file, formats=(*FORMATS, "HEIF") if heic else FORMATS)
+            image = Image.open(file, formats=formats)
     except Image.DecompressionBombError as problem:
         raise ImageError(
             f"{name} is larger than {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first."

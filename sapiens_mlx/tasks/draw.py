@@ -22,6 +22,8 @@ BLACK: Colour = (0, 0, 0)
 GREY: Colour = (100, 100, 100)  # what the reference puts outside people
 PANEL: Colour = (18, 20, 24)  # behind legends, at PANEL_OPACITY
 PANEL_OPACITY = 0.72
+PANEL_SHARE = 0.7  # a panel that would take more of the width is left out: it would hide the picture
+LEGEND_SHARE = 0.75  # of the height, at most
 MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
 
 
@@ -170,9 +172,9 @@ def legend(image_rgb: np.ndarray, entries: Sequence[tuple[Colour, str, str]], bu
     if not entries:
         return
     height, width = image_rgb.shape[:2]
-    px = max(9, min(text_px((height, width)), round(0.9 * height / (1.35 * (len(entries) + 1)))))
+    px = max(9, min(text_px((height, width)), round(LEGEND_SHARE * height / (1.35 * (len(entries) + 1)))))
     row = round(1.35 * px)
-    room = max(1, int(0.94 * height) // row - 1)
+    room = max(1, int(LEGEND_SHARE * height) // row - 1)
     left_out = max(0, len(entries) - room)
     if left_out:
         left_out += 1  # the line that says so takes a row too
@@ -181,8 +183,8 @@ def legend(image_rgb: np.ndarray, entries: Sequence[tuple[Colour, str, str]], bu
     values_w = max([text_size(value, px)[0] for _, _, value in shown], default=0)
     more = f"+ {left_out} more" if left_out else ""
     inner_w = max(row + names_w + (px if values_w else 0) + values_w, text_size(more, px)[0])
-    if inner_w + px > width or not shown:
-        return  # a panel wider than the picture would hide it
+    if inner_w + px > PANEL_SHARE * width or not shown:
+        return
     panel_w, panel_h = inner_w + px, row * (len(shown) + bool(more)) + px // 2
     place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
     swatch = round(0.8 * px)
@@ -220,7 +222,7 @@ def colour_bar(
     values_w = sum(text_size(value, px)[0] for value in values) + (len(values) + 1) * px
     bar_w = max(words_w, values_w, round(0.3 * width))
     panel_w, panel_h = bar_w + 2 * px, 2 * line + 2 * px
-    if panel_w > width or panel_h > height:
+    if panel_w > PANEL_SHARE * width or panel_h > PANEL_SHARE * height:
         return
     place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
     top = px // 2

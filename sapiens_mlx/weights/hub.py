@@ -1,0 +1,295 @@
+"""One file from the Hugging Face hub into the hub's own cache, with progress, and resumed where an earlier try ended.
+
+huggingface_hub throws partial downloads away, reports every 10 MB and may wait for minutes between its tries. So the
+transfer alone is done here, with its client, login, cache layout and locks: other programs find the file as theirs.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtime import Progress
+
+# huggingface_hub takes 0.3 s to import, so it is imported where it is needed.
+
+_PAUSES_S = (0.5, 1.5)  # before the second and the third try
+_POLL_S = 0.5
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class UnavailableError(Exception):
+    """Why a file cannot be had from the hub, as a clause, and what the user can do, as the start of a sentence."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. {remedy}.")
+        self.reason, self.remedy = reason, remedy
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """What the hub says about a file. Its etag, the SHA-256 of large files, is the name of the blob in the cache."""
+
+    url: str
+    commit: str
+    etag: str
+    size_bytes: int
+
+
+def cache_folder() -> Path:
+    """Where the hub's cache lies: $HF_HUB_CACHE, or hub/ in $HF_HOME, by default ~/.cache/huggingface."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def cached(repo: str, filename: str) -> Path | None:
+    """The file in the hub's cache, whoever downloaded it. Nothing is asked of the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, filename)
+    return Path(found) if isinstance(found, str) else None
+
+
+def size_bytes(repo: str, filename: str) -> int | None:
+    """How large the hub says the file is, or None when the hub cannot be asked or does not give it to this user."""
+    with contextlib.suppress(UnavailableError), _explaining(repo, filename):
+        return _ask(repo, filename).size_bytes
+    return None
+
+
+def download(repo: str, filename: str, progress: Progress) -> Path:
+    """The path in the hub's cache of a file downloaded now. A partial download is kept, also when `progress` cancels.
+
+    Raises:
+        UnavailableError: the file cannot be had, with the reason.
+        CancelledError: from `progress("download", bytes so far, bytes in all)`.
+    """
+    from huggingface_hub.utils import WeakFileLock
+
+    with _explaining(repo, filename), contextlib.ExitStack() as stack:
+        remote = _persisting(lambda: _ask(repo, filename), lambda: 0)
+        folder = cache_folder() / f"models--{repo.replace('/', '--')}"
+        blob = folder / "blobs" / remote.etag
+        partial = blob.with_name(f"{blob.name}.incomplete")
+        lock = cache_folder() / ".locks" / folder.name / f"{remote.etag}.lock"
+        for path in (blob, lock):
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def kept_bytes() -> int:
+            return partial.stat().st_size if partial.exists() else 0
+
+        def report() -> None:
+            progress("download", min(kept_bytes(), remote.size_bytes), remote.size_bytes)
+
+        _wait_for(lambda: stack.enter_context(WeakFileLock(lock, timeout=_POLL_S)), report)
+        if not blob.exists():  # else another process was downloading it
+            if kept_bytes() > remote.size_bytes:
+                partial.unlink()
+            report()
+            _check_space(remote.size_bytes - kept_bytes())
+            if kept_bytes() < remote.size_bytes:
+                _persisting(lambda: _receive(remote, partial, progress), kept_bytes)
+            _verify(remote, partial, report)
+            partial.replace(blob)
+        return _enter(folder, remote.commit, filename, blob)
+
+
+def _ask(repo: str, filename: str) -> _Remote:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    found = get_hf_file_metadata(hf_hub_url(repo, filename), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    # The commit and the etag become file names below, so they are held to what the hub gives.
+    is_hub = re.fullmatch(r"[0-9a-f]{40}", found.commit_hash or "") and re.fullmatch(r"[\w-]+", found.etag or "")
+    if not is_hub or not found.size:
+        raise _no_hub()
+    url = hf_hub_url(repo, filename, revision=found.commit_hash)  # the same version, however long it takes
+    return _Remote(url, found.commit_hash, found.etag, found.size)
+
+
+def _receive(remote: _Remote, partial: Path, progress: Progress) -> None:
+    """Appends to `partial` what is missing of it."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = build_hf_headers(library_name="sapiens-mlx") | {"Accept-Encoding": "identity"}
+    with partial.open("ab") as file:
+        done = partial.stat().st_size
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream(
+            "GET", remote.url, headers=headers, timeout=timeout_s, follow_redirects=True
+        ) as response:
+            hf_raise_for_status(response)
+            if response.status_code == 200 and done:  # a server that knows no ranges
+                file.truncate(0)
+                done = 0
+            _check_answer(response, done, remote.size_bytes)
+            for chunk in response.iter_raw():
+                if done + len(chunk) > remote.size_bytes:
+                    raise UnavailableError("more bytes arrived than the hub announced", "Try again later")
+                file.write(chunk)
+                done += len(chunk)
+                progress("download", done, remote.size_bytes)
+    if done < remote.size_bytes:
+        raise HTTPError("the connection ended early")
+
+
+def _check_answer(response: Any, start: int, size_bytes: int) -> None:
+    """Refuses to write what is not the rest of the file into it."""
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise _no_hub()
+    if start:
+        announced, expected = response.headers.get("Content-Range"), f"bytes {start}-{size_bytes - 1}/{size_bytes}"
+    else:
+        announced, expected = response.headers.get("Content-Length"), str(size_bytes)
+    if announced not in (None, expected):
+        raise UnavailableError(f"the hub announced {size_bytes:,} bytes but sends {announced}", "Try again later")
+
+
+def _verify(remote: _Remote, partial: Path, report: Callable[[], None]) -> None:
+    """Compares the SHA-256, where the etag is one: what was resumed may have been damaged in between."""
+    if not re.fullmatch(r"[0-9a-f]{64}", remote.etag):
+        return
+    digest = hashlib.sha256()
+    with partial.open("rb") as file:
+        while chunk := file.read(8 << 20):
+            digest.update(chunk)
+            report()
+    if digest.hexdigest() != remote.etag:
+        partial.unlink()
+        raise UnavailableError("what arrived is damaged (its SHA-256 is not the hub's)", "Try again")
+
+
+def _enter(folder: Path, commit: str, filename: str, blob: Path) -> Path:
+    """Enters a blob into the cache, in its published layout: a link by commit and name, and which commit is `main`."""
+    pointer, main = folder / "snapshots" / commit / filename, folder / "refs" / "main"
+    if not pointer.exists():
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.unlink(missing_ok=True)  # a link whose blob was deleted
+        try:
+            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+        except OSError:
+            blob.replace(pointer)  # a disk without links, where the hub's cache holds the file itself
+    main.parent.mkdir(parents=True, exist_ok=True)
+    fresh = main.with_name(f"main.{os.getpid()}.tmp")
+    fresh.write_text(commit)
+    fresh.replace(main)
+    return pointer
+
+
+# ---- patience and explanations --------------------------------------------------------------------------------------
+
+
+def _wait_for(lock: Callable[[], Any], report: Callable[[], None]) -> None:
+    """Waits while another process downloads the same file, showing how far that one is."""
+    from filelock import Timeout
+
+    while True:
+        try:
+            lock()
+            return
+        except Timeout:
+            report()
+
+
+def _persisting(attempt: Callable[[], Any], kept_bytes: Callable[[], int]) -> Any:
+    """The result of `attempt`, made up to three times, and for as long as each one keeps more bytes."""
+    from huggingface_hub.errors import HTTPError
+
+    pauses_s, before = iter(_PAUSES_S), kept_bytes()
+    while True:
+        try:
+            return attempt()
+        except HTTPError as problem:
+            status = _status(problem)
+            if status is not None and status < 500:
+                raise
+            if kept_bytes() > before:
+                pauses_s, before = iter(_PAUSES_S), kept_bytes()
+            pause_s = next(pauses_s, None)
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
+
+
+def _status(problem: Exception) -> int | None:
+    """The HTTP status of a refusal; None where the connection itself failed."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return problem.response.status_code if isinstance(problem, HfHubHTTPError) else None
+
+
+@contextlib.contextmanager
+def _explaining(repo: str, filename: str) -> Iterator[None]:
+    """Turns what goes wrong between here and the hub into an UnavailableError."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except OfflineModeIsEnabled as problem:
+        raise UnavailableError("downloads are switched off by HF_HUB_OFFLINE", "Unset it") from problem
+    except HfHubHTTPError as problem:
+        raise _refusal(repo, filename, problem.response) from problem
+    except HTTPError as problem:
+        cause = str(problem) or type(problem).__name__
+        raise UnavailableError(
+            f"the connection to {constants.ENDPOINT} failed ({cause})",
+            "Check it and try again (which carries on where it broke off)",
+        ) from problem
+    except OSError as problem:
+        where, cause = cache_folder(), problem.strerror or str(problem)
+        if problem.errno in _DISK_FULL:
+            raise UnavailableError(f"the disk of {where} is full", _SPACE_REMEDY) from problem
+        raise UnavailableError(
+            f"{where} cannot be written to ({cause})", "Make it writable, or set HF_HOME to a folder that is"
+        ) from problem
+
+
+_SPACE_REMEDY = "Free some space, or set HF_HOME to a folder on another disk"
+
+
+def _refusal(repo: str, filename: str, response: Any) -> UnavailableError:
+    match response.status_code:
+        case 401 | 403 as status:
+            return UnavailableError(
+                f"the hub gives {repo} only to users who have accepted its licence (HTTP {status})",
+                f"Accept the licence at https://huggingface.co/{repo} and log in with `hf auth login`",
+            )
+        case 404:
+            return UnavailableError(
+                f"the hub has no {filename} in {repo} (HTTP 404)", "Update this program, for the file may have moved"
+            )
+        case 429:
+            wait_s = response.headers.get("Retry-After", "")
+            wait = f"in {wait_s} seconds" if wait_s.isdigit() else "in a few minutes"
+            return UnavailableError("the hub is asked too often from here (HTTP 429)", f"Try again {wait}")
+        case status:
+            return UnavailableError(f"the hub answered with an error of its own (HTTP {status})", "Try again later")
+
+
+def _no_hub() -> UnavailableError:
+    from huggingface_hub import constants
+
+    return UnavailableError(
+        f"{constants.ENDPOINT} answered with a web page or the like, as a Wi-Fi login or a proxy does",
+        "Log in to the network in a browser and try again",
+    )
+
+
+def _check_space(needed_bytes: int) -> None:
+    folder = cache_folder()
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        needed, free = (f"{size / 1e9:.1f} GB" for size in (needed_bytes, free_bytes))
+        raise UnavailableError(f"{needed} are needed and {free} are free on the disk of {folder}", _SPACE_REMEDY)

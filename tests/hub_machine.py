@@ -1,0 +1,111 @@
+"""A machine of its own for each test of downloads: a home folder, an environment, and processes that look for weights.
+
+huggingface_hub reads its environment when it is imported, hence the processes. Nothing of the real environment, such as
+proxies, a login or a cache, reaches them.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from hub_server import COMMIT, Hub
+
+from sapiens_mlx import zoo
+
+SEG = zoo.checkpoint("seg", "0.4b")
+ALBEDO = zoo.checkpoint("albedo", "0.4b")
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+ETAG = hashlib.sha256(CONTENT).hexdigest()
+FILES = {f"{SEG.repo}/{SEG.filename}": CONTENT}
+
+PROGRAM = """
+import json, sys
+from sapiens_mlx import zoo
+from sapiens_mlx.errors import CancelledError, SapiensError
+from sapiens_mlx.weights import locate
+
+order = json.loads(sys.argv[1])
+checkpoint = zoo.checkpoint(order["task"], order["size"])
+heard = []
+
+def progress(stage, done, total):
+    heard.append((stage, done, total))
+    if order["cancel_at"] is not None and done >= order["cancel_at"]:
+        raise CancelledError
+
+report = {"found": None, "error": None, "message": ""}
+try:
+    if order["call"] == "find":
+        report["found"] = str(locate.find(checkpoint, order["weights"], progress=progress))
+    elif order["call"] == "find_local":
+        report["found"] = str(locate.find_local(checkpoint, order["weights"]))
+    else:
+        report["found"] = locate.download_bytes(checkpoint)
+except (SapiensError, CancelledError) as problem:
+    report["error"], report["message"] = type(problem).__name__, str(problem)
+print(json.dumps(report | {"heard": heard, "network": "huggingface_hub" in sys.modules}))
+"""
+
+
+class Machine:
+    """A home folder, an environment, and processes that call sapiens_mlx.weights.locate in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.cache = home / "hf" / "hub"
+        self.repo_cache = self.cache / f"models--{SEG.repo.replace('/', '--')}"
+        self.blob = self.repo_cache / "blobs" / ETAG
+        self.partial = self.blob.with_name(f"{ETAG}.incomplete")
+
+    def start(
+        self,
+        hub: Hub | None,
+        *,
+        call: str = "find",
+        checkpoint: zoo.Checkpoint = SEG,
+        weights: Path | None = None,
+        cancel_at: int | None = None,
+        **environment: str,
+    ) -> subprocess.Popen:
+        """`hub` of None is a hub that nobody answers for."""
+        order = {
+            "call": call,
+            "task": checkpoint.task,
+            "size": checkpoint.size,
+            "weights": weights and str(weights),
+            "cancel_at": cancel_at,
+        }
+        settings = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+            "HOME": str(self.home),
+            "HF_HOME": str(self.cache.parent),
+            "HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "2",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps(order)],
+            env=settings | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, hub: Hub | None, **order) -> dict:
+        return finished(self.start(hub, **order))
+
+    def assert_downloaded(self, report: dict) -> None:
+        assert report["error"] is None, report["message"]
+        assert Path(report["found"]) == self.repo_cache / "snapshots" / COMMIT / SEG.filename
+        assert Path(report["found"]).read_bytes() == CONTENT
+        assert not self.partial.exists()
+
+
+def finished(process: subprocess.Popen) -> dict:
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    return json.loads(output)

@@ -1,0 +1,136 @@
+"""A local HTTP server that stands for the Hugging Face hub and its CDN, with faults that can be switched on."""
+
+import hashlib
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    start: int | None  # of the Range header
+    token: str | None
+
+
+@dataclass
+class Hub:
+    """Serves `files` by "owner/name/filename". As the hub does, it answers for itself and sends the bytes from a CDN.
+
+    Faults: `cut_after` breaks the connection after so many bytes, `cuts` times; `status` refuses all, `cdn_status`
+    the bytes (once there are no more cuts); `page` gives a web page at the "hub" or "cdn"; `announced` is a wrong size;
+    `damaged` changes the bytes but not the etag; `ranges` off ignores Range; `pause_s` slows the bytes down, per 64 KB.
+    """
+
+    files: dict[str, bytes]
+    cut_after: int | None = None
+    cuts: int = 10**9
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    cdn_status: int | None = None
+    page: str | None = None
+    announced: int | None = None
+    damaged: bool = False
+    ranges: bool = True
+    pause_s: float = 0
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> "Hub":
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def cdn(self) -> str:
+        """The same server under another name, so that it is another origin."""
+        return f"http://localhost:{self._server.server_port}"
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each request for the bytes wanted them to start."""
+        return [request.start or 0 for request in self.requests if request.path.startswith("/cdn/")]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._serve()
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+    def _serve(self) -> None:
+        hub, asked = self.hub, re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(asked[1]) if asked else None
+        hub.requests.append(Request(self.command, self.path, start, self.headers.get("Authorization")))
+        on_cdn = self.path.startswith("/cdn/")
+        if hub.page == ("cdn" if on_cdn else "hub"):
+            return self._answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<!doctype html><h1>Sign in</h1>")
+        cuts = on_cdn and hub.cut_after is not None and hub.cuts > 0
+        status = hub.cdn_status if on_cdn else hub.status
+        if status is not None and not cuts:
+            return self._answer(status, hub.headers, b"{}")
+        if on_cdn:
+            return self._bytes(hub.files[self.path.removeprefix("/cdn/")], start, cuts)
+        where = re.fullmatch(rf"/(.+)/resolve/(?:main|{COMMIT})/(.+)", self.path)
+        data = hub.files.get(f"{where[1]}/{where[2]}") if where else None
+        if data is None:
+            return self._answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"{}")
+        return self._answer(
+            302,
+            {
+                "Location": f"{hub.cdn}/cdn/{where[1]}/{where[2]}",
+                "X-Repo-Commit": COMMIT,
+                "X-Linked-Size": str(hub.announced or len(data)),
+                "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
+            },
+            b"",
+        )
+
+    def _bytes(self, data: bytes, start: int | None, cuts: bool) -> None:
+        hub = self.hub
+        if hub.damaged:
+            data = bytes(len(data))
+        headers = {"Content-Type": "binary/octet-stream", "Accept-Ranges": "bytes"}
+        if start is None or not hub.ranges:
+            status, rest = 200, data
+        else:
+            status, rest = 206, data[start:]
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self._answer(status, headers, rest, sent=hub.cut_after if cuts else None)
+        if cuts:
+            hub.cuts -= 1
+            self.close_connection = True
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, sent: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            body = body[:sent]
+            try:
+                for at in range(0, len(body), 1 << 16):
+                    self.wfile.write(body[at : at + (1 << 16)])
+                    time.sleep(self.hub.pause_s)
+            except (BrokenPipeError, ConnectionResetError):  # the client has stopped, or was killed
+                self.close_connection = True

@@ -79,7 +79,8 @@ def _thin(keep: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     share = min(1.0, (most / max(1, np.count_nonzero(keep))) ** 0.5)
     while True:
         rows, columns = (
-            np.rint(np.linspace(0, size - 1, max(1, int(size * share)))).astype(np.intp) for size in keep.shape
+            ((np.arange(count := max(1, int(size * share))) + 0.5) * size / count).astype(np.intp)
+            for size in keep.shape
         )
         grid = np.ix_(rows, columns)
         if np.count_nonzero(keep[grid]) <= most:

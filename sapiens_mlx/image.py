@@ -23,7 +23,7 @@ MIN_SIDE_PX = 8  # below this there is nothing to see, and resizing filters have
 
 # What Pillow may try. A list of our own keeps out formats that run other programs (EPS starts Ghostscript).
 # (JPEG includes MPO, what many phones write.) AVIF and HEIF are not in every build of Pillow.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA", "ICO")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 UPRIGHT = {
     2: lambda pixels: cv2.flip(pixels, 1),

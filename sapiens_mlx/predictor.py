@@ -79,6 +79,8 @@ class Predictor:
         self.checkpoint = zoo.checkpoint(task, self.size)
         self._level = zoo.level(level).name if level else None
         self.weights = None if weights is None else str(weights)
+        # A single file is this task's; the detector's and the mask's weights lie beside it only in a folder.
+        self._folder = self.weights if self.weights and Path(self.weights).expanduser().is_dir() else None
 
     @property
     def level(self) -> str:
@@ -111,7 +113,7 @@ class Predictor:
 
     def _load_module(self, progress: Progress) -> nn.Module:
         if self.task == "detect":
-            return models.detector(self.weights, progress)
+            return models.detector(self._folder, progress)
         return self._load(progress).module
 
     def _load(self, progress: Progress) -> store.Model:
@@ -186,7 +188,7 @@ class Predictor:
             if detector != "rtmdet":
                 raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
             with stages.stage("load"):
-                network = RTMDetDetector(models.detector(self.weights, progress))
+                network = RTMDetDetector(models.detector(self._folder, progress))
             thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
             detector = partial(network, **thresholds)
         with stages.stage("detect"):
@@ -226,12 +228,12 @@ class Predictor:
 
     def _mask_predictor(self, task: str) -> "Predictor":
         sizes = zoo.task_row(task).sizes
-        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self.weights)
+        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self._folder)
 
     def _mask_source(self) -> "Predictor | None":
         """Whichever of seg and matting is on this machine; seg first: it comes in every size."""
         candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
-        return next((one for one in candidates if store.is_here(one.checkpoint, self.weights)), None)
+        return next((one for one in candidates if store.is_here(one.checkpoint, self._folder)), None)
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
+from mlx.utils import tree_flatten
 from safetensors.numpy import save_file
+
+from sapiens_mlx.nn.backbone import BackboneConfig
+from sapiens_mlx.nn.heads import DeconvHeadConfig, Estimator, ScaleConfig, ShuffleHeadConfig
+from sapiens_mlx.weights import layouts
 
 DATA = Path(__file__).parent / "data"
 TOKENS = ("cls_token", "storage_tokens", "w_cls", "local_pos_embed")
@@ -57,6 +62,30 @@ def manifests() -> list[str]:
         return list(json.load(file))
 
 
+def tiny_shapes(task: str) -> Shapes:
+    """A checkpoint of `task` at the size "tiny" of conftest.py, whose widths suit every quantization level."""
+    backbone = BackboneConfig(64, 2, (2,) * 8 + (1, 1) + (2,) * 8, 128)
+    if task == "seg":
+        head = DeconvHeadConfig(64, (24, 16, 12, 8), (8, 8), 29, "conv_seg")
+    elif task == "pose":
+        head = DeconvHeadConfig(64, (24, 16), (16, 16, 12), 308, "conv_pose")
+    else:
+        head = ShuffleHeadConfig(
+            64,
+            (24, 16, 12, 8),
+            (8, 6, 4),
+            out_channels=4 if task == "matting" else 3,
+            final=f"conv_{task}",
+            weighted_norm=task == "albedo",
+            scale=ScaleConfig((24, 12, 64), (64, 64, 32, 1)) if task == "pointmap" else None,
+        )
+    change = layouts.ORIGINAL.change
+    return {
+        name: change(name).file_shape(tuple(weight.shape))
+        for name, weight in tree_flatten(Estimator(backbone, head).parameters())
+    }
+
+
 def tensors(shapes: Shapes, salt: str = "") -> dict[str, np.ndarray]:
     """Every tensor but RoPE's periods, which a file may leave out."""
     return {name: tensor(name, shape, salt) for name, shape in shapes.items() if not name.endswith("periods")}
@@ -67,6 +96,11 @@ def write_checkpoint(path: Path, shapes: Shapes, salt: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors(shapes, salt), path)
     return path
+
+
+def write_tiny(folder: Path, task: str) -> Path:
+    """A tiny checkpoint of `task` where the reference's layout has it."""
+    return write_checkpoint(folder / task / f"sapiens2_tiny_{task}.safetensors", tiny_shapes(task))
 
 
 def write_detector(path: Path) -> Path:

@@ -7,6 +7,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
+from ..errors import WeightsError
 from ..nn.layers import QuantizedLinear
 from ..zoo import Level
 
@@ -27,7 +28,14 @@ def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
 
     It is quantized from float32: bfloat16 would leave the scales only 8 bits (0.87 % weight error at 8bit against
     0.54 %). They are stored in float16.
+
+    Raises:
+        WeightsError: when the layer's width is not a multiple of the level's group.
     """
+    if weight.shape[1] % level.group_size:
+        raise WeightsError(
+            f"{name} has {weight.shape[1]} columns, and {level.name} packs them in groups of {level.group_size}"
+        )
     layer = name.removesuffix(".weight")
     options = {"group_size": level.group_size, "bits": level.bits, "mode": level.mode}
     packed = mx.quantize(weight.astype(mx.float32), **options)

@@ -90,7 +90,7 @@ def load_detector(weights: str | Path | None = None, *, progress: Progress = no_
     tensors = torch_file.read_tensors(path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     with _naming(path):
-        module = RTMDet(rtmdet_config(shapes))
+        module = RTMDet(rtmdet_config(shapes), ops())
         _check_tensors(module, shapes, layouts.RTMDET)
         ours = {
             name: layouts.RTMDET.change(name).apply(mx.array(tensor))
@@ -132,7 +132,7 @@ def _from_source(
         shapes = read_shapes(path)
         module = build(shapes, checkpoint.task, checkpoint.size, rope_dtype)
         _check_tensors(module, shapes, layout)
-        tensors = mx.load(str(path))
+        tensors = _open(path)
         _check_periods(tensors, module)
         converted: dict[str, mx.array] = {}
         for done, name in enumerate(shapes, start=1):
@@ -164,6 +164,25 @@ def read_shapes(path: Path) -> Shapes:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as problem:
         raise WeightsError(f"it is damaged, cut short, or not a safetensors file ({problem})") from problem
+
+
+FLOATS = ("F16", "BF16", "F32")
+
+
+def _open(path: Path) -> dict[str, mx.array]:
+    """The file's tensors, each read when it is first evaluated; float64, which MLX does not read, at once as float32.
+
+    Raises:
+        WeightsError: for tensors that are no floats.
+    """
+    with safe_open(path, framework="numpy") as file:
+        stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        odd = [name for name, dtype in stored.items() if dtype not in (*FLOATS, "F64")]
+        if odd:
+            raise WeightsError(f"the tensor {odd[0]} is stored as {stored[odd[0]]}, and only floats are read")
+        if "F64" in stored.values():
+            return {name: mx.array(file.get_tensor(name).astype(np.float32)) for name in stored}
+    return mx.load(str(path))
 
 
 def build(shapes: Mapping[str, tuple[int, ...]], task: str, size: str, rope_dtype: mx.Dtype = mx.bfloat16) -> nn.Module:

@@ -50,6 +50,19 @@ def conv3x3(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     return mx.conv2d(x, weight, padding=1) + bias
 
 
+def depthwise5x5(x: mx.array, weight: mx.array) -> mx.array:
+    """5 x 5 convolution of each channel alone, same size out: (B, H, W, C) with weight (C, 5, 5, 1)."""
+    return mx.conv2d(x, weight, padding=2, groups=x.shape[-1])
+
+
+def batch_norm(
+    x: mx.array, weight: mx.array, bias: mx.array, mean: mx.array, variance: mx.array, eps: float
+) -> mx.array:
+    """(x - mean) / sqrt(variance + eps) * weight + bias from stored statistics (C,), for x (B, H, W, C)."""
+    scale = weight * mx.rsqrt(variance + eps)
+    return x * scale.astype(x.dtype) + (bias - mean * scale).astype(x.dtype)
+
+
 def quantized_linear(x: mx.array, weight: mx.array, scales: mx.array, biases: mx.array | None, **level) -> mx.array:
     """x @ w^T for a weight that stays packed; `level` is group_size, bits and mode as mx.quantize takes them."""
     return mx.quantized_matmul(x, weight, scales, biases, transpose=True, **level)

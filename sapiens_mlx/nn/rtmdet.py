@@ -39,13 +39,7 @@ class BatchNorm(nn.Module):
         self.running_var = mx.ones((channels,))
 
     def __call__(self, x: mx.array) -> mx.array:
-        # On the CPU in float64, rounded once: 60 layers in a row make much of float32 rounding, and this halves it.
-        wide = mx.float32 if self._ops is plain else mx.float64
-        scale = self.weight.astype(wide) * mx.rsqrt(self.running_var.astype(wide) + BATCH_NORM_EPS)
-        shift = self.bias.astype(wide) - self.running_mean.astype(wide) * scale
-        if self._ops is plain:
-            return x * scale.astype(x.dtype) + shift.astype(x.dtype)
-        return (x * scale + shift).astype(x.dtype)
+        return self._ops.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, eps=BATCH_NORM_EPS)
 
 
 class ConvModule(nn.Module):
@@ -61,7 +55,7 @@ class ConvModule(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         if self.conv.groups > 1:
-            y = depthwise(x, self.conv.weight, self._ops)
+            y = self._ops.depthwise5x5(x, self.conv.weight)
         elif self.conv.weight.shape[1] == 1:
             y = x @ self.conv.weight[:, 0, 0].T
         else:
@@ -260,17 +254,3 @@ class RTMDet(nn.Module):
 def upsample(x: mx.array) -> mx.array:
     """(B, H, W, C) -> (B, 2H, 2W, C), each pixel repeated."""
     return mx.repeat(mx.repeat(x, 2, axis=1), 2, axis=2)
-
-
-def depthwise(x: mx.array, weight: mx.array, ops: ModuleType) -> mx.array:
-    """5 x 5 convolution of each channel alone, same size out: (B, H, W, C) with weight (C, 5, 5, 1)."""
-    if ops is plain:
-        return mx.conv2d(x, weight, padding=2, groups=x.shape[-1])
-    # MLX has no fast kernel for it on the CPU; 25 shifted products take a third of the time (31 ms at 160 x 160 x 48).
-    _, height, width, _ = x.shape
-    padded = mx.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    y = mx.zeros_like(x)
-    for dy in range(5):
-        for dx in range(5):
-            y = y + padded[:, dy : dy + height, dx : dx + width] * weight[:, dy, dx, 0]
-    return y

@@ -64,7 +64,7 @@ class Task(Protocol):
         """The photo as network inputs: one Fitted for the dense tasks, one a person for pose."""
 
     def decode(self, raw: Any, fitted: Fitted) -> Any:
-        """The raw output for `fitted.pixels` (NumPy float32, channels last; a tuple for pointmap) as this task's part."""
+        """This task's part of the raw output (NumPy float32, channels last; pointmap: a pair) for `fitted.pixels`."""
 
     def result(self, parts: Sequence[Any], photo_rgb: np.ndarray, **options: Any) -> Result:
         """The parts, in the order of fit, as one result."""

@@ -1,0 +1,166 @@
+"""The command line: what it writes, what it prints, and how it fails."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rule
+from PIL import Image
+
+from sapiens_mlx import zoo
+from sapiens_mlx.__main__ import main
+from sapiens_mlx.boxes import read_boxes
+from sapiens_mlx.errors import BoxError
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "a photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def weights(machine, tiny_size):
+    for task in ("seg", "pose", "pointmap"):
+        rule.write_tiny(machine, task)
+    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    return machine
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    out, error = capsys.readouterr()
+    return status, out, error
+
+
+def test_predict_writes_files_and_prints_one_object(weights, photo, tmp_path, capsys):
+    status, out, error = run(capsys, "predict", photo, "--size", "tiny", "--out", tmp_path / "out", "--json")
+    report = json.loads(out)
+    assert (status, error) == (0, "")
+    assert report["files"] == [str(tmp_path / f"out/a photo_{n}") for n in ("seg.png", "seg_labels.png", "seg.npz")]
+    assert {"load", "fit", "network", "decode", "draw"} <= set(report["seconds"])
+    assert {"peak_memory_bytes", "device", "compute_dtype", "level", "licence"} <= set(report)
+
+
+def test_several_tasks_and_photos_and_one_that_fails(weights, photo, tmp_path, capsys):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("not a photo")
+    arguments = ("predict", photo, bad, "--task", "seg,detect", "--size", "tiny", "--out", tmp_path / "out", "--json")
+    status, out, error = run(capsys, *arguments)
+    report = json.loads(out)
+    assert status == 1
+    assert [(r["task"], r["input"]) for r in report["results"]] == [("seg", str(photo)), ("detect", str(photo))]
+    assert len(report["failed"]) == 2
+    assert "bad.jpg" in error
+
+
+def test_equal_names_from_two_folders_do_not_overwrite_each_other(weights, photo, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / photo.name).write_bytes(photo.read_bytes())
+    status, _, _ = run(capsys, "predict", photo, other / photo.name, "--size", "tiny", "--out", tmp_path / "out")
+    assert status == 0
+    assert {"a photo_seg.png", "a photo-2_seg.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_options_reach_their_task(weights, photo, tmp_path, capsys):
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("x1,y1,x2,y2\n1,2,30,40\n")
+    pose = ("--task", "pose", "--boxes=-5,0,40,50", "--boxes-file", boxes, "--no-flip", "--side-by-side")
+    status, out, _ = run(capsys, "predict", photo, *pose, "--size", "tiny", "--out", tmp_path / "out", "--json")
+    people = json.loads((tmp_path / "out/a photo_pose.json").read_text())["people"]
+    assert status == 0
+    assert [person["box_xyxy"] for person in people] == [[-5, 0, 40, 50], [1, 2, 30, 40]]
+    assert any(name.endswith("side_by_side.png") for name in json.loads(out)["files"])
+    mesh = ("--task", "pointmap", "--points", "100", "--foreground", "seg")
+    status, _, _ = run(capsys, "predict", photo, *mesh, "--size", "tiny", "--out", tmp_path / "out")
+    assert status == 0
+    assert b"element vertex" in (tmp_path / "out/a photo_pointmap.ply").read_bytes()[:200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("predict", "{photo}", "--task", "nose"), "no task 'nose'"),
+        (("predict", "{photo}", "--size", "7b"), "size '7b'"),
+        (("predict", "{photo}", "--level", "3bit"), "level '3bit'"),
+        (("predict", "nothing.jpg", "--size", "tiny"), "no file nothing.jpg"),
+        (("predict", "{photo}", "--boxes", "1,2"), "not a box"),
+        (("predict", "{photo}", "--task", "pose", "--size", "tiny", "--boxes", "9,9,1,1"), "reversed"),
+        (("predict", "{photo}", "--task", "pose", "--size", "tiny", "--boxes-file", "none.json"), "none.json"),
+        (("predict", "{photo}", "--size", "tiny", "--out", "{photo}/in"), "Nothing can be written"),
+        (("predict", "{photo}", "--size", "0.4b"), "put it at"),
+        (("predict",), "INPUT"),
+        (("models", "--remove", "seg-9b"), "no conversion 'seg-9b'"),
+        (("models", "--memory", "much"), "16GB"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(weights, photo, capsys, arguments, says):
+    status, out, error = run(capsys, *(argument.format(photo=photo) for argument in arguments))
+    assert (status, out) == (2, "")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_models_lists_removes_and_tells_what_fits(weights, photo, tmp_path, capsys):
+    run(capsys, "predict", photo, "--size", "tiny", "--level", "8bit", "--out", tmp_path / "out")
+    status, out, _ = run(capsys, "models", "--memory", "4GB", "--json")
+    listing = json.loads(out)
+    assert status == 0
+    assert [row["file"] for row in listing["checkpoints"] if row["task"] == "detect"] == [
+        str(weights / zoo.DETECTOR.local_path)
+    ]
+    assert "fp32" in listing["fits"]["0.4b"]
+    assert "fp32" not in listing["fits"]["1b"]
+    assert [row["name"].rsplit("-", 1)[0] for row in listing["conversions"]] == ["seg-tiny-8bit"]
+    assert run(capsys, "models", "--remove", "seg-tiny-8bit")[0] == 0
+    assert json.loads(run(capsys, "models", "--json")[1])["conversions"] == []
+    text = run(capsys, "models")[1]
+    assert "Sapiens2 License" in text
+    assert "not published yet" in text
+
+
+@pytest.mark.parametrize("command", [(), ("predict",), ("models",), ("serve",)])
+def test_help_has_an_example(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "sapiens_mlx", *command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "usage" in done.stdout
+    assert not command or "example" in done.stdout
+
+
+def test_importing_the_package_is_light():
+    """Nothing heavy comes with `import sapiens_mlx`, nor with asking for a predictor's names."""
+    program = (
+        "import sys, sapiens_mlx; print([m for m in ('mlx.core', 'gradio', 'cv2', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "boxes"),
+    [
+        ("a.json", "[[1, 2, 3, 4], [5, 6, 7, 8.5]]", [[1, 2, 3, 4], [5, 6, 7, 8.5]]),
+        ("b.json", '{"boxes_xyxy": [[1, 2, 3, 4]]}', [[1, 2, 3, 4]]),
+        ("c.json", '{"people": [{"box_xyxy": [1, 2, 3, 4]}]}', [[1, 2, 3, 4]]),
+        ("d.csv", "1,2,3,4\n\n5,6,7,8,0.9\n", [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("e.csv", "\ufeffx1,y1,x2,y2\n1,2,3,4\n", [[1, 2, 3, 4]]),
+    ],
+)
+def test_boxes_are_read_from_json_and_csv(tmp_path, name, text, boxes):
+    (tmp_path / name).write_text(text)
+    assert read_boxes(tmp_path / name) == boxes
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "{}", "[[1, 2, 3]]", "1,2,3\n", "a,b,c,d\ne,f,g,h\n", "[[1,2,3,null]]", "[", "{" * 9]
+)
+def test_a_file_that_holds_no_boxes_is_a_sentence(tmp_path, text):
+    (tmp_path / "boxes").write_text(text)
+    with pytest.raises(BoxError, match=r"Write JSON \[\["):
+        read_boxes(tmp_path / "boxes")

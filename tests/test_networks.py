@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rule
 from mlx.utils import tree_flatten
+from safetensors.numpy import load_file
 
 from sapiens_mlx.nn import cpu, plain, rope
 from sapiens_mlx.nn.backbone import Backbone
@@ -220,7 +221,7 @@ def test_the_rule_rebuilds_the_shipped_weights(reference: Path, case: str):
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["seg_0.4b", "pose_0.4b"])
 def test_full_size_networks_give_the_reference_output(reference: Path, name: str):
-    expected = {k: np.array(v) for k, v in mx.load(str(reference / f"full/{name}.safetensors")).items()}
+    expected = load_file(reference / f"full/{name}.safetensors")
     task = name.split("_")[0]
     shapes = rule.manifest(f"{task}-0.4b")
     module = built(shapes, f"conv_{task}", cpu)
@@ -242,3 +243,11 @@ def test_full_size_networks_give_the_reference_output(reference: Path, name: str
         assert relative(output[:, :, 5::16, 5::16], expected["heatmaps_s16_off5"]) < 2e-4
         clear = expected["maxval"] - expected["second_max"] > 1e-3
         assert np.array_equal(output[0].reshape(308, -1).argmax(1)[clear], expected["argmax"][clear])
+        from sapiens_mlx.tasks import udp
+
+        xy, scores = udp.decode_heatmaps(output[0])
+        keypoints = udp.heatmap_to_input(xy, (256, 192), (1024, 768))
+        steady = expected["keypoint_sensitivity"] < 0.05  # noise is no Gaussian peak: some refinements are chaotic
+        assert steady.sum() > 50
+        assert np.abs(keypoints - expected["keypoints"][0])[steady].max() < 0.5
+        assert np.abs(scores - expected["scores"][0]).max() < 1e-3

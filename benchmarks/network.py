@@ -1,4 +1,4 @@
-"""Seconds and memory of one network alone: python benchmarks/network.py --task seg --size 0.4b --weights DIR
+"""Seconds and memory of one network alone: python -m benchmarks.network --task seg --size 0.4b --weights DIR
 
 The input is noise; the weights may be anything of the right names and shapes. Loads once, runs `--turns` times, and
 prints one JSON object with the median seconds of backbone and head and the process's peak resident memory.

@@ -1,4 +1,4 @@
-"""Seconds until `python app.py` answers, in turns with an empty Gradio page: python benchmarks/page_start.py"""
+"""Seconds until `python app.py` answers, in turns with an empty Gradio page: python -m benchmarks.page_start"""
 
 import argparse
 import json

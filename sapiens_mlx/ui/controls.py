@@ -1,0 +1,96 @@
+"""The controls that redraw a picture from the kept result: a table of the options of each task's picture()."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from .. import zoo
+
+
+@dataclass(frozen=True)
+class Control:
+    """One option of a task's picture(): a switch, a slider (`limits` are least, most, step) or a choice.
+
+    `readme` and `reference` are what it starts at in the two styles. A slider `automatic` at 0 then passes None.
+    A control that is not `in_reference` means nothing in that style.
+    """
+
+    option: str
+    label: str
+    readme: bool | float | str
+    reference: bool | float | str
+    limits: tuple[float, float, float] | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+    automatic: bool = False
+    in_reference: bool = True
+
+
+THRESHOLD = zoo.DEFAULTS.keypoint_threshold
+COLOUR_BY = (("Person", "person"), ("Body part", "part"))
+
+CONTROLS: dict[str, tuple[Control, ...]] = {
+    "seg": (
+        Control("opacity", "Opacity", 0.55, 0.5, limits=(0, 1, 0.05)),
+        Control("legend", "Legend", True, False),
+    ),
+    "pose": (
+        Control("keypoint_threshold", "Keypoint threshold", THRESHOLD, THRESHOLD, limits=(0, 1, 0.01)),
+        Control("point_size", "Point size (0: auto)", 0, 0, limits=(0, 40, 0.5), automatic=True),
+        Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 0.5), automatic=True),
+        Control("colour_by", "Colour by", "person", "person", choices=COLOUR_BY, in_reference=False),
+        Control("links", "Links", True, True),
+        Control("boxes", "Boxes", True, False),
+    ),
+    "normal": (),
+    "pointmap": (Control("legend", "Colour bar", True, False),),
+    "albedo": (),
+    "matting": (Control("photo_colours", "Colours of the photo", False, False),),
+    "detect": (Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 1), automatic=True),),
+}
+
+TWO_STYLES = ("seg", "pose", "pointmap", "albedo", "matting")  # elsewhere both styles are one
+CUT_OUT = ("normal", "pointmap", "albedo")  # what can be drawn for people only
+
+
+def name(task: str, control: Control) -> str:
+    """What the control is called among the page's inputs, and in its API."""
+    return f"{task}_{control.option}"
+
+
+def build(task: str) -> dict[str, gr.components.Component]:
+    """The components of a task's controls, by name, at what they start at."""
+    built: dict[str, gr.components.Component] = {}
+    for control in CONTROLS[task]:
+        if control.limits:
+            least, most, step = control.limits
+            component = gr.Slider(least, most, value=control.readme, step=step, label=control.label)
+        elif control.choices:
+            component = gr.Radio(
+                list(control.choices), value=control.readme, label=control.label, elem_classes="chips small"
+            )
+        else:
+            component = gr.Checkbox(control.readme, label=control.label, container=False)
+        built[name(task, control)] = component
+    return built
+
+
+def start_values(style: str) -> dict[str, Any]:
+    """Updates that put every control to what it starts at in a style, by name."""
+    return {
+        name(task, control): gr.update(
+            value=getattr(control, style), **({} if control.in_reference else {"visible": style == "readme"})
+        )
+        for task, controls in CONTROLS.items()
+        for control in controls
+    }
+
+
+def options(task: str, style: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of the task's picture() for the values of all controls by name."""
+    chosen: dict[str, Any] = {"style": style}
+    for control in CONTROLS[task]:
+        value = values[name(task, control)]
+        chosen[control.option] = None if control.automatic and not value else value
+    return chosen

@@ -1,0 +1,71 @@
+"""The page: its tabs, its look, and how it is served. No model and no network code is imported before the first run."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from .. import runtime
+from ..errors import SapiensError
+from . import studio, words
+from .storage import Visits, make_process_folder
+from .theme import STYLE_SHEET, theme
+
+TITLE = "Sapiens2 MLX Studio"
+MOST_WAITING = 20  # visitors in the queue; who comes later is told so
+DAY_S = 24 * 60 * 60
+MAX_FILE_SIZE = "200mb"
+
+
+def build(folder: Path, weights: str | None = None) -> gr.Blocks:
+    """The page. `folder` is where visitors' files go; `weights` a folder or a file as for Predictor, or None."""
+    visits = Visits(folder)
+
+    def leaving(request: gr.Request) -> None:
+        visits.leave(request.session_hash)
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, DAY_S)) as demo:
+        gr.HTML(words.header(runtime.device_name()))
+        studio.build(visits, weights)
+        demo.unload(leaving)
+    return demo.queue(max_size=MOST_WAITING)
+
+
+def serve(
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    auth: str | None = None,
+    weights: str | None = None,
+) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        host, port: where to listen; default 127.0.0.1:7860, or $GRADIO_SERVER_NAME and $GRADIO_SERVER_PORT.
+        share: a public link through Gradio's relay: photos then travel through it.
+        auth: "user:password" that visitors must give.
+        weights: a folder in the reference's layout, or one file, as for Predictor.
+
+    Raises:
+        SapiensError: `auth` is not user:password, `weights` does not exist, or the port cannot be had.
+    """
+    user, colon, password = (auth or "").partition(":")
+    if auth is not None and not (user and colon and password):
+        raise SapiensError("The login is not of the form user:password. Give both, with a colon between them.")
+    if weights is not None and not Path(weights).expanduser().exists():
+        raise SapiensError(f"There is no file or folder {weights}. Give the folder your weights are in.")
+    demo = build(make_process_folder(), weights)
+    try:
+        demo.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            auth=(user, password) if auth else None,
+            theme=theme(),
+            css_paths=STYLE_SHEET,
+            max_file_size=MAX_FILE_SIZE,
+            footer_links=["api", "settings"],
+            run_history=False,
+            ssr_mode=False,
+        )
+    except OSError as problem:
+        raise SapiensError(f"The page cannot be served: {problem} Choose another --port.") from problem

@@ -1,0 +1,71 @@
+"""How far a job is, in words and as a share of a bar; and a way to follow it that Stop can interrupt."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..runtime import Job
+
+POLL_S = 0.2  # Stop reaches a generator only where it yields
+
+_WORDS = {
+    "queued": "Waiting for the run before this one",
+    "start": "Starting",
+    "load": "Loading weights",
+    "detect": "Looking for people",
+    "fit": "Preparing the photo",
+    "decode": "Reading the result",
+    "draw": "Drawing",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """`words` for people; `share` of this stage that is done, 0..1, or None where that cannot be told."""
+
+    words: str
+    share: float | None = None
+
+
+def step(stage: str, done: float, total: float) -> Step:
+    """A report of a Job's `newest` (see runtime.Progress) as a Step.
+
+    >>> step("download", 4e8, 1.6e9).words
+    'Downloading 0.4 of 1.6 GB'
+    """
+    share = done / total if total > 1 else None
+    if stage == "download":
+        return Step(_download(done, total), share)
+    if stage == "load" and share:
+        return Step(f"Loading weights, {share:.0%}", share)
+    if stage == "network":
+        return Step(_block(done, total) or "Working", share)
+    if stage.startswith("person "):
+        return Step(", ".join(filter(None, (stage.capitalize(), _block(done, total).lower()))), share)
+    return Step(_WORDS.get(stage, stage.capitalize()), None)
+
+
+def _download(done: float, total: float) -> str:
+    if not total:
+        return "Downloading"
+    unit, size = ("GB", 1e9) if total >= 1e9 else ("MB", 1e6)
+    digits = 1 if unit == "GB" else 0
+    return f"Downloading {done / size:.{digits}f} of {total / size:.{digits}f} {unit}"
+
+
+def _block(done: float, total: float) -> str:
+    return f"Block {done:.0f} of {total:.0f}" if total > 1 else ""
+
+
+def follow(job: Job) -> Iterator[tuple[Step, float]]:
+    """(step, seconds since the start) again and again until the job is done. Closing it, as Stop does, cancels the job.
+
+    The job's own problem, if it had one, is left for job.result() to raise.
+    """
+    start = time.monotonic()
+    try:
+        while not job.done:
+            yield step(*job.newest), time.monotonic() - start
+            time.sleep(POLL_S)
+    finally:
+        job.cancel()  # nothing, where it is done

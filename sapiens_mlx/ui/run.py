@@ -1,0 +1,308 @@
+"""What happens when something is pressed: generators from Gradio's events to the inference thread and back to the page.
+
+A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import zoo
+from ..errors import CancelledError, SapiensError, WeightsMissingError
+from ..runtime import Job
+from ..tasks.base import Result
+from . import controls, people, words
+from .command import command_line
+from .findings import findings
+from .progress import Step, follow, step
+from .storage import Visit, Visits
+from .view import View
+
+if TYPE_CHECKING:
+    from ..predictor import Predictor
+
+SHOWN_PX = 2048  # the longer side of what the page shows; downloads are of full size
+
+log = logging.getLogger(__name__)
+
+NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
+
+Updates = dict[gr.blocks.Block, Any]
+Values = Mapping[str, Any]
+
+
+class Actions:
+    """The handlers of the Studio tab. `weights` is a folder or None, as for Predictor."""
+
+    def __init__(self, view: View, visits: Visits, weights: str | None) -> None:
+        self._view, self._visits, self._weights = view, visits, weights
+
+    # ---- the photo --------------------------------------------------------------------------------------------------
+
+    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
+        visit, view = self._visit(request), self._view
+        fresh = {view.panel: gr.update(visible=False), view.boxes: people.rows(), view.people: "find"}
+        try:
+            self._take(visit, photo)
+        except SapiensError as problem:
+            visit.forget_photo()
+            shown = {view.photo: None, view.status: words.notice(str(problem), "This photo cannot be used")}
+            return fresh | shown | {view.empty: gr.update(value=words.empty(), visible=True)}
+        shown = {view.photo: visit.shown and str(visit.shown), view.status: ""}
+        return fresh | shown | {view.empty: gr.update(value=words.empty(visit.shown is not None), visible=True)}
+
+    def _take(self, visit: Visit, photo: Any) -> None:
+        """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is."""
+        from ..image import read_image, shrink, write_png
+
+        if photo is not None and visit.shown is not None and photo.path == str(visit.shown):
+            return
+        visit.forget_photo()
+        if photo is None:
+            self._visits.release(visit)
+            return
+        self._visits.hold(visit, photo.path)
+        try:
+            visit.photo_rgb = read_image(photo.path)
+        finally:
+            self._visits.release(visit)
+        visit.photo_name = photo.orig_name or Path(photo.path).name
+        visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(visit.photo_rgb, SHOWN_PX))
+
+    # ---- the run ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Updates:
+        """At once after Run is pressed, before the queue."""
+        return {
+            self._view.status: words.working(step("queued", 0, 0)),
+            self._view.run: gr.update(interactive=False),
+            self._view.stop: gr.update(interactive=True),
+        }
+
+    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Computes one task for the photo, on the machine that serves this page, and draws it."""
+        visit = self._visit(request)
+        try:
+            self._take(visit, values["photo"])
+            if visit.photo_rgb is None:
+                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take one.")
+            predictor, options = self._chosen(visit, values)
+            if visit.result is None:
+                yield self._photo_alone(visit)
+            yield from self._follow(visit, predictor.submit(visit.photo_rgb, options))
+            result = visit.job.result()
+            self._keep(visit, result, values)
+            yield {self._view.status: words.working(step("draw", 0, 0))}
+            yield self._drawn(visit, values)
+            yield self._told(visit, values) | {self._view.status: words.working(Step("Writing the files"))}
+            yield self.files(request, **values)
+            yield self._idle(visit, words.line("Done", _seconds(result)))
+        except Exception as problem:
+            yield self._idle(visit, _explained(problem))
+
+    def stopped(self, request: gr.Request) -> Updates:
+        """Stop was pressed: the run itself has been cancelled by Gradio, which closes its generator."""
+        return self._idle(
+            self._visit(request), words.line("Stopped", "The photo and the settings are as they were.", "stopped")
+        )
+
+    def _chosen(self, visit: Visit, values: Values) -> "tuple[Predictor, Any]":
+        from ..predictor import Options, Predictor
+
+        task = values["task"]
+        foreground = values["foreground"] if task in controls.CUT_OUT else "none"
+        if foreground == "auto" and visit.mask_of == (values["size"], values["level"]) and visit.mask is not None:
+            foreground = visit.mask
+        options = Options(
+            boxes_xyxy=people.own_boxes(values) if task in people.TASKS else None,
+            detector="none" if values["people"] == "whole" else "rtmdet",
+            box_threshold=values["box_threshold"],
+            nms_threshold=values["nms_threshold"],
+            flip=values["flip"],
+            foreground=foreground,
+        )
+        return Predictor(task, values["size"], values["level"], self._weights), options
+
+    def _follow(self, visit: Visit, job: Job) -> Iterator[Updates]:
+        """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect."""
+        visit.job = job
+        if visit.closed:  # the page was closed while this event waited
+            job.cancel()
+        told = ""
+        for now, seconds in follow(job):
+            words_now = words.working(now, seconds)
+            yield gr.skip() if words_now == told else {self._view.status: words_now}
+            told = words_now
+
+    def _keep(self, visit: Visit, result: Result, values: Values) -> None:
+        visit.result = result
+        key = (values["size"], values["level"])
+        if values["task"] == "seg":
+            visit.mask, visit.mask_of = result.foreground_mask(), key
+        elif values["task"] in controls.CUT_OUT and values["foreground"] == "auto":
+            visit.mask, visit.mask_of = result.person_mask, key
+
+    # ---- the picture ------------------------------------------------------------------------------------------------
+
+    def redraw(self, request: gr.Request, **values: Any) -> Updates:
+        """A control of the picture moved: draw it again from the kept result."""
+        visit = self._visit(request)
+        if visit.result is None:
+            return gr.skip()
+        try:
+            return self._drawn(visit, values)
+        except Exception as problem:
+            return {self._view.status: _explained(problem)}
+
+    def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """People only was chosen after the run: compute where they are, once, and draw again."""
+        visit = self._visit(request)
+        result = visit.result
+        wanted = result is not None and result.report.task in controls.CUT_OUT and values["foreground"] == "auto"
+        if not wanted or visit.mask_of == (result.report.size, result.report.level):
+            yield gr.skip()
+            return
+        try:
+            source = self._mask_source(result)
+            if source is not None:
+                yield self.begin()
+                yield from self._follow(visit, source.submit(visit.photo_rgb))
+                visit.mask = visit.job.result().foreground_mask()
+            visit.mask_of = (result.report.size, result.report.level)
+            yield self._drawn(visit, values)
+            yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
+        except Exception as problem:
+            yield self._idle(visit, _explained(problem))
+
+    def _mask_source(self, result: Result) -> "Predictor | None":
+        from ..predictor import Predictor
+        from ..weights import store
+
+        predictor = Predictor("seg", result.report.size, result.report.level, self._weights)
+        return predictor if store.is_here(predictor.checkpoint, self._weights) else None
+
+    def files(self, request: gr.Request, **values: Any) -> Updates:
+        """Every file of the result, in the style shown, behind the download buttons."""
+        visit, view = self._visit(request), self._view
+        if visit.result is None:
+            return gr.skip()
+        result, options = self._styled(visit, values)
+        try:
+            paths = result.save(visit.next_folder("files"), visit.stem, side_by_side=True, **options)
+        except SapiensError as problem:
+            return {view.status: words.notice(str(problem), "The files could not be written")}
+        updates = [
+            gr.update(value=str(path), label=words.file_label(path), visible=True, interactive=True) for path in paths
+        ]
+        updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
+        return dict(zip(view.downloads, updates, strict=True))
+
+    def _styled(self, visit: Visit, values: Values) -> tuple[Result, dict[str, Any]]:
+        """The result as it is to be drawn (cut out or not), and the options of its picture()."""
+        result = visit.result
+        task = result.report.task
+        if task in controls.CUT_OUT:
+            result = replace(result, person_mask=visit.mask if values["foreground"] == "auto" else None)
+        return result, controls.options(task, values["style"], values)
+
+    def _drawn(self, visit: Visit, values: Values) -> Updates:
+        """The picture, and the photo beside or under it, at the size the page shows."""
+        from ..image import read_image, shrink, write_png
+        from ..tasks.draw import side_by_side
+
+        start = time.perf_counter()
+        result, options = self._styled(visit, values)
+        picture = shrink(result.picture(**options), SHOWN_PX)
+        folder, view = visit.next_folder("picture"), self._view
+        path = write_png(folder / f"{visit.stem}_{result.report.task}.png", picture)
+        alone = path
+        if values["view"] == "beside":
+            alone = write_png(folder / "side_by_side.png", side_by_side(read_image(visit.shown), picture))
+        visit.result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
+        return {
+            view.slider: gr.update(value=(str(visit.shown), str(path)), visible=values["view"] == "slider"),
+            view.picture: gr.update(value=str(alone), visible=values["view"] != "slider"),
+            view.panel: gr.update(visible=True),
+            view.details: gr.update(visible=True),
+            view.empty: gr.update(visible=False),
+        }
+
+    def _photo_alone(self, visit: Visit) -> Updates:
+        """The photo where its first picture will be."""
+        view = self._view
+        return {
+            view.slider: gr.update(visible=False),
+            view.picture: gr.update(value=str(visit.shown), visible=True),
+            view.panel: gr.update(visible=True),
+            view.details: gr.update(visible=False),
+            view.empty: gr.update(visible=False),
+        }
+
+    def _told(self, visit: Visit, values: Values) -> Updates:
+        """The card, the command line, the boxes and the controls that belong to the new result."""
+        view, result = self._view, visit.result
+        task = result.report.task
+        licence = zoo.checkpoint(task, result.report.size).licence
+        updates: Updates = {
+            view.card: words.card(result.report, licence, findings(result)),
+            view.command: command_line(visit.photo_name, result.report, values, self._weights),
+            view.style: gr.update(visible=task in controls.TWO_STYLES),
+        }
+        updates |= {group: gr.update(visible=name == task) for name, group in view.style_groups.items()}
+        updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
+        return updates
+
+    def box_added(self, boxes: list[list[Any]], request: gr.Request) -> tuple[Any, str]:
+        """A row for a box of the visitor's own, and that such boxes are what counts."""
+        photo_rgb = self._visit(request).photo_rgb
+        photo_hw = (0, 0) if photo_rgb is None else photo_rgb.shape[:2]
+        return people.with_one_more(boxes, photo_hw), "own"
+
+    def boxes_found(self, boxes: list[list[Any]], request: gr.Request) -> Any:
+        """The boxes of the newest result for the table, or what is in it already.
+
+        An event of its own, which always has a value: a table that is not on the page yet breaks when it is skipped.
+        """
+        result = self._visit(request).result
+        if result is None or result.report.task not in people.TASKS:
+            return {"headers": list(people.HEADERS), "data": boxes}
+        return people.rows(result.boxes_xyxy, result.box_scores)
+
+    # ---- shared -----------------------------------------------------------------------------------------------------
+
+    def _visit(self, request: gr.Request) -> Visit:
+        return self._visits.of(request.session_hash)
+
+    def _idle(self, visit: Visit, status: str) -> Updates:
+        """Ready for the next run; without any picture, the empty page is back."""
+        view, there = self._view, visit.result is not None
+        return {
+            view.status: status,
+            view.run: gr.update(interactive=True),
+            view.stop: gr.update(interactive=False),
+            view.panel: gr.update(visible=there),
+            view.empty: gr.update(value=words.empty(visit.shown is not None), visible=not there),
+        }
+
+
+def _seconds(result: Result) -> str:
+    seconds = sum(result.report.seconds.values())
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _explained(problem: Exception) -> str:
+    """A problem as what the page shows; what nobody foresaw goes to the server's log, never to the visitor."""
+    if isinstance(problem, CancelledError):
+        return words.line("Stopped", kind="stopped")
+    if isinstance(problem, WeightsMissingError):
+        return words.notice(str(problem), "The weights are not on this machine")
+    if isinstance(problem, SapiensError):
+        return words.notice(str(problem))
+    log.error("A run of the page failed", exc_info=problem)
+    return words.notice("Something unexpected went wrong. The log of the server says what; please try again.")

@@ -1,0 +1,168 @@
+"""What visitors have on the server: a folder and the last result each, freed when they leave or the server stops.
+
+Gradio deletes nothing when a page is closed or the process is told to end, so both are done here.
+"""
+
+import atexit
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from ..runtime import Job
+from ..tasks.base import Result
+
+PREFIX = "sapiens-studio-"
+MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
+
+
+# ---- the process ----------------------------------------------------------------------------------------------------
+
+
+def make_process_folder() -> Path:
+    """A temporary folder of this process that Gradio uses too, removed when the process ends. Old ones are swept."""
+    parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _leave)
+    return folder
+
+
+def sweep(parent: Path) -> None:
+    """Remove the folders of processes that were killed before they could do it themselves."""
+    for folder in parent.glob(f"{PREFIX}*-*"):
+        number = folder.name.removeprefix(PREFIX).split("-")[0]
+        if number.isdigit() and (int(number) == os.getpid() or not _is_running(int(number))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)  # an ordinary end, so that atexit runs
+
+
+# ---- visitors -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Visit:
+    """One visitor's photo and last result. `shown` is the photo as the page shows it: upright, without EXIF, a PNG.
+
+    `mask` (H, W) bool is where people are, as seg of the size and level in `mask_of` sees it; None before it was asked
+    for, or where there are no weights for it.
+    """
+
+    folder: Path
+    photo_rgb: np.ndarray | None = None
+    photo_name: str = ""
+    shown: Path | None = None
+    result: Result | None = None
+    mask: np.ndarray | None = None
+    mask_of: tuple[str | None, str] | None = None
+    job: Job | None = None
+    closed: bool = False
+    uploads: set[str] = field(default_factory=set)
+    made: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def stem(self) -> str:
+        """What the names of the visitor's files start with: the photo's own name, tamed."""
+        stem = Path(self.photo_name).stem
+        tame = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)[:60]
+        return tame.strip("_") or "photo"
+
+    def forget_photo(self) -> None:
+        """Back to an empty page; the visitor's files are removed."""
+        self.photo_rgb = self.shown = self.result = self.mask = self.mask_of = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def next_folder(self, kind: str) -> Path:
+        """A new folder for "photo", "picture" or "files", so that no browser takes an old file for a new one.
+
+        Of each kind the one before it stays, for a download under way; older ones are removed.
+        """
+        self.made[kind] += 1
+        shutil.rmtree(self.folder / f"{kind}-{self.made[kind] - 2}", ignore_errors=True)
+        folder = self.folder / f"{kind}-{self.made[kind]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+class Visits:
+    """The visitors of this process, by Gradio's session hash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+        self._holders: Counter[str] = Counter()  # of uploads: equal ones share a path
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._visits)
+
+    def of(self, session: str) -> Visit:
+        """The visit of a session, begun now if it is new."""
+        with self._lock:
+            if session not in self._visits:
+                self._visits[session] = Visit(self._folder / f"visit-{secrets.token_hex(16)}")
+                while len(self._visits) > MOST_VISITS:
+                    self._free(self._visits.popitem(last=False)[1])
+            self._visits.move_to_end(session)
+            return self._visits[session]
+
+    def hold(self, visit: Visit, upload: str) -> None:
+        """Remember that `upload`, a file that Gradio received, is the visitor's: it goes when its last holder does."""
+        with self._lock:
+            if not visit.closed and upload not in visit.uploads:
+                visit.uploads.add(upload)
+                self._holders[upload] += 1
+
+    def release(self, visit: Visit) -> None:
+        """The visitor needs none of the uploads any more."""
+        with self._lock:
+            self._release(visit)
+
+    def leave(self, session: str) -> None:
+        """The visitor has closed the page: stop the work, free the memory, remove the files."""
+        with self._lock:
+            visit = self._visits.pop(session, None)
+            if visit is not None:
+                self._free(visit)
+
+    def _free(self, visit: Visit) -> None:
+        visit.closed = True
+        if visit.job is not None:
+            visit.job.cancel()
+        visit.forget_photo()
+        self._release(visit)
+
+    def _release(self, visit: Visit) -> None:
+        for upload in visit.uploads:
+            self._holders[upload] -= 1
+            if self._holders[upload] <= 0:
+                del self._holders[upload]
+                with contextlib.suppress(OSError):
+                    Path(upload).unlink()
+        visit.uploads.clear()

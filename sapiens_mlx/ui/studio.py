@@ -1,0 +1,242 @@
+"""The tab Studio: photo and choices on one side, the picture large on the other. Layout, and which event does what."""
+
+from typing import Any
+
+import gradio as gr
+
+from .. import runtime, zoo
+from . import controls, people, words
+from .run import Actions
+from .storage import Visits
+from .view import View
+
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
+DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+MOST_FILES = 6  # of any task: depth, with the sheet beside the photo
+
+VIEWS = (("Slider", "slider"), ("Picture", "picture"), ("Side by side", "beside"))
+FOREGROUNDS = (("Hide", "auto"), ("Show", "none"))
+STYLES = (("Vivid", "readme"), ("Reference", "reference"))
+
+
+def build(visits: Visits, weights: str | None) -> None:
+    """Lay out the tab in the current Blocks and connect it. `weights` is a folder or None, as for Predictor."""
+    inputs: dict[str, gr.components.Component] = {}
+    with gr.Row(elem_classes="studio"):
+        with gr.Column(scale=0, min_width=320, elem_classes="choices"):
+            run, stop, task_parts, about = _choices(inputs)
+        with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
+            shown = _outcome(inputs)
+    view = View(
+        photo=inputs["photo"],
+        run=run,
+        stop=stop,
+        people=inputs["people"],
+        boxes=inputs["boxes"],
+        style=inputs["style"],
+        **shown,
+    )
+    _connect(view, inputs, Actions(view, visits, weights), task_parts, about)
+
+
+# ---- layout ---------------------------------------------------------------------------------------------------------
+
+
+def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, Any], gr.HTML]:
+    """The left side. Fills `inputs`; returns Run, Stop, the parts that only some tasks have, and what is chosen."""
+    task = zoo.DEFAULTS.task
+    inputs["photo"] = gr.Image(
+        label="Photo",
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        format="png",
+        height=260,
+        buttons=["fullscreen"],
+        placeholder="Drop a photo of people here\n\nor click to choose one",
+        elem_classes="photo",
+    )
+    # Where the upload lies, unopened: Gradio would decode it before its size was checked. (It writes a file beside the
+    # source of every subclass, so this is set on the one component; Gradio's check of the path comes before.)
+    inputs["photo"].preprocess = lambda payload: payload
+    inputs["task"] = gr.Radio(
+        [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
+    )
+    level = zoo.default_level(runtime.device())
+    with gr.Group(elem_classes="weights") as weights_part:
+        inputs["size"] = gr.Radio(
+            list(zoo.task_row(task).sizes), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
+        )
+        inputs["level"] = gr.Radio(
+            list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
+        )
+    about = gr.HTML(words.choice(task, zoo.DEFAULTS.size, level))
+    inputs["foreground"] = gr.Radio(
+        list(FOREGROUNDS),
+        value="auto",
+        label="Surroundings of people",
+        info="Hiding them takes a run of Body parts, where its weights are at hand.",
+        visible=False,
+        elem_classes="chips small",
+    )
+    with gr.Accordion("People in the photo", open=False, visible=False, elem_classes="people") as people_part:
+        inputs["people"] = gr.Radio(
+            list(people.CHOICES), value="find", label="Who is looked at", elem_classes="chips small"
+        )
+        inputs["box_threshold"] = gr.Slider(
+            0.05, 0.95, zoo.DEFAULTS.box_threshold, step=0.05, label="Detector threshold"
+        )
+        inputs["nms_threshold"] = gr.Slider(0, 1, zoo.DEFAULTS.nms_threshold, step=0.05, label="Overlap kept (NMS)")
+        inputs["boxes"] = people.table()
+        add_box = gr.Button("Add a box", size="sm", elem_classes="add")
+        inputs["flip"] = gr.Checkbox(
+            zoo.DEFAULTS.flip, label="Average with the mirrored photo: steadier, twice the work", container=False
+        )
+    with gr.Row(elem_classes="go"):
+        run = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="run")
+        stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
+    return run, stop, {"weights": weights_part, "people": people_part, "add_box": add_box}, about
+
+
+def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The right side: fills `inputs`, and returns the other fields of View."""
+    status = gr.HTML(elem_id="status")
+    empty = gr.HTML(words.empty(), elem_id="empty")
+    style_groups: dict[str, gr.Row] = {}
+    with gr.Column(visible=False, elem_classes="panel") as panel:
+        slider = gr.ImageSlider(
+            label="Photo and picture",
+            show_label=False,
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=5000,  # the style sheet fits it into the window
+            elem_classes="picture",
+        )
+        picture = gr.Image(
+            label="Picture",
+            show_label=False,
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            elem_classes="picture",
+            alt_text="The picture that was computed from the photo",
+        )
+        with gr.Column(elem_classes="details") as details:
+            with gr.Row(elem_classes="look"):
+                inputs["view"] = gr.Radio(list(VIEWS), value="slider", label="View", elem_classes="chips small")
+                inputs["style"] = gr.Radio(
+                    list(STYLES), value=zoo.DEFAULTS.style, label="Style", elem_classes="chips small"
+                )
+            for task in controls.CONTROLS:
+                with gr.Row(visible=False, elem_classes="style") as style_groups[task]:
+                    inputs |= controls.build(task)
+            with gr.Row(elem_classes="files"):
+                downloads = [gr.DownloadButton("", visible=False, size="sm", min_width=150) for _ in range(MOST_FILES)]
+            with gr.Row(elem_classes="report"):
+                card = gr.HTML(min_width=300)
+                command = gr.Code(
+                    label="The same as a command line",
+                    language="shell",
+                    interactive=False,
+                    wrap_lines=True,
+                    show_line_numbers=False,
+                    lines=1,
+                    buttons=["copy"],
+                    min_width=300,
+                )
+    return {
+        "status": status,
+        "empty": empty,
+        "panel": panel,
+        "details": details,
+        "slider": slider,
+        "picture": picture,
+        "style_groups": style_groups,
+        "downloads": downloads,
+        "card": card,
+        "command": command,
+    }
+
+
+# ---- events ---------------------------------------------------------------------------------------------------------
+
+
+def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[str, Any], about: gr.HTML) -> None:
+    drawn = [view.slider, view.picture, view.panel, view.details, view.empty, view.status]
+    idle = [view.status, view.run, view.stop, view.panel, view.empty]
+    told = [view.card, view.command, view.style, *view.style_groups.values()]
+
+    view.photo.input(
+        do.photo_changed,
+        view.photo,
+        [view.photo, view.status, view.empty, view.panel, view.boxes, view.people],
+        **PRIVATE,
+        concurrency_limit=4,
+    )
+    begun = view.run.click(do.begin, None, idle[:3], queue=False, scroll_to_output=True, **PRIVATE)
+    running = begun.then(
+        do.run,
+        inputs_kwargs=inputs,
+        outputs=[*drawn, view.run, view.stop, *told, *view.downloads],
+        show_progress="minimal",
+        show_progress_on=view.status,
+        api_name="predict",
+        api_description="Run one task on a photo: body parts, pose, normals, depth, albedo, cut-out or people.",
+        **MODEL,
+    )
+
+    running.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+
+    redrawn = {"inputs_kwargs": inputs, "outputs": drawn, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
+    filed = {
+        "inputs_kwargs": inputs,
+        "outputs": [*view.downloads, view.status],
+        "trigger_mode": "always_last",
+        **PRIVATE,
+        **DRAWING,
+    }
+    for task in controls.CONTROLS:
+        for control in controls.CONTROLS[task]:
+            component = inputs[controls.name(task, control)]
+            moved = component.release if isinstance(component, gr.Slider) else component.input
+            moved(do.redraw, **redrawn).then(do.files, **filed)
+    inputs["view"].input(do.redraw, **redrawn)
+    starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]
+    view.style.input(lambda style: list(controls.start_values(style).values()), view.style, starts, **PRIVATE).then(
+        do.redraw, **redrawn
+    ).then(do.files, **filed)
+    cutting = (
+        inputs["foreground"]
+        .input(do.redraw, **redrawn)
+        .then(do.cut_out, inputs_kwargs=inputs, outputs=[*drawn, view.run, view.stop], **PRIVATE, **MODEL)
+    )
+    cutting.then(do.files, **filed)
+
+    view.stop.click(do.stopped, None, idle, cancels=[running, cutting], queue=False, **PRIVATE)
+
+    inputs["task"].input(
+        _parts_of_task,
+        [inputs["task"], inputs["size"], inputs["level"]],
+        [inputs["size"], task_parts["weights"], task_parts["people"], inputs["flip"], inputs["foreground"], about],
+        queue=False,
+        **PRIVATE,
+    )
+    chosen = [inputs["task"], inputs["size"], inputs["level"]]
+    inputs["size"].input(words.choice, chosen, about, queue=False, **PRIVATE)
+    inputs["level"].input(words.choice, chosen, about, queue=False, **PRIVATE)
+    task_parts["add_box"].click(do.box_added, view.boxes, [view.boxes, view.people], queue=False, **PRIVATE)
+    view.boxes.input(lambda: "own", None, view.people, queue=False, **PRIVATE)
+
+
+def _parts_of_task(task: str, size: str, level: str) -> list[Any]:
+    """What of the left side a task has: its sizes, its people, its mirrored pass, its surroundings."""
+    sizes = zoo.task_row(task).sizes
+    chosen = size if size in sizes else next(iter(sizes), size)
+    return [
+        gr.update(choices=list(sizes or (size,)), value=chosen),
+        gr.update(visible=bool(sizes)),
+        gr.update(visible=task in people.TASKS),
+        gr.update(visible=task == "pose"),
+        gr.update(visible=task in controls.CUT_OUT),
+        words.choice(task, chosen, level),
+    ]

@@ -1,0 +1,150 @@
+"""What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
+
+from html import escape
+from pathlib import Path
+
+from .. import zoo
+from ..tasks.base import Report
+from .figures import figure
+from .progress import Step
+
+HINTS = {
+    "seg": "29 parts of body and clothing, coloured over the photo",
+    "pose": "308 named keypoints for every person",
+    "normal": "which way every surface faces",
+    "pointmap": "how far away it is, in metres, and a 3-D mesh",
+    "albedo": "colours without light and shadow",
+    "matting": "people cut out, with soft edges",
+    "detect": "a box around everyone",
+}
+LEVELS = {
+    "fp32": "weights as published, 32 bit",
+    "fp16": "weights of 16 bit, half the memory",
+    "bf16": "weights of 16 bit, half the memory",
+    "8bit": "about a quarter of the memory",
+    "4bit": "about an eighth of the memory, less exact",
+}
+STAGES = {
+    "load": "load weights",
+    "detect": "find people",
+    "fit": "fit photo",
+    "network": "network",
+    "decode": "decode",
+    "foreground": "cut out",
+    "draw": "draw",
+}
+
+
+def header(device: str) -> str:
+    """The page's title and what it runs on."""
+    return (
+        '<header class="masthead"><div><h1>Sapiens2 <span>MLX Studio</span></h1>'
+        "<p>Body parts, pose, normals, depth and more from photos of people. "
+        "Computed on this machine; photos are not kept.</p></div>"
+        f'<p class="device" title="What the models run on">{escape(device)}</p></header>'
+    )
+
+
+def empty(photo_there: bool = False) -> str:
+    """What stands where the picture will be: three steps, and what each task shows."""
+    steps = ("Add a photo of people", "Choose what to see", "Press Run")
+    state = [" class='done'" if photo_there and not index else "" for index in range(3)]
+    items = "".join(f"<li{state[index]}><b>{index + 1}</b>{words}</li>" for index, words in enumerate(steps))
+    tiles = "".join(
+        f"<li>{figure(row.name)}<div><h3>{escape(row.title)}</h3><p>{HINTS[row.name]}</p></div></li>"
+        for row in zoo.TASKS.values()
+    )
+    return (
+        f'<section class="empty"><h2>Your picture appears here</h2><ol class="steps">{items}</ol>'
+        f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul></section>'
+    )
+
+
+def choice(task: str, size: str | None, level: str) -> str:
+    """What is about to be run: the task in a line, the weights with their licence, and what is special about them."""
+    row = zoo.task_row(task)
+    checkpoint = zoo.checkpoint(task, size if task != "detect" else None)
+    what = "RTMDet-m, the person detector" if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
+    notice = f'<p class="aside">{escape(row.notice)}</p>' if row.notice else ""
+    return (
+        f'<div class="choice"><p>{escape(row.title)}: {HINTS[task]}.</p>'
+        f"<p>{what}. {_licence(checkpoint.licence)}</p>{notice}</div>"
+    )
+
+
+def _size_words(size: str | None) -> str:
+    parameters = zoo.SIZES[size].parameters
+    count = f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"
+    return f"Sapiens2 {size}, {count} parameters"
+
+
+def _licence(licence: zoo.Licence) -> str:
+    return f'<a href="{licence.url}" target="_blank" rel="noopener">{escape(licence.name)}</a>'
+
+
+# ---- status ---------------------------------------------------------------------------------------------------------
+
+
+def working(step: Step, seconds: float = 0) -> str:
+    """A line and a bar; the bar runs to and fro where the share is not known."""
+    width = "" if step.share is None else f' style="width:{100 * step.share:.1f}%"'
+    known = "" if step.share is None else f' aria-valuenow="{100 * step.share:.0f}"'
+    clock = f"<span>{seconds:.0f} s</span>" if seconds >= 1 else ""
+    return (
+        f'<div class="status working"><p role="status"><b>{escape(step.words)}</b>{clock}</p>'
+        f'<div class="bar{"" if width else " unknown"}" role="progressbar" aria-label="Progress" aria-valuemin="0" '
+        f'aria-valuemax="100"{known}><i{width}></i></div></div>'
+    )
+
+
+def line(what: str, more: str = "", kind: str = "done") -> str:
+    """How the run ended, "done" or "stopped", of the size that progress had, so that nothing below it moves."""
+    return (
+        f'<div class="status {kind}"><p role="status"><b>{escape(what)}</b><span>{escape(more)}</span></p>'
+        '<div class="bar"><i></i></div></div>'
+    )
+
+
+def notice(message: str, title: str = "That did not work") -> str:
+    """A problem that the visitor can do something about; it stays until the next run."""
+    return f'<div class="status notice" role="alert"><h3>{escape(title)}</h3><p>{escape(message)}</p></div>'
+
+
+# ---- what was run ---------------------------------------------------------------------------------------------------
+
+
+def card(report: Report, licence: zoo.Licence, findings: str) -> str:
+    """How the picture came about: seconds by stage, memory, device, precision, licence, notices."""
+    total = sum(report.seconds.values())
+    stages = "".join(
+        f"<li><span>{STAGES.get(name, name)}</span><b>{_seconds(seconds)}</b></li>"
+        for name, seconds in report.seconds.items()
+        if seconds >= 0.005
+    )
+    what = " ".join(filter(None, (zoo.task_row(report.task).title, report.size)))
+    facts = {
+        "Run": escape(what),
+        "Found": escape(findings),
+        "Time": f"{_seconds(total)} in all<ul class='stages'>{stages}</ul>",
+        "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
+        "Device": escape(report.device),
+        "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
+        "Weights": _licence(licence),
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
+    notices = "".join(f'<p class="aside">{escape(text)}</p>' for text in report.notices)
+    return f'<section class="card"><h3>What was run</h3>{notices}<dl>{rows}</dl></section>'
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def file_label(path: Path) -> str:
+    """What a download button says: what it is, its format, and how large."""
+    endings = {"_side_by_side.png": "Beside the photo", "_labels.png": "Labels", "_depth16.png": "Depth in mm"}
+    formats = {".png": "Picture", ".npz": "Arrays", ".json": "Data", ".ply": "Points", ".glb": "3-D mesh"}
+    title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])
+    size = path.stat().st_size
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, size / 1e3):.0f} kB"
+    return f"{title} · {path.suffix[1:].upper()} · {amount}"

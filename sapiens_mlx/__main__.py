@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = command("serve", _serve, "open the page in a browser", SERVE_EXAMPLE)
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on (7860)")
+    serve.add_argument("--port", type=_port, help="port to listen on (7860)")
     serve.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
     serve.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
     serve.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
@@ -117,6 +117,12 @@ def _box(text: str) -> list[float]:
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not a box; write x1,y1,x2,y2")
     return numbers
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write a number from 1 to 65535")
+    return int(text)
 
 
 def _bytes(text: str) -> int:

@@ -109,6 +109,16 @@ class Predictor:
         """The same in the background: a Job to wait for, watch and cancel."""
         return inference.submit(self._predict, photo, options or Options())
 
+    def mask_source(self) -> "Predictor | None":
+        """What finds the people that pictures are cut to with foreground="auto": seg or matting, whichever's weights
+        are on this machine; seg first, since it comes in every size. None where neither is."""
+        candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
+        return next((one for one in candidates if store.is_here(one.checkpoint, self._folder)), None)
+
+    def _mask_predictor(self, task: str) -> "Predictor":
+        sizes = zoo.task_row(task).sizes
+        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self._folder)
+
     # ---- on the inference thread ------------------------------------------------------------------------------------
 
     def _load_module(self, progress: Progress) -> nn.Module:
@@ -216,7 +226,7 @@ class Predictor:
             return None
         if foreground not in ("auto", "seg", "matting"):
             return read_mask(foreground, photo_rgb.shape[:2])
-        source = self._mask_source() if foreground == "auto" else self._mask_predictor(foreground)
+        source = self.mask_source() if foreground == "auto" else self._mask_predictor(foreground)
         if source is None:
             notices.append(
                 "People are not cut out: neither seg nor matting weights are on this machine. "
@@ -225,15 +235,6 @@ class Predictor:
             return None
         with stages.stage("foreground"):
             return source._infer(photo_rgb, {}, {}, _Stages(), progress).foreground_mask()
-
-    def _mask_predictor(self, task: str) -> "Predictor":
-        sizes = zoo.task_row(task).sizes
-        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self._folder)
-
-    def _mask_source(self) -> "Predictor | None":
-        """Whichever of seg and matting is on this machine; seg first: it comes in every size."""
-        candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
-        return next((one for one in candidates if store.is_here(one.checkpoint, self._folder)), None)
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------

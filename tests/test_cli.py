@@ -97,6 +97,9 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
         (("models", "--remove", "seg-9b"), "no conversion 'seg-9b'"),
         (("models", "--memory", "much"), "16GB"),
         (("nonsense",), "nonsense"),
+        (("serve", "--port", "99999"), "1 to 65535"),
+        (("serve", "--auth", "name"), "user:password"),
+        (("serve", "--weights", "nowhere"), "nowhere"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(weights, photo, capsys, arguments, says):

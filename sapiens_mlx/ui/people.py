@@ -56,8 +56,8 @@ def own_boxes(values: Mapping[str, Any]) -> list[list[float]] | None:
         return None
     boxes = []
     for number, row in enumerate(values["boxes"], start=1):
-        cells = [str(cell).strip() for cell in row[:4] if cell is not None]
-        if not any(cells):
+        cells = [text for cell in row[:4] if (text := str("" if cell is None else cell).strip())]
+        if not cells:
             continue  # a row added and not filled in
         try:
             box = [float(cell) for cell in cells]

@@ -9,7 +9,7 @@ from ..runtime import Job
 POLL_S = 0.2  # Stop reaches a generator only where it yields
 
 _WORDS = {
-    "queued": "Waiting for the run before this one",
+    "queued": "Waiting for its turn",
     "start": "Starting",
     "load": "Loading weights",
     "detect": "Looking for people",
@@ -62,10 +62,15 @@ def follow(job: Job) -> Iterator[tuple[Step, float]]:
 
     The job's own problem, if it had one, is left for job.result() to raise.
     """
-    start = time.monotonic()
+    start, decoded = time.monotonic(), False
     try:
         while not job.done:
-            yield step(*job.newest), time.monotonic() - start
+            stage, done, total = job.newest
+            now = step(stage, done, total)
+            decoded = decoded or stage == "decode"
+            if decoded and stage in ("download", "load", "network"):  # a second network, of seg or matting
+                now = Step(f"Cutting out people: {now.words.lower()}", now.share)
+            yield now, time.monotonic() - start
             time.sleep(POLL_S)
     finally:
         job.cancel()  # nothing, where it is done

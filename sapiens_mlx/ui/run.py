@@ -168,24 +168,20 @@ class Actions:
         if not wanted or visit.mask_of == (result.report.size, result.report.level):
             yield gr.skip()
             return
+        from ..predictor import Predictor
+
+        report = result.report
         try:
-            source = self._mask_source(result)
+            source = Predictor(report.task, report.size, report.level, self._weights).mask_source()
             if source is not None:
                 yield self.begin()
                 yield from self._follow(visit, source.submit(visit.photo_rgb))
                 visit.mask = visit.job.result().foreground_mask()
-            visit.mask_of = (result.report.size, result.report.level)
+            visit.mask_of = (report.size, report.level)
             yield self._drawn(visit, values)
             yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
         except Exception as problem:
             yield self._idle(visit, _explained(problem))
-
-    def _mask_source(self, result: Result) -> "Predictor | None":
-        from ..predictor import Predictor
-        from ..weights import store
-
-        predictor = Predictor("seg", result.report.size, result.report.level, self._weights)
-        return predictor if store.is_here(predictor.checkpoint, self._weights) else None
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the result, in the style shown, behind the download buttons."""

@@ -232,8 +232,9 @@ def _parts_of_task(task: str, size: str, level: str) -> list[Any]:
     """What of the left side a task has: its sizes, its people, its mirrored pass, its surroundings."""
     sizes = zoo.task_row(task).sizes
     chosen = size if size in sizes else next(iter(sizes), size)
+    changed = {"value": chosen} if chosen != size else {}  # else a click under way would be undone
     return [
-        gr.update(choices=list(sizes or (size,)), value=chosen),
+        gr.update(choices=list(sizes or (size,)), **changed),
         gr.update(visible=bool(sizes)),
         gr.update(visible=task in people.TASKS),
         gr.update(visible=task == "pose"),

@@ -1,0 +1,105 @@
+"""What the browser tests share: a page of its own process to visit, Chromium, and a drawn photo."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A page being served. `files` is the folder that its temporary files are in."""
+
+    url: str
+    files: Path
+    process: subprocess.Popen
+    log: Path
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    """Runs `python *command PORT` until it answers; told to end (SIGTERM) afterwards. All its files are in `folder`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    files = folder / "served"
+    own = {
+        "GRADIO_TEMP_DIR": str(files),
+        "GRADIO_SERVER_PORT": str(port),
+        "SAPIENS_CHECKPOINT_ROOT": str(folder / "weights"),
+        "SAPIENS_MLX_CACHE": str(folder / "cache"),
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_OFFLINE": "1",
+        "no_proxy": "*",
+    }
+    log = folder / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=REPOSITORY,
+            env=os.environ | own | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        _wait_for(url, process, log)
+        yield Server(url, files, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).read()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"the page does not answer:\n{log.read_text()}")
+
+
+def chromium_path() -> str:
+    """The browser's program; the test is skipped where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("Chromium is not installed")
+    return found
+
+
+def draw_photo(path: Path, size: tuple[int, int] = (480, 640), **options: object) -> Path:
+    """Two figures on grass, as an image file; `options` go to Pillow."""
+    width, height = size
+    image = Image.new("RGB", size, (196, 214, 226))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, int(0.7 * height), width, height), fill=(150, 170, 120))
+    for middle, shirt in ((0.33 * width, (200, 80, 60)), (0.68 * width, (60, 110, 190))):
+        unit = width / 10
+        for side in (-1, 1):
+            foot = (middle + 0.6 * side * unit, 0.92 * height)
+            draw.line((middle + 0.4 * side * unit, 0.55 * height, *foot), (50, 60, 90), int(0.7 * unit))
+        draw.rounded_rectangle((middle - unit, 0.28 * height, middle + unit, 0.6 * height), 0.4 * unit, shirt)
+        draw.ellipse((middle - 0.6 * unit, 0.1 * height, middle + 0.6 * unit, 0.26 * height), (224, 176, 140))
+    image.save(path, **options)
+    return path

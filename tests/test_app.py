@@ -1,0 +1,294 @@
+"""The door and what stands behind the page: options, a start without models, and the parts that need no browser."""
+
+import inspect
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import REPOSITORY, serving
+
+from sapiens_mlx import zoo
+from sapiens_mlx.errors import CancelledError, SapiensError
+from sapiens_mlx.runtime import InferenceThread
+from sapiens_mlx.tasks.albedo import AlbedoResult
+from sapiens_mlx.tasks.base import Report
+from sapiens_mlx.tasks.detect import DetectResult
+from sapiens_mlx.tasks.matting import MattingResult
+from sapiens_mlx.tasks.normal import NormalResult
+from sapiens_mlx.tasks.pointmap import PointmapResult
+from sapiens_mlx.tasks.pose_picture import pose_picture
+from sapiens_mlx.tasks.seg import SegResult
+from sapiens_mlx.ui import command, controls, people, progress, storage, words
+
+PICTURES = {
+    "seg": SegResult.picture,
+    "pose": pose_picture,
+    "normal": NormalResult.picture,
+    "pointmap": PointmapResult.picture,
+    "albedo": AlbedoResult.picture,
+    "matting": MattingResult.picture,
+    "detect": DetectResult.picture,
+}
+START = {controls.name(task, control): control.readme for task, table in controls.CONTROLS.items() for control in table}
+VALUES = START | {
+    "style": "readme",
+    "foreground": "auto",
+    "people": "find",
+    "boxes": [],
+    "box_threshold": 0.3,
+    "nms_threshold": 0.3,
+    "flip": True,
+}
+
+
+def run_app(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "app.py", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+
+
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_option() -> None:
+    shown = run_app("--help")
+    assert shown.returncode == 0
+    for option in ("--host", "--port", "--share", "--auth", "--weights"):
+        assert option in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--auth", "nobody"], "user:password"),
+        (["--auth", ":secret"], "user:password"),
+        (["--weights", "/nowhere/at/all"], "There is no file or folder /nowhere/at/all"),
+    ],
+)
+def test_a_wrong_option_ends_with_one_line_that_says_what_to_do(arguments: list[str], sentence: str) -> None:
+    ended = run_app(*arguments)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_told_in_a_line(tmp_path: Path) -> None:
+    with serving(["app.py"], tmp_path, {}) as server:
+        ended = run_app("--port", server.url.rstrip("/").rsplit(":", 1)[1])
+    assert ended.returncode == 2
+    assert "--port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_page_is_built_without_a_model_or_the_libraries_of_one(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from sapiens_mlx.ui.page import build; build(Path(sys.argv[1]));"
+        "heavy = ['mlx.nn', 'cv2', 'matplotlib.pyplot', 'sapiens_mlx.predictor'];"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    built = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert built.stdout.strip() == "[]"
+
+
+def test_a_stopped_page_leaves_no_files(tmp_path: Path) -> None:
+    with serving(["app.py"], tmp_path, {}) as server:
+        assert list(server.files.glob(f"{storage.PREFIX}*"))
+    assert list(server.files.glob(f"{storage.PREFIX}*")) == []
+    assert [file for file in server.files.rglob("*") if file.is_file()] == []
+
+
+# ---- what visitors leave --------------------------------------------------------------------------------------------
+
+
+def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_are_not(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    names = {f"{storage.PREFIX}{ended.pid}-a": False, f"{storage.PREFIX}{living.pid}-b": True, "somebody-elses": True}
+    for name in names:
+        (tmp_path / name).mkdir()
+    storage.sweep(tmp_path)
+    living.kill()
+    assert {name: (tmp_path / name).exists() for name in names} == names
+
+
+def test_a_leaving_visitor_frees_memory_files_and_work(tmp_path: Path) -> None:
+    visits = storage.Visits(tmp_path)
+    visit = visits.of("a")
+    (visit.next_folder("picture") / "x.png").write_bytes(b"x")
+    visit.photo_rgb = np.zeros((8, 8, 3), np.uint8)
+    thread = InferenceThread()
+
+    def work(progress) -> None:
+        while True:
+            progress("network", 0, 1)
+            time.sleep(0.01)
+
+    visit.job = thread.submit(work)
+    visits.leave("a")
+    assert visit.photo_rgb is None
+    assert not visit.folder.exists()
+    with pytest.raises(CancelledError):
+        visit.job.result(5)
+    assert visits.of("a") is not visit
+
+
+def test_an_upload_that_two_visitors_share_goes_with_the_second(tmp_path: Path) -> None:
+    visits = storage.Visits(tmp_path)
+    upload = tmp_path / "upload.jpg"
+    upload.write_bytes(b"photo")
+    for session in "ab":
+        visits.hold(visits.of(session), str(upload))
+    visits.leave("a")
+    assert upload.exists()
+    visits.leave("b")
+    assert not upload.exists()
+
+
+def test_visitors_who_never_say_goodbye_are_dropped_oldest_first(tmp_path: Path) -> None:
+    visits = storage.Visits(tmp_path)
+    first, second = visits.of("0"), visits.of("1")
+    for number in range(2, storage.MOST_VISITS):
+        visits.of(str(number))
+    visits.of("0")  # seen again
+    visits.of("one more")
+    assert (first.closed, second.closed, len(visits)) == (False, True, storage.MOST_VISITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a b.jpg", "a_b"), ("../../etc/passwd", "passwd"), ("ünï.png", "ünï"), ("", "photo"), ("...", "photo")],
+)
+def test_file_names_follow_the_photo_and_cannot_leave_the_folder(tmp_path: Path, name: str, stem: str) -> None:
+    assert storage.Visit(tmp_path, photo_name=name).stem == stem
+
+
+def test_older_drawings_are_removed_but_the_last_two(tmp_path: Path) -> None:
+    visit = storage.Visit(tmp_path)
+    folders = [visit.next_folder("picture") for _ in range(4)]
+    assert [folder.exists() for folder in folders] == [False, False, True, True]
+
+
+# ---- progress -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (("download", 4e8, 1.6e9), "Downloading 0.4 of 1.6 GB"),
+        (("download", 55e6, 110e6), "Downloading 55 of 110 MB"),
+        (("load", 150, 300), "Loading weights, 50%"),
+        (("load", 0, 1), "Loading weights"),
+        (("detect", 0, 1), "Looking for people"),
+        (("network", 7, 24), "Block 7 of 24"),
+        (("person 2 of 5", 7, 24), "Person 2 of 5, block 7 of 24"),
+        (("person 2 of 5", 0, 1), "Person 2 of 5"),
+    ],
+)
+def test_progress_is_said_in_words(report: tuple[str, float, float], sentence: str) -> None:
+    assert progress.step(*report).words == sentence
+
+
+def test_following_a_job_stops_it_when_the_follower_is_closed() -> None:
+    def work(progress) -> None:
+        while True:
+            progress("network", 3, 24)
+            time.sleep(0.01)
+
+    job = InferenceThread().submit(work)
+    following = progress.follow(job)
+    next(following)
+    following.close()
+    end = time.monotonic() + 5
+    while not job.done and time.monotonic() < end:
+        time.sleep(0.01)
+    assert job.done
+
+
+# ---- controls, boxes, the command line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", list(zoo.TASKS))
+@pytest.mark.parametrize("style", ["readme", "reference"])
+def test_every_control_is_an_option_of_the_tasks_picture(task: str, style: str) -> None:
+    options = controls.options(task, style, VALUES)
+    assert options["style"] == style
+    assert set(options) <= set(inspect.signature(PICTURES[task]).parameters)
+
+
+def test_a_size_of_zero_is_left_to_the_drawing() -> None:
+    assert controls.options("pose", "readme", VALUES)["point_size"] is None
+    assert controls.options("pose", "readme", VALUES | {"pose_point_size": 3})["point_size"] == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "boxes"),
+    [
+        ([["1", "2", "3", "4", "0.9"]], [[1, 2, 3, 4]]),
+        ([[1.5, 2, 3, 4, ""], ["", "", "", "", ""], [" ", None, "", "", ""]], [[1.5, 2, 3, 4]]),
+    ],
+)
+def test_boxes_are_read_from_the_table_without_its_empty_rows(rows: list, boxes: list) -> None:
+    assert people.own_boxes({"people": "own", "boxes": rows}) == boxes
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([], "There is no box"),
+        ([["", "", "", "", ""]], "There is no box"),
+        ([["1", "2", "three", "4", ""]], "Box 1 holds something that is not a number"),
+        ([["1", "2", "3", "4", ""], ["1", "2", "", "4", ""]], "Box 2 has 3 of its four numbers"),
+    ],
+)
+def test_a_table_that_makes_no_boxes_says_which_row(rows: list, sentence: str) -> None:
+    with pytest.raises(SapiensError, match=sentence):
+        people.own_boxes({"people": "own", "boxes": rows})
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "words"),
+    [
+        ("seg", {}, "--task seg --size 0.4b --level 8bit --out out"),
+        ("seg", {"style": "reference"}, "--task seg --size 0.4b --level 8bit --out out --style reference"),
+        ("normal", {}, "--task normal --size 0.4b --level 8bit --out out --foreground auto"),
+        ("normal", {"foreground": "none"}, "--task normal --size 0.4b --level 8bit --out out"),
+        ("detect", {"box_threshold": 0.5}, "--task detect --out out --box-threshold 0.5"),
+        (
+            "pose",
+            {"people": "own", "boxes": [["-1", "2", "3.5", "4", ""]], "flip": False},
+            "--task pose --size 0.4b --level 8bit --out out --boxes=-1,2,3.5,4 --no-flip",
+        ),
+        (
+            "pose",
+            {"people": "whole", "box_threshold": 0.5, "pose_keypoint_threshold": 0.4},
+            "--task pose --size 0.4b --level 8bit --out out --detector none --keypoint-threshold 0.4",
+        ),
+    ],
+)
+def test_the_command_line_says_what_was_run(task: str, changes: dict, words: str) -> None:
+    size, level = (None, "fp32") if task == "detect" else ("0.4b", "8bit")
+    report = Report(task, size, level, "CPU", "float32", "")
+    line = command.command_line("it's me.jpg", report, VALUES | changes, None)
+    assert shlex.split(line) == ["python", "-m", "sapiens_mlx", "predict", "it's me.jpg", *words.split()]
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_a_photos_name_is_no_command_in_the_command_line() -> None:
+    report = Report("seg", "0.4b", "fp32", "CPU", "float32", "")
+    line = command.command_line("$(touch made); `x` & \"'.jpg", report, VALUES, "/a b")
+    echoed = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, env=os.environ)
+    assert echoed.stdout.split("\n")[4] == "$(touch made); `x` & \"'.jpg"
+    assert "/a b" in echoed.stdout.split("\n")
+
+
+def test_what_comes_from_outside_is_escaped() -> None:
+    assert "<script>" not in words.notice("<script>") + words.line("<script>", "<script>")
+    assert "<b>x" not in words.working(progress.Step("<b>x"))

@@ -24,7 +24,7 @@ from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.pose_picture import pose_picture
 from sapiens_mlx.tasks.seg import SegResult
-from sapiens_mlx.ui import command, controls, people, progress, storage, words
+from sapiens_mlx.ui import command, controls, people, problems, progress, storage, words
 
 PICTURES = {
     "seg": SegResult.picture,
@@ -292,3 +292,9 @@ def test_a_photos_name_is_no_command_in_the_command_line() -> None:
 def test_what_comes_from_outside_is_escaped() -> None:
     assert "<script>" not in words.notice("<script>") + words.line("<script>", "<script>")
     assert "<b>x" not in words.working(progress.Step("<b>x"))
+
+
+def test_an_unforeseen_problem_is_logged_and_told_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    told = problems.explained(RuntimeError("secret path"))
+    assert "secret" not in told
+    assert "secret path" in caplog.text

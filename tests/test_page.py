@@ -177,9 +177,14 @@ def test_people_are_listed_and_boxes_of_ones_own_are_used_instead(visit: Callabl
     page.get_by_role("button", name="People in the photo").click()
     page.get_by_role("button", name="Add a box").click()
     expect(page.get_by_role("radio", name="Boxes below")).to_be_checked()
+    page.get_by_test_id("cell-0-0").dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("150.5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("cell-0-0")).to_contain_text("150.5")
     run(page)
     own = json.loads(download(page, "Data").read_text())["people"]
-    assert own[0]["box_xyxy"] == [160, 80, 480, 560]
+    assert own[0]["box_xyxy"] == [150.5, 80, 480, 560]
     assert len(own) == len(found) + 1
     assert page.locator(".report .cm-content").inner_text().count("--boxes=") == len(own)
 

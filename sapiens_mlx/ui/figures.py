@@ -20,8 +20,8 @@ _PARTS = {
     "head": "#27a567",
 }
 _ALBEDO = {
-    "leg_left": "#33415c",
-    "leg_right": "#33415c",
+    "leg_left": "#56709b",
+    "leg_right": "#56709b",
     "arm_left": "#d9a066",
     "arm_right": "#d9a066",
     "torso": "#c8553d",

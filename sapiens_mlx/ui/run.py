@@ -3,7 +3,6 @@
 A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
 """
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import zoo
-from ..errors import CancelledError, SapiensError, WeightsMissingError
+from ..errors import SapiensError
 from ..runtime import Job
 from ..tasks.base import Result
 from . import controls, people, words
 from .command import command_line
 from .findings import findings
+from .problems import explained
 from .progress import Step, follow, step
 from .storage import Visit, Visits
 from .view import View
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..predictor import Predictor
 
 SHOWN_PX = 2048  # the longer side of what the page shows; downloads are of full size
-
-log = logging.getLogger(__name__)
 
 NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
 
@@ -99,12 +97,12 @@ class Actions:
             result = visit.job.result()
             self._keep(visit, result, values)
             yield {self._view.status: words.working(step("draw", 0, 0))}
-            yield self._drawn(visit, values)
-            yield self._told(visit, values) | {self._view.status: words.working(Step("Writing the files"))}
-            yield self.files(request, **values)
-            yield self._idle(visit, words.line("Done", _seconds(result)))
+            drawn = self._drawn(visit, values) | self._told(visit, values)
+            yield drawn | {self._view.status: words.working(Step("Writing the files"))}
+            # All of it once more with the files, since programs that call the page get what comes last.
+            yield drawn | self.files(request, **values) | self._idle(visit, words.line("Done", _seconds(result)))
         except Exception as problem:
-            yield self._idle(visit, _explained(problem))
+            yield self._idle(visit, explained(problem))
 
     def stopped(self, request: gr.Request) -> Updates:
         """Stop was pressed: the run itself has been cancelled by Gradio, which closes its generator."""
@@ -158,7 +156,7 @@ class Actions:
         try:
             return self._drawn(visit, values)
         except Exception as problem:
-            return {self._view.status: _explained(problem)}
+            return {self._view.status: explained(problem)}
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """People only was chosen after the run: compute where they are, once, and draw again."""
@@ -181,7 +179,7 @@ class Actions:
             yield self._drawn(visit, values)
             yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
         except Exception as problem:
-            yield self._idle(visit, _explained(problem))
+            yield self._idle(visit, explained(problem))
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the result, in the style shown, behind the download buttons."""
@@ -222,8 +220,10 @@ class Actions:
             alone = write_png(folder / "side_by_side.png", side_by_side(read_image(visit.shown), picture))
         visit.result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
         return {
-            view.slider: gr.update(value=(str(visit.shown), str(path)), visible=values["view"] == "slider"),
-            view.picture: gr.update(value=str(alone), visible=values["view"] != "slider"),
+            view.slider: (str(visit.shown), str(path)),
+            view.picture: str(alone),
+            view.slider_frame: gr.update(visible=values["view"] == "slider"),
+            view.picture_frame: gr.update(visible=values["view"] != "slider"),
             view.panel: gr.update(visible=True),
             view.details: gr.update(visible=True),
             view.empty: gr.update(visible=False),
@@ -233,8 +233,9 @@ class Actions:
         """The photo where its first picture will be."""
         view = self._view
         return {
-            view.slider: gr.update(visible=False),
-            view.picture: gr.update(value=str(visit.shown), visible=True),
+            view.picture: str(visit.shown),
+            view.slider_frame: gr.update(visible=False),
+            view.picture_frame: gr.update(visible=True),
             view.panel: gr.update(visible=True),
             view.details: gr.update(visible=False),
             view.empty: gr.update(visible=False),
@@ -290,15 +291,3 @@ class Actions:
 def _seconds(result: Result) -> str:
     seconds = sum(result.report.seconds.values())
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-
-
-def _explained(problem: Exception) -> str:
-    """A problem as what the page shows; what nobody foresaw goes to the server's log, never to the visitor."""
-    if isinstance(problem, CancelledError):
-        return words.line("Stopped", kind="stopped")
-    if isinstance(problem, WeightsMissingError):
-        return words.notice(str(problem), "The weights are not on this machine")
-    if isinstance(problem, SapiensError):
-        return words.notice(str(problem))
-    log.error("A run of the page failed", exc_info=problem)
-    return words.notice("Something unexpected went wrong. The log of the server says what; please try again.")

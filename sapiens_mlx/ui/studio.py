@@ -48,6 +48,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
     task = zoo.DEFAULTS.task
     inputs["photo"] = gr.Image(
         label="Photo",
+        show_label=False,
         sources=["upload", "clipboard", "webcam"],
         type="filepath",
         format="png",
@@ -90,7 +91,10 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
         inputs["boxes"] = people.table()
         add_box = gr.Button("Add a box", size="sm", elem_classes="add")
         inputs["flip"] = gr.Checkbox(
-            zoo.DEFAULTS.flip, label="Average with the mirrored photo: steadier, twice the work", container=False
+            zoo.DEFAULTS.flip,
+            label="Average with the mirrored photo: steadier, twice the work",
+            container=False,
+            elem_classes="plain",
         )
     with gr.Row(elem_classes="go"):
         run = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="run")
@@ -104,23 +108,24 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
     empty = gr.HTML(words.empty(), elem_id="empty")
     style_groups: dict[str, gr.Row] = {}
     with gr.Column(visible=False, elem_classes="panel") as panel:
-        slider = gr.ImageSlider(
-            label="Photo and picture",
-            show_label=False,
-            interactive=False,
-            buttons=["fullscreen"],
-            max_height=5000,  # the style sheet fits it into the window
-            elem_classes="picture",
-        )
-        picture = gr.Image(
-            label="Picture",
-            show_label=False,
-            interactive=False,
-            visible=False,
-            buttons=["fullscreen"],
-            elem_classes="picture",
-            alt_text="The picture that was computed from the photo",
-        )
+        with gr.Column() as slider_frame:
+            slider = gr.ImageSlider(
+                label="Photo and picture",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                max_height=5000,  # the style sheet fits it into the window
+                elem_classes="picture",
+            )
+        with gr.Column(visible=False) as picture_frame:
+            picture = gr.Image(
+                label="Picture",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_classes="picture",
+                alt_text="The picture that was computed from the photo",
+            )
         with gr.Column(elem_classes="details") as details:
             with gr.Row(elem_classes="look"):
                 inputs["view"] = gr.Radio(list(VIEWS), value="slider", label="View", elem_classes="chips small")
@@ -151,6 +156,8 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
         "details": details,
         "slider": slider,
         "picture": picture,
+        "slider_frame": slider_frame,
+        "picture_frame": picture_frame,
         "style_groups": style_groups,
         "downloads": downloads,
         "card": card,
@@ -162,7 +169,8 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[str, Any], about: gr.HTML) -> None:
-    drawn = [view.slider, view.picture, view.panel, view.details, view.empty, view.status]
+    frames = [view.slider_frame, view.picture_frame, view.panel, view.details]
+    drawn = [view.slider, view.picture, *frames, view.empty, view.status]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     told = [view.card, view.command, view.style, *view.style_groups.values()]
 

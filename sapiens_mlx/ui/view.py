@@ -20,6 +20,8 @@ class View:
     details: gr.Column
     slider: gr.ImageSlider
     picture: gr.Image
+    slider_frame: gr.Column
+    picture_frame: gr.Column
     style: gr.Radio
     style_groups: dict[str, gr.Row]
     downloads: list[gr.DownloadButton]

@@ -32,8 +32,8 @@ COLOUR_BY = (("Person", "person"), ("Body part", "part"))
 
 CONTROLS: dict[str, tuple[Control, ...]] = {
     "seg": (
-        Control("opacity", "Opacity", 0.55, 0.5, limits=(0, 1, 0.05)),
         Control("legend", "Legend", True, False),
+        Control("opacity", "Opacity", 0.55, 0.5, limits=(0, 1, 0.05)),
     ),
     "pose": (
         Control("colour_by", "Colour by", "person", "person", choices=COLOUR_BY, in_reference=False),

@@ -234,7 +234,7 @@ class Predictor:
             )
             return None
         with stages.stage("foreground"):
-            return source._infer(photo_rgb, {}, {}, _Stages(), progress).foreground_mask()
+            return source._infer(photo_rgb, {}, {}, _Stages(), _as_foreground(progress)).foreground_mask()
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------
@@ -263,6 +263,11 @@ def _naming_people(progress: Progress, done: int, total: int) -> Progress:
     if total < 2:
         return progress
     return lambda stage, blocks, all_blocks: progress(f"person {done + 1} of {total}", blocks, all_blocks)
+
+
+def _as_foreground(progress: Progress) -> Progress:
+    """The network of the mask reports as the stage "foreground"."""
+    return lambda stage, done, total: progress("foreground" if stage == "network" else stage, done, total)
 
 
 def _inputs_at_once(model: store.Model) -> int:

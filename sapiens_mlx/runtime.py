@@ -20,7 +20,8 @@ from typing import Any
 
 from .errors import CancelledError
 
-# progress(stage, done, total): stages are "download" (bytes), "load", "detect", "fit", "network" (blocks), "decode".
+# progress(stage, done, total): stages are "download" (bytes), "load" (tensors), "detect", "network", "foreground" and
+# "person 2 of 5" (blocks of a network), "decode".
 # It may raise CancelledError to stop the work at that point.
 Progress = Callable[[str, float, float], None]
 

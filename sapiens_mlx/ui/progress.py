@@ -40,6 +40,8 @@ def step(stage: str, done: float, total: float) -> Step:
         return Step(f"Loading weights, {share:.0%}", share)
     if stage == "network":
         return Step(_block(done, total) or "Working", share)
+    if stage == "foreground":
+        return Step(", ".join(filter(None, ("Cutting out people", _block(done, total).lower()))), share)
     if stage.startswith("person "):
         return Step(", ".join(filter(None, (stage.capitalize(), _block(done, total).lower()))), share)
     return Step(_WORDS.get(stage, stage.capitalize()), None)
@@ -62,15 +64,10 @@ def follow(job: Job) -> Iterator[tuple[Step, float]]:
 
     The job's own problem, if it had one, is left for job.result() to raise.
     """
-    start, decoded = time.monotonic(), False
+    start = time.monotonic()
     try:
         while not job.done:
-            stage, done, total = job.newest
-            now = step(stage, done, total)
-            decoded = decoded or stage == "decode"
-            if decoded and stage in ("download", "load", "network"):  # a second network, of seg or matting
-                now = Step(f"Cutting out people: {now.words.lower()}", now.share)
-            yield now, time.monotonic() - start
+            yield step(*job.newest), time.monotonic() - start
             time.sleep(POLL_S)
     finally:
         job.cancel()  # nothing, where it is done

@@ -104,8 +104,14 @@ class Actions:
         except Exception as problem:
             yield self._idle(visit, explained(problem))
 
+    def stop(self, request: gr.Request) -> None:
+        """Stop was pressed. Gradio cancels the event, also one that still waits; the work under way is told here."""
+        job = self._visit(request).job
+        if job is not None:
+            job.cancel()
+
     def stopped(self, request: gr.Request) -> Updates:
-        """Stop was pressed: the run itself has been cancelled by Gradio, which closes its generator."""
+        """After Stop, when the run has said its last."""
         return self._idle(
             self._visit(request), words.line("Stopped", "The photo and the settings are as they were.", "stopped")
         )

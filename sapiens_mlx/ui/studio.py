@@ -220,7 +220,10 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
     )
     cutting.then(do.files, **filed)
 
-    view.stop.click(do.stopped, None, idle, cancels=[running, cutting], queue=False, **PRIVATE)
+    # Two steps: "Stopped" goes through the queue, so that it comes after the last report of the run it ends.
+    view.stop.click(do.stop, None, None, cancels=[running, cutting], queue=False, **PRIVATE).then(
+        do.stopped, None, idle, concurrency_limit=None, **PRIVATE
+    )
 
     inputs["task"].input(
         _parts_of_task,

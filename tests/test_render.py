@@ -1,6 +1,7 @@
 """Drawn people: what a scene says about its pixels and people must be true of the picture and of itself."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,9 +45,15 @@ def test_the_same_seed_and_size_give_the_same_scene_to_the_bit() -> None:
 def test_every_array_has_the_size_asked_for(size_hw: tuple[int, int]) -> None:
     scene = draw(3, size_hw)
     shapes = {
-        "image_rgb": ((3,), np.uint8), "labels": ((), np.uint8), "normals": ((3,), np.float32), "points": ((3,), np.float32),
-        "albedo": ((3,), np.float32), "alpha": ((), np.float32), "foreground": ((3,), np.float32), "person_index": ((), np.int16),
-    }  # fmt: skip
+        "image_rgb": ((3,), np.uint8),
+        "labels": ((), np.uint8),
+        "normals": ((3,), np.float32),
+        "points": ((3,), np.float32),
+        "albedo": ((3,), np.float32),
+        "alpha": ((), np.float32),
+        "foreground": ((3,), np.float32),
+        "person_index": ((), np.int16),
+    }
     for name, (channels, dtype) in shapes.items():
         assert getattr(scene, name).shape == (*size_hw, *channels), name
         assert getattr(scene, name).dtype == dtype, name
@@ -135,11 +142,16 @@ def test_left_is_the_persons_left(front: Scene) -> None:
     """Facing the camera, that is the right of the picture: for points of the body and the face, and for labels."""
     person = front.people[0]
     for left, right in (
-        ("left_eye", "right_eye"), ("left_hip", "right_hip"), ("l_outer_corner_of_mouth", "r_outer_corner_of_mouth"),
-        ("end_of_l_eyebrow", "end_of_r_eyebrow"), ("l_center_of_iris", "r_center_of_iris"), ("left_shoulder", "right_shoulder"),
-        ("left_ear", "right_ear"), ("r_border_of_iris_3", "r_border_of_iris_9"),
+        ("left_eye", "right_eye"),
+        ("left_hip", "right_hip"),
+        ("l_outer_corner_of_mouth", "r_outer_corner_of_mouth"),
+        ("end_of_l_eyebrow", "end_of_r_eyebrow"),
+        ("l_center_of_iris", "r_center_of_iris"),
+        ("left_shoulder", "right_shoulder"),
+        ("left_ear", "right_ear"),
+        ("r_border_of_iris_3", "r_border_of_iris_9"),
         ("midpoint_6_of_upper_outer_lip", "midpoint_3_of_upper_outer_lip"),
-    ):  # fmt: skip
+    ):
         assert person.keypoints[NAME[left], 0] > person.keypoints[NAME[right], 0], left
     scene = front
     for side, at in (("Left", "left_ankle"), ("Right", "right_ankle")):
@@ -179,9 +191,6 @@ def test_all_29_classes_and_all_308_keypoints_occur() -> None:
 
 def test_a_clip_moves_smoothly() -> None:
     frames = list(clip(4, (96, 72), 5, people=1, view="full"))
-    moved = [
-        np.abs(a.people[0].keypoints_3d - b.people[0].keypoints_3d).max()
-        for a, b in zip(frames, frames[1:], strict=False)
-    ]
+    moved = [np.abs(a.people[0].keypoints_3d - b.people[0].keypoints_3d).max() for a, b in pairwise(frames)]
     assert max(moved) > 0.005 and max(moved) < 0.9
     assert all(np.allclose(frame.focal_px, frames[0].focal_px) for frame in frames)

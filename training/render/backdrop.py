@@ -1,5 +1,5 @@
-"""What is around people: the inside of a large box whose faces are painted as a room, a street, a meadow or a studio, and
-things standing in it."""
+"""What is around people: the inside of a large box whose faces are painted as a room, a street, a meadow or a studio,
+and things standing in it."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ _WALL = 512  # pixels of a painted wall
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A box low..high (3,) metres in axes turned by `yaw`, with six faces (x low, x high, y low ...): tile and metres a tile,
-    0 for one that is stretched over its whole face."""
+    """A box low..high (3,) metres in axes turned by `yaw`, with six faces (x low, x high, y low ...): tile and metres
+    a tile, 0 for one that is stretched over its whole face."""
 
     low: np.ndarray
     high: np.ndarray
@@ -46,7 +46,7 @@ class Backdrop:
             sky = np.full((8, 8, 3), walls[0][-1].mean(0), np.float32)
             order = [faces[0], faces[1], (ground, rng.uniform(0.7, 3)), (sky, 1.0), faces[2], faces[3]]
         elif kind == "studio":
-            colour = draw_colour(rng)
+            colour = draw_colour(rng, vivid=0.08)
             noise = fractal(rng, slope=2)[..., None]
             tile = (colour * (0.7 + 0.6 * noise)).astype(np.float32)
             order = [(tile, 0.0)] * 6
@@ -66,7 +66,8 @@ class Backdrop:
         return Backdrop(low, high, float(yaw), tuple(order), kind == "outdoors")
 
     def seen(self, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For rays (N, 3) in the world from inside: distance in lengths of the ray, world normal (N, 3), colour (N, 3)."""
+        """For rays (N, 3) in the world from inside: distance in lengths of the ray, world normal (N, 3), colour (N,
+        3)."""
         axes = turn("y", self.yaw).astype(np.float32)
         ray = rays @ axes
         start = (origin @ axes).astype(np.float32)
@@ -150,7 +151,7 @@ def _books(rng: np.random.Generator) -> np.ndarray:
 
 def _collage(rng: np.random.Generator, size: int = _WALL) -> np.ndarray:
     """Something with the colours, edges and frequencies of a photograph."""
-    colours = [draw_colour(rng) for _ in range(int(rng.integers(3, 8)))]
+    colours = [draw_colour(rng, vivid=0.12) for _ in range(int(rng.integers(3, 8)))]
     tile = leaves(rng, colours, int(rng.choice([30, 150, 500])), rng.uniform(0.1, 0.5), size)
     if rng.random() < 0.6:
         tile *= 0.5 + fractal(rng, size, rng.uniform(0.8, 1.6))[..., None]
@@ -223,7 +224,7 @@ def thing(rng: np.random.Generator) -> Mesh:
         for _ in range(int(rng.integers(8, 26))):
             direction = rng.normal(0, 1, 3) * (1, 0.4, 1) + (0, 0.9, 0)
             tip = direction / np.linalg.norm(direction) * rng.uniform(0.3, 0.9)
-            path = np.linspace((0, 0.3, 0), tip + (0, 0.3, 0), 5)
+            path = np.linspace((0, 0.3, 0), tip + np.array([0, 0.3, 0]), 5)
             path[:, 1] += 0.1 * np.sin(np.linspace(0, 3, 5))
             parts.append(tube(path, np.array([0.006, 0.02, 0.04, 0.03, 0.002]) * rng.uniform(0.6, 1.5), 5))
         return joined(parts)

@@ -1,7 +1,8 @@
 """The trunk, neck and limbs as one skinned mesh, modelled once; hands, feet and head are separate.
 
 Every vertex carries fields from which clothes are cut by the pixel: how much it belongs to an arm or a leg rather than
-the trunk (metres, positive inside), and how far along the limb it lies (0 at its root, 1 at elbow or knee, 2 at its end)."""
+the trunk (metres, positive inside), and how far along the limb it lies (0 at its root, 1 at elbow or knee, 2 at its
+end)."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from .skeleton import ARM, BONES, INDEX, REST, Build
-from .surface import Cone, Ellipsoid, distances, model, smoothed, vertex_normals
+from .surface import Cone, Ellipsoid, Mesh, distances, model, smoothed, vertex_normals
 
 ARM_FIELD, LEG_FIELD, ALONG_ARM, ALONG_LEG = range(4)
 
@@ -25,6 +26,7 @@ _TRUNK = [
     Ellipsoid((0.075, 0.915, -0.058), (0.090, 0.095, 0.080), "trunk"),
     Ellipsoid((-0.075, 0.915, -0.058), (0.090, 0.095, 0.080), "trunk"),
     Ellipsoid((0, 1.09, 0.002), (0.136, 0.15, 0.098), "trunk"),
+    Ellipsoid((0, 1.02, 0.0), (0.146, 0.10, 0.099), "trunk"),
     Ellipsoid((0, 1.26, -0.005), (0.152, 0.185, 0.112), "trunk"),
     Ellipsoid((0.075, 1.315, 0.062), (0.075, 0.062, 0.042), "trunk"),
     Ellipsoid((-0.075, 1.315, 0.062), (0.075, 0.062, 0.042), "trunk"),
@@ -32,29 +34,29 @@ _TRUNK = [
     Ellipsoid((0.085, 1.34, -0.075), (0.08, 0.11, 0.04), "trunk"),
     Ellipsoid((-0.085, 1.34, -0.075), (0.08, 0.11, 0.04), "trunk"),
 ]
+# Where solids overlap, the smooth union swells by up to the softness times the logarithm of their number: joints are
+# drawn slimmer than they come out.
 _LEFT = [
     Cone((0.02, 1.525, -0.045), (0.15, 1.445, -0.03), 0.035, 0.034, "clavicle"),
-    Ellipsoid(
-        tuple(float(v) for v in REST[INDEX["upper_arm_l"]] + (0.004, -0.012, 0)), (0.060, 0.062, 0.060), "upper_arm"
-    ),
-    Cone(_along("upper_arm_l", 0.03), _along("upper_arm_l", 0.285), 0.051, 0.0385, "upper_arm"),
+    Ellipsoid(_along("upper_arm_l", 0.010, 0.006), (0.058, 0.060, 0.058), "upper_arm"),
+    Cone(_along("upper_arm_l", 0.03), _along("upper_arm_l", 0.285), 0.050, 0.032, "upper_arm"),
     Cone(
         _along("upper_arm_l", 0.12, -0.004, 0.012),
         _along("upper_arm_l", 0.20, -0.004, 0.012),
-        0.037,
         0.036,
+        0.034,
         "upper_arm",
     ),
-    Cone(_along("forearm_l", 0.0), _along("forearm_l", 0.07, 0.004), 0.0385, 0.043, "forearm"),
-    Cone(_along("forearm_l", 0.07, 0.004), _along("forearm_l", 0.235), 0.043, 0.0255, "forearm"),
-    Cone(_along("forearm_l", 0.225, 0, 0.008), _along("forearm_l", 0.258, 0, 0.009), 0.0225, 0.0215, "forearm"),
-    Cone(_along("forearm_l", 0.225, 0, -0.008), _along("forearm_l", 0.258, 0, -0.009), 0.0225, 0.0215, "forearm"),
-    Cone((0.092, 0.90, -0.005), (0.104, 0.51, 0.006), 0.087, 0.055, "thigh"),
+    Cone(_along("forearm_l", 0.0), _along("forearm_l", 0.07, 0.004), 0.033, 0.0345, "forearm"),
+    Cone(_along("forearm_l", 0.07, 0.004), _along("forearm_l", 0.235), 0.0345, 0.020, "forearm"),
+    Cone(_along("forearm_l", 0.215, 0, 0.009), _along("forearm_l", 0.252, 0, 0.010), 0.0135, 0.0135, "forearm"),
+    Cone(_along("forearm_l", 0.215, 0, -0.009), _along("forearm_l", 0.252, 0, -0.010), 0.0135, 0.0135, "forearm"),
+    Cone((0.092, 0.90, -0.005), (0.104, 0.51, 0.006), 0.086, 0.047, "thigh"),
     Ellipsoid((0.095, 0.72, 0.022), (0.062, 0.16, 0.058), "thigh"),
-    Cone((0.104, 0.515, 0.012), (0.105, 0.46, 0.005), 0.052, 0.047, "shin"),
-    Cone((0.105, 0.46, -0.003), (0.107, 0.36, -0.018), 0.050, 0.054, "shin"),
-    Cone((0.107, 0.36, -0.018), (0.110, 0.10, -0.016), 0.054, 0.0345, "shin"),
-    Ellipsoid((0.110, 0.085, -0.014), (0.037, 0.034, 0.042), "shin"),
+    Cone((0.104, 0.515, 0.014), (0.105, 0.46, 0.005), 0.044, 0.041, "shin"),
+    Cone((0.105, 0.46, -0.003), (0.107, 0.36, -0.018), 0.045, 0.0455, "shin"),
+    Cone((0.107, 0.36, -0.018), (0.110, 0.10, -0.016), 0.0455, 0.028, "shin"),
+    Ellipsoid((0.110, 0.085, -0.014), (0.031, 0.028, 0.035), "shin"),
 ]
 _NECK = [Cone((0, 1.44, -0.03), (0, 1.60, -0.004), 0.058, 0.050, "neck")]
 _SOLIDS = [
@@ -102,7 +104,8 @@ def _bump(points: np.ndarray, centre: tuple, spread: tuple) -> np.ndarray:
 def template(step_mm: float) -> Template:
     """The body at rest with triangles of about `step_mm`."""
     step = step_mm / 1000
-    mesh = model(_SOLIDS, 0.012, step)
+    mesh = model(_SOLIDS, 0.009, step)
+    mesh = Mesh(smoothed(mesh.vertices, mesh.triangles, 4 if step_mm < 20 else 1), mesh.triangles)  # no knots
     each = distances(_SOLIDS, mesh.vertices)
     groups = {
         name: each[:, [i for i, s in enumerate(_SOLIDS) if s.bone.rpartition("_")[0] in bones or s.bone in bones]].min(

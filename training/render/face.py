@@ -5,21 +5,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import labels as L
+from . import labels
 from .head import MOUTH_Y
 
 # Points of the left ear: (to the back, up) in units of its length from the middle.
 EAR = {
-    "top_end_of_inferior_crus": (-0.12, 0.24), "top_end_of_superior_crus": (0.06, 0.33), "start_of_antihelix": (0.14, -0.22),
-    "end_of_antihelix": (0.08, 0.14), "midpoint_1_of_antihelix": (0.20, -0.03), "midpoint_1_of_inferior_crus": (-0.02, 0.20),
-    "midpoint_2_of_antihelix": (0.19, -0.13), "midpoint_3_of_antihelix": (0.16, 0.07), "point_1_of_inner_helix": (-0.16, 0.32),
-    "point_2_of_inner_helix": (-0.05, 0.42), "point_3_of_inner_helix": (0.08, 0.43), "point_4_of_inner_helix": (0.21, 0.36),
-    "point_5_of_inner_helix": (0.30, 0.23), "point_6_of_inner_helix": (0.32, 0.08), "point_7_of_inner_helix": (0.29, -0.08),
-    "highest_point_of_antitragus": (0.04, -0.21), "bottom_point_of_tragus": (-0.11, -0.16), "protruding_point_of_tragus": (-0.10, -0.08),
-    "top_point_of_tragus": (-0.15, 0.0), "start_point_of_crus_of_helix": (-0.02, 0.02), "deepest_point_of_concha": (0.03, -0.09),
-    "tip_of_ear_lobe": (-0.05, -0.50), "midpoint_between_22_15": (0.14, -0.33), "bottom_connecting_point_of_ear_lobe": (-0.20, -0.40),
-    "top_connecting_point_of_helix": (-0.24, 0.20), "point_8_of_inner_helix": (0.24, -0.20),
-}  # fmt: skip
+    "top_end_of_inferior_crus": (-0.12, 0.24),
+    "top_end_of_superior_crus": (0.06, 0.33),
+    "start_of_antihelix": (0.14, -0.22),
+    "end_of_antihelix": (0.08, 0.14),
+    "midpoint_1_of_antihelix": (0.20, -0.03),
+    "midpoint_1_of_inferior_crus": (-0.02, 0.20),
+    "midpoint_2_of_antihelix": (0.19, -0.13),
+    "midpoint_3_of_antihelix": (0.16, 0.07),
+    "point_1_of_inner_helix": (-0.16, 0.32),
+    "point_2_of_inner_helix": (-0.05, 0.42),
+    "point_3_of_inner_helix": (0.08, 0.43),
+    "point_4_of_inner_helix": (0.21, 0.36),
+    "point_5_of_inner_helix": (0.30, 0.23),
+    "point_6_of_inner_helix": (0.32, 0.08),
+    "point_7_of_inner_helix": (0.29, -0.08),
+    "highest_point_of_antitragus": (0.04, -0.21),
+    "bottom_point_of_tragus": (-0.11, -0.16),
+    "protruding_point_of_tragus": (-0.10, -0.08),
+    "top_point_of_tragus": (-0.15, 0.0),
+    "start_point_of_crus_of_helix": (-0.02, 0.02),
+    "deepest_point_of_concha": (0.03, -0.09),
+    "tip_of_ear_lobe": (-0.05, -0.50),
+    "midpoint_between_22_15": (0.14, -0.33),
+    "bottom_connecting_point_of_ear_lobe": (-0.20, -0.40),
+    "top_connecting_point_of_helix": (-0.24, 0.20),
+    "point_8_of_inner_helix": (0.24, -0.20),
+}
 
 
 @dataclass(frozen=True)
@@ -65,9 +82,9 @@ class Face:
         width = rng.uniform(0.0135, 0.016)
         return Face(
             eye_width=width,
-            eye_height=0.0006 if blink else rng.uniform(0.0042, 0.0068),
+            eye_height=0.0006 if blink else rng.uniform(0.0038, 0.0060),
             eye_tilt=rng.normal(0.0006, 0.0008),
-            gaze=np.clip(rng.normal(0, (0.0025, 0.001)), -0.0055, 0.0055),
+            gaze=np.clip(rng.normal(0, (0.0015, 0.0007)), -0.0045, 0.0045),
             iris_radius=rng.uniform(0.0055, 0.0064),
             pupil_radius=rng.uniform(0.0016, 0.0032),
             iris_rgb=irises[0 if rng.random() < 0.35 + dark else rng.integers(5)],
@@ -98,7 +115,8 @@ class Face:
 
 
 def line_of_lid(face: Face, share: np.ndarray, upper: bool, beyond: float) -> np.ndarray:
-    """Points (..., 2) of the left eye's upper or lower lid, from the inner corner (0) to the outer (1), `beyond` outside."""
+    """Points (..., 2) of the left eye's upper or lower lid, from the inner corner (0) to the outer (1), `beyond`
+    outside."""
     s = share * 2 - 1
     arch = 1 - np.abs(s - (0.1 if upper else -0.1) * (1 - s**2)) ** 2.3
     height = face.eye_height if upper else -0.62 * face.eye_height
@@ -131,7 +149,8 @@ def line_of_lip(face: Face, share: np.ndarray, upper: bool, outer: bool) -> np.n
 
 @dataclass
 class Paint:
-    """What a painter says about N samples: `labels` (N,) uint8, `rgb` (N, 3) linear albedo, `shine` (N,), `bump` (N,) metres."""
+    """What a painter says about N samples: `labels` (N,) uint8, `rgb` (N, 3) linear albedo, `shine` (N,), `bump` (N,)
+    metres."""
 
     labels: np.ndarray
     rgb: np.ndarray
@@ -140,7 +159,8 @@ class Paint:
 
 
 def paint_face(face: Face, xyz: np.ndarray, skin: Paint, hair_rgb: np.ndarray, grain: np.ndarray) -> None:
-    """Paint features over bare skin, in place. `xyz` (N, 3) are in the head frame, mouth opened; `grain` (N,) is noise 0..1."""
+    """Paint features over bare skin, in place. `xyz` (N, 3) are in the head frame, mouth opened; `grain` (N,) is noise
+    0..1."""
     x, y, z = xyz.T
     front = z > 0.028
     side = np.abs(x)
@@ -180,7 +200,7 @@ def _eyes(face: Face, x: np.ndarray, y: np.ndarray, front: np.ndarray, mix, pain
     inside = within & (y < top) & (y > low)
     gaze_x = np.where(x > 0, face.gaze[0], -face.gaze[0])
     from_iris = np.hypot(side - face.eye_centre()[0] - gaze_x, y - face.gaze[1])
-    mix(inside, np.array([0.62, 0.58, 0.55]))
+    mix(inside, np.array([0.50, 0.46, 0.44]))
     mix(inside & (from_iris < face.iris_radius), face.iris_rgb)
     mix(inside & (np.abs(from_iris - face.iris_radius) < 0.0006), face.iris_rgb * 0.3)
     mix(inside & (from_iris < face.pupil_radius), np.full(3, 0.004))
@@ -204,19 +224,25 @@ def _mouth(face: Face, x: np.ndarray, y: np.ndarray, front: np.ndarray, mix, pai
     lower = within & (y > lower_out) & (y <= lower_in)
     mix(upper, face.lip_rgb * 0.85, 0.85)
     mix(lower, face.lip_rgb, 0.85)
-    paint.labels[upper], paint.labels[lower] = L.UPPER_LIP, L.LOWER_LIP
+    paint.labels[upper], paint.labels[lower] = labels.UPPER_LIP, labels.LOWER_LIP
     paint.shine[upper | lower] = 0.25
     if face.mouth_open < 0.002:
         mix(within & (np.abs(y - upper_in) < 0.0008), face.lip_rgb * 0.2, 0.8)
         return
     cavity = within & (y < upper_in) & (y > lower_in)
     mix(cavity, np.array([0.05, 0.008, 0.008]))
-    paint.labels[cavity] = L.FACE_NECK
+    paint.labels[cavity] = labels.FACE_NECK
     arc = 0.0015 * (1 - (x / 0.022) ** 2)
     gap = np.abs((np.abs(x) % 0.0075) - 0.00375) > 0.0035
     bite = face.mouth_open
     top_teeth = cavity & (y > upper_in - 0.0012 - min(0.0085, 0.45 * bite + 0.002) - arc) & (np.abs(x) < 0.0215)
-    low_teeth = cavity & (y < lower_in + 0.0008 + min(0.0055, 0.25 * bite) - arc) & (np.abs(x) < 0.018) & ~top_teeth & face.low_teeth
+    low_teeth = (
+        cavity
+        & (y < lower_in + 0.0008 + min(0.0055, 0.25 * bite) - arc)
+        & (np.abs(x) < 0.018)
+        & ~top_teeth
+        & face.low_teeth
+    )
     tongue = (
         cavity
         & ~top_teeth
@@ -224,13 +250,13 @@ def _mouth(face: Face, x: np.ndarray, y: np.ndarray, front: np.ndarray, mix, pai
         & ((x / 0.016) ** 2 + ((y - lower_in) / (0.62 * bite + 0.002)) ** 2 < 1)
         & face.tongue
     )
-    for mask, label, colour in ((top_teeth, L.UPPER_TEETH, 0.68), (low_teeth, L.LOWER_TEETH, 0.58)):
+    for mask, label, colour in ((top_teeth, labels.UPPER_TEETH, 0.68), (low_teeth, labels.LOWER_TEETH, 0.58)):
         mix(mask, np.array([1, 0.95, 0.85]) * colour)
         mix(mask & gap, np.array([0.3, 0.2, 0.16]), 0.6)
         paint.labels[mask] = label
         paint.shine[mask] = 0.4
     mix(tongue, np.array([0.42, 0.12, 0.12]))
-    paint.labels[tongue] = L.TONGUE
+    paint.labels[tongue] = labels.TONGUE
 
 
 def _beard(
@@ -239,7 +265,11 @@ def _beard(
     moustache = (np.abs(x) < 0.026) & (y < -0.050) & (y > -0.066) & (z > 0.06)
     jaw = (y < -0.052 - 0.35 * np.clip(0.045 - np.abs(x), 0, 1) * (np.abs(x) > 0.020)) & (y > -0.128) & (z > -0.008)
     jaw |= (np.abs(x) > 0.052) & (y < 0.0) & (y > -0.06) & (z > -0.002) & (z < 0.022)
-    forms = {"full": moustache | jaw, "stubble": moustache | jaw, "moustache": moustache,
-             "goatee": moustache | (jaw & (np.abs(x) < 0.028) & (z > 0.03))}  # fmt: skip
+    forms = {
+        "full": moustache | jaw,
+        "stubble": moustache | jaw,
+        "moustache": moustache,
+        "goatee": moustache | (jaw & (np.abs(x) < 0.028) & (z > 0.03)),
+    }
     density = (0.35 if face.beard_form == "stubble" else 0.93) * face.beard * (0.55 + 0.6 * grain)
     mix(forms[face.beard_form], hair_rgb, np.clip(density, 0, 1))

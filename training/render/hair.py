@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import labels as L
+from . import labels
 from .face import Paint
 from .head import scalp
 from .solids import ball, grid_mesh, joined, tube
-from .surface import Mesh, vertex_normals
+from .surface import Mesh
 from .texture import Ripples, cloth, draw_colour, grain, linear, look_up
 
 
@@ -26,7 +26,7 @@ class Headwear:
 
     def paint(self, kind: str, local: np.ndarray) -> Paint:
         n = len(local)
-        label = {"hair": L.HAIR, "hat": L.APPAREL}.get(kind, L.EYEGLASS)
+        label = {"hair": labels.HAIR, "hat": labels.APPAREL}.get(kind, labels.EYEGLASS)
         paint = Paint(
             np.full(n, label, np.uint8),
             np.zeros((n, 3), np.float32),
@@ -52,8 +52,19 @@ class Headwear:
         return paint
 
 
-_COLOURS = np.array([(0.05, 0.04, 0.04), (0.10, 0.07, 0.055), (0.20, 0.13, 0.09), (0.33, 0.22, 0.14), (0.50, 0.36, 0.20), (0.75, 0.60, 0.38),
-                     (0.55, 0.26, 0.12), (0.60, 0.59, 0.58), (0.85, 0.84, 0.82)])  # fmt: skip
+_COLOURS = np.array(
+    [
+        (0.05, 0.04, 0.04),
+        (0.10, 0.07, 0.055),
+        (0.20, 0.13, 0.09),
+        (0.33, 0.22, 0.14),
+        (0.50, 0.36, 0.20),
+        (0.75, 0.60, 0.38),
+        (0.55, 0.26, 0.12),
+        (0.60, 0.59, 0.58),
+        (0.85, 0.84, 0.82),
+    ]
+)
 
 
 def draw_hair_colour(rng: np.random.Generator, dark_skin: bool) -> np.ndarray:
@@ -67,8 +78,12 @@ def draw_hair_colour(rng: np.random.Generator, dark_skin: bool) -> np.ndarray:
 
 
 def draw_headwear(rng: np.random.Generator, hair_rgb: np.ndarray, woman: bool) -> Headwear:
-    style = rng.choice(["bald", "buzz", "short", "quiff", "bob", "long", "bun", "tail", "afro"],
-                       p=[0.01, 0.02, 0.14, 0.06, 0.16, 0.33, 0.09, 0.13, 0.06] if woman else [0.08, 0.14, 0.42, 0.16, 0.06, 0.05, 0.02, 0.02, 0.05])  # fmt: skip
+    style = rng.choice(
+        ["bald", "buzz", "short", "quiff", "bob", "long", "bun", "tail", "afro"],
+        p=[0.01, 0.02, 0.14, 0.06, 0.16, 0.33, 0.09, 0.13, 0.06]
+        if woman
+        else [0.08, 0.14, 0.42, 0.16, 0.06, 0.05, 0.02, 0.02, 0.05],
+    )
     hat = rng.choice(["", "cap", "beanie", "brim", "hood"], p=[0.82, 0.07, 0.05, 0.04, 0.02])
     thick = {
         "bald": 0.0,
@@ -84,7 +99,15 @@ def draw_headwear(rng: np.random.Generator, hair_rgb: np.ndarray, woman: bool) -
         meshes.append(("hair", _shell(rng, thick, style, woman)))
     if style in ("bob", "long"):
         meshes.append(
-            ("hair", _curtain(rng, rng.uniform(0.09, 0.15) if style == "bob" else rng.uniform(0.18, 0.42), thick))
+            (
+                "hair",
+                _curtain(
+                    rng,
+                    rng.uniform(0.09, 0.15) if style == "bob" else rng.uniform(0.18, 0.42),
+                    thick,
+                    0.03 if hat else 0.075,
+                ),
+            )
         )
     if style in ("bun", "tail"):
         meshes.append(("hair", _gathered(rng, style)))
@@ -133,27 +156,29 @@ def _shell(rng: np.random.Generator, thick: float, style: str, woman: bool) -> M
     else:
         amount = amount * (1 - 0.5 * np.exp(-(((v[:, 0] - part) / 0.006) ** 2)) * (v[:, 2] > -0.03))
     rough = 0.25 if style != "buzz" else 0.05
-    out = np.where(depth > 0, 0.0015 + grown**0.6 * amount * (1 + rough * waves(v * 1.4)), -0.006)
+    out = np.where(
+        depth > 0, 0.001 + grown**0.6 * amount * (1 + rough * waves(v * 1.4)), np.maximum(0.001 + 0.008 * depth, -0.007)
+    )
     return Mesh((v + n * out[:, None]).astype(np.float32), mesh.triangles)
 
 
-def _curtain(rng: np.random.Generator, length: float, thick: float) -> Mesh:
-    """Hair that hangs about the back and the sides of the head, open at the face."""
+def _curtain(rng: np.random.Generator, length: float, thick: float, top: float) -> Mesh:
+    """Hair that hangs from the height `top` about the back and the sides of the head, open at the face."""
     half = rng.uniform(1.75, 2.25)  # from the back of the head to each edge
     angle = np.pi + np.linspace(-half, half, 40)
     share = np.linspace(0, 1, 28)[:, None]
     y = (
-        0.075
-        - share * (0.075 + length)
+        top
+        - share * (top + length)
         + 0.012 * Ripples(rng, 0.5)(np.stack([angle, angle * 0, angle * 0], -1).astype(np.float32)) * share
     )
     fall = np.clip((-y - 0.02) / 0.16, 0, 1.6)
-    top = np.sqrt(np.clip(1 - ((y - 0.02) / 0.11) ** 2, 0.15, 1)) * (y > 0.02) + (y <= 0.02)
+    dome = np.sqrt(np.clip(1 - ((y - 0.02) / 0.11) ** 2, 0.15, 1)) * (y > 0.02) + (y <= 0.02)
     flare = rng.uniform(-0.01, 0.035)
     wave = rng.uniform(0.001, 0.007) * np.sin(y * rng.uniform(25, 70) + 3 * np.cos(angle * 3 + rng.uniform(0, 6)))
     strands = rng.uniform(0.001, 0.004) * np.sin(angle * rng.uniform(8, 22))
-    rx = (0.0755 + thick) * top + flare * fall + wave + strands
-    rz = (0.090 + thick) * top + (flare + 0.015) * fall * (np.cos(angle) < 0) + wave + strands
+    rx = (0.0755 + thick) * dome + flare * fall + wave + strands
+    rz = (0.090 + thick) * dome + (flare + 0.015) * fall * (np.cos(angle) < 0) + wave + strands
     front = np.clip(np.cos(angle) + 0.1, 0, 1)
     points = np.stack(
         [

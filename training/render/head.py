@@ -1,8 +1,9 @@
-"""The head: face, skull and ears as one mesh modelled once, an identity that reshapes it, an open mouth, and a scalp that
-hair and hats grow on.
+"""The head: face, skull and ears as one mesh modelled once, an identity that reshapes it, an open mouth, and a scalp
+that hair and hats grow on.
 
 Head frame: x to the person's left, y up, z forward; metres for an adult; the origin is midway between the ears at the
-height of the pupils. Faces are painted in this frame *before* the identity's change, so features keep to their place."""
+height of the pupils. Faces are painted in this frame *before* the identity's change, so features keep to their
+place."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -23,20 +24,21 @@ def _both(solid: Cone | Ellipsoid) -> list[Cone | Ellipsoid]:
 _SKULL = [Ellipsoid((0, 0.034, -0.018), (0.0735, 0.083, 0.094)), Ellipsoid((0, 0.04, 0.022), (0.064, 0.064, 0.063))]
 _FACE = [
     *_SKULL,
-    Ellipsoid((0, -0.035, 0.028), (0.057, 0.068, 0.056)),
-    *_both(Cone((0.050, -0.035, 0.0), (0.018, -0.092, 0.055), 0.018, 0.019)),
-    *_both(Ellipsoid((0.040, -0.030, 0.052), (0.026, 0.024, 0.024))),
-    Ellipsoid((0, -0.095, 0.066), (0.020, 0.016, 0.018)),
-    Ellipsoid((0, -0.066, 0.066), (0.032, 0.022, 0.022)),
-    *_both(Cone((0.012, 0.016, 0.078), (0.046, 0.017, 0.062), 0.0085, 0.007)),
-    Cone((0, 0.012, 0.081), (0, -0.034, 0.098), 0.0058, 0.0085),
-    Ellipsoid((0, -0.038, 0.099), (0.0105, 0.0085, 0.0105)),
-    *_both(Ellipsoid((0.0115, -0.041, 0.088), (0.0075, 0.0075, 0.010))),
-    *_both(Cone((0.0, -0.0655, 0.0895), (0.021, -0.0695, 0.079), 0.0042, 0.0028)),
-    Cone((-0.014, -0.0735, 0.084), (0.014, -0.0735, 0.084), 0.0062, 0.0062),
+    Ellipsoid((0, -0.030, 0.026), (0.060, 0.070, 0.060)),  # the middle of the face
+    *_both(Cone((0.052, -0.030, 0.0), (0.022, -0.090, 0.054), 0.016, 0.020)),  # jaw
+    *_both(Ellipsoid((0.034, -0.030, 0.050), (0.030, 0.024, 0.026))),  # cheekbones
+    *_both(Ellipsoid((0.030, -0.062, 0.048), (0.026, 0.030, 0.027))),  # cheeks
+    Ellipsoid((0, -0.095, 0.064), (0.021, 0.016, 0.019)),
+    Ellipsoid((0, -0.066, 0.062), (0.034, 0.026, 0.024)),
+    *_both(Cone((0.010, 0.017, 0.077), (0.044, 0.018, 0.060), 0.0085, 0.008)),
+    Cone((0, 0.012, 0.080), (0, -0.034, 0.097), 0.0060, 0.0088),
+    Ellipsoid((0, -0.037, 0.099), (0.0110, 0.0090, 0.0105)),
+    *_both(Ellipsoid((0.0110, -0.041, 0.088), (0.0075, 0.0078, 0.010))),
+    *_both(Cone((0.0, -0.0650, 0.0885), (0.021, -0.0695, 0.079), 0.0044, 0.0028)),
+    Cone((-0.013, -0.0735, 0.0835), (0.013, -0.0735, 0.0835), 0.0064, 0.0064),
     Cone((0, -0.03, -0.025), (0, -0.15, -0.035), 0.053, 0.054),
 ]
-_CARVE = _both(Ellipsoid((0.0325, -0.002, 0.092), (0.0185, 0.013, 0.0155)))
+_CARVE = _both(Ellipsoid((0.0325, -0.002, 0.094), (0.0175, 0.0115, 0.0165)))
 _EYEBALLS = _both(Ellipsoid((0.0315, 0.0, 0.0610), (0.0135, 0.0125, 0.0125)))
 _EARS = [
     *_both(Ellipsoid((0.076, 0.004, -0.014), (0.0085, 0.026, 0.016))),
@@ -60,7 +62,7 @@ def template(step_um: int) -> HeadTemplate:
 
 
 def _detailed(step_um: int) -> Mesh:
-    mesh = model([*_FACE, *_EARS], 0.0035, step_um / 1e6, carve=_CARVE)
+    mesh = model([*_FACE, *_EARS], 0.0045, step_um / 1e6, carve=_CARVE)
     vertices = mesh.vertices.copy()
     for ball in _EYEBALLS:  # eyeballs fill the sockets: move what lies inside onto them
         offset = (vertices - np.float32(ball.centre)) / np.float32(ball.radii)
@@ -90,7 +92,8 @@ def scalp() -> HeadTemplate:
 
 @cache
 def profile() -> np.ndarray:
-    """(321, 201) z of the face seen from the front at x = -0.1..0.1, y = -0.16..0.16, by the millimetre; NaN beside it."""
+    """(321, 201) z of the face seen from the front at x = -0.1..0.1, y = -0.16..0.16, by the millimetre; NaN beside
+    it."""
     mesh = template(4500).mesh
     from .raster import visible_triangles  # the same z-buffer that draws the pictures
 
@@ -156,7 +159,10 @@ def opened(points: np.ndarray, mouth_open: float) -> np.ndarray:
     """Points (..., 3) of the closed-mouth face with the jaw lowered by `mouth_open` metres."""
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     front = np.clip((z + 0.01) / 0.07, 0, 1) * np.clip((y + 0.14) / 0.03, 0, 1)
-    below = np.where(z > 0.06, np.clip((MOUTH_Y + 0.0015 - y) / 0.003, 0, 1), np.clip((-0.02 - y) / 0.06, 0, 1))
+    split = np.clip((MOUTH_Y + 0.0015 - y) / 0.003, 0, 1)  # between the lips
+    bent = np.clip((-0.035 - y) / 0.06, 0, 1)  # of the cheeks and the jaw
+    at_lips = np.clip((0.031 - np.abs(x)) / 0.009, 0, 1) * np.clip((z - 0.045) / 0.015, 0, 1)
+    below = bent + (split - bent) * at_lips
     arch = np.where(y > MOUTH_Y - 0.02, np.sqrt(np.clip(1 - (x / 0.045) ** 2, 0, 1)), 1)
     moved = points.copy()
     moved[..., 1] -= (mouth_open * front * below * arch).astype(points.dtype)

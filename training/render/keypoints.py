@@ -35,8 +35,14 @@ def body_points(placed: Placed, hands: tuple[np.ndarray, np.ndarray], shod: bool
     """
     at = index()
     points, flesh = np.full((308, 3), np.nan), np.full(308, 0.03)
-    joints = {"shoulder": ("upper_arm", 0.10), "elbow": ("forearm", 0.07), "wrist": ("hand", 0.05), "hip": ("thigh", 0.19),
-              "knee": ("shin", 0.10), "ankle": ("foot", 0.08)}  # fmt: skip
+    joints = {
+        "shoulder": ("upper_arm", 0.10),
+        "elbow": ("forearm", 0.07),
+        "wrist": ("hand", 0.05),
+        "hip": ("thigh", 0.19),
+        "knee": ("shin", 0.10),
+        "ankle": ("foot", 0.08),
+    }
     for side, short, sign in (("left", "l", 1), ("right", "r", -1)):
         mirror = np.array([sign, 1, 1])
         for name, (bone, depth) in joints.items():
@@ -44,9 +50,9 @@ def body_points(placed: Placed, hands: tuple[np.ndarray, np.ndarray], shod: bool
             flesh[at[f"{side}_{name}"]] = depth
         elbow, shoulder = REST[INDEX["forearm_l"]], REST[INDEX["upper_arm_l"]]
         for name, bone, rest, depth in (
-            ("olecranon", "forearm", elbow + (0, 0, -0.040), 0.03),
-            ("cubital_fossa", "upper_arm", elbow + (0, 0, 0.036) - 0.01 * ARM, 0.03),
-            ("acromion", "clavicle", shoulder + (0, 0.058, 0), 0.045),
+            ("olecranon", "forearm", elbow + np.array([0, 0, -0.040]), 0.03),
+            ("cubital_fossa", "upper_arm", elbow + np.array([0, 0, 0.036]) - 0.01 * ARM, 0.03),
+            ("acromion", "clavicle", shoulder + np.array([0, 0.058, 0]), 0.045),
             ("big_toe", "toes", FOOT_POINTS[shod][0], 0.05),
             ("small_toe", "toes", FOOT_POINTS[shod][1], 0.05),
             ("heel", "foot", FOOT_POINTS[shod][2], 0.05),
@@ -69,16 +75,23 @@ def face_points(face: Face) -> np.ndarray:
     at, points = index(), np.full((308, 3), np.nan)
 
     def put(name: str, x: float, y: float, z: float | None = None) -> None:
-        on = heads.on_face(np.array([x, y]))
-        points[at[name]] = on if z is None else (x, y, z)
+        points[at[name]] = (x, y, np.inf if z is None else z)  # inf: on the face's surface, looked up below
 
     for name, x, y in (
-        ("nose", 0, -0.037), ("tip_of_nose", 0, -0.036), ("center_of_glabella", 0, 0.019), ("center_of_nose_root", 0, 0.006),
-        ("midpoint_2_of_nose_bridge", 0, -0.003), ("midpoint_1_of_nose_bridge", 0, -0.012), ("midpoint_3_of_nose_bridge", 0, -0.020),
-        ("tip_of_nose_bridge", 0, -0.028), ("bottom_center_of_nose", 0, -0.0485), ("l_outer_corner_of_nose", 0.0185, -0.041),
-        ("inner_corner_of_l_nostril", 0.0045, -0.0455), ("outer_corner_of_l_nostril", 0.012, -0.046),
+        ("nose", 0, -0.037),
+        ("tip_of_nose", 0, -0.036),
+        ("center_of_glabella", 0, 0.019),
+        ("center_of_nose_root", 0, 0.006),
+        ("midpoint_2_of_nose_bridge", 0, -0.003),
+        ("midpoint_1_of_nose_bridge", 0, -0.012),
+        ("midpoint_3_of_nose_bridge", 0, -0.020),
+        ("tip_of_nose_bridge", 0, -0.028),
+        ("bottom_center_of_nose", 0, -0.0485),
+        ("l_outer_corner_of_nose", 0.0185, -0.041),
+        ("inner_corner_of_l_nostril", 0.0045, -0.0455),
+        ("outer_corner_of_l_nostril", 0.012, -0.046),
         ("upper_corner_of_l_nostril", 0.009, -0.043),
-    ):  # fmt: skip
+    ):
         put(name, x, y)
     share = np.linspace(0, 1, 9)  # ends, and seven points between
 
@@ -119,6 +132,8 @@ def face_points(face: Face) -> np.ndarray:
             x -= 0.005
         put(f"l_{name}", x, -0.007 + up * 0.062, z)
     put("left_ear", 0.0785, -0.009, -0.002)
+    surface = np.isinf(points[:, 2])
+    points[surface] = heads.on_face(points[surface, :2])
     partner = keypoints().flip_indices
     gaze_shift = np.array([2 * -face.gaze[0], 0, 0])
     for i in np.flatnonzero(~np.isnan(points[:, 0])):

@@ -9,6 +9,12 @@ TORSO, UPPER_CLOTHING, LOWER_CLOTHING = (_NUMBER[name] for name in ("TORSO", "UP
 UPPER_LIP, LOWER_LIP, TONGUE = (_NUMBER[name] for name in ("UPPER_LIP", "LOWER_LIP", "TONGUE"))
 UPPER_TEETH, LOWER_TEETH = _NUMBER["UPPER_TEETH"], _NUMBER["LOWER_TEETH"]
 
+SKIN = tuple(
+    number
+    for name, number in _NUMBER.items()
+    if name in ("FACE_NECK", "TORSO") or name.endswith(("_ARM", "_LEG", "_HAND", "_FOOT"))
+)
+
 
 def sided(part: str) -> tuple[int, int]:
     """Numbers of a part's left and right, as in sided("UPPER_ARM")."""

@@ -1,4 +1,5 @@
-"""Light on the samples: a key light with a cast shadow, fill lights, a sky and a ground, dark corners, and a little gloss."""
+"""Light on the samples: a key light with a cast shadow, fill lights, a sky and a ground, dark corners, and a little
+gloss."""
 
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ _MAP = 640  # samples of the shadow map's side
 
 @dataclass(frozen=True)
 class Lights:
-    """Directions point to the light in the world; colours are linear RGB intensities. `soft` blurs the shadow (metres)."""
+    """Directions point to the light in the world; colours are linear RGB intensities. `soft` blurs the shadow
+    (metres)."""
 
     key: np.ndarray
     key_rgb: np.ndarray
@@ -104,7 +106,8 @@ def corners(depth_m: np.ndarray, focal: float) -> np.ndarray:
 
 
 def shade(
-    lights: Lights, albedo: np.ndarray, normals: np.ndarray, shine: np.ndarray, skin: np.ndarray, lit: np.ndarray, open_: np.ndarray,
+    lights: Lights, albedo: np.ndarray, normals: np.ndarray, shine: np.ndarray, skin: np.ndarray, lit: np.ndarray,
+    open_: np.ndarray,
     to_eye: np.ndarray, to_view: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Radiance (H, W, 3), linear.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import labels as L
+from . import labels
 from .body import ALONG_ARM, ALONG_LEG, ARM_FIELD, LEG_FIELD
 from .face import Paint
 from .texture import Ripples, cloth, draw_colour, grain, leaves, linear, look_up, writing
@@ -49,13 +49,17 @@ class Outfit:
     @staticmethod
     def draw(rng: np.random.Generator, skin_rgb: np.ndarray, woman: bool, child: bool) -> "Outfit":
         summer = rng.random() < 0.45
-        sleeve = rng.choice([-2.0, -0.5, 0.05, rng.uniform(0.3, 0.75), rng.uniform(0.9, 1.4), rng.uniform(1.75, 1.97)],
-                            p=[0.05, 0.09, 0.06, 0.36, 0.06, 0.38] if summer else [0.01, 0.02, 0.02, 0.15, 0.05, 0.75])  # fmt: skip
+        sleeve = rng.choice(
+            [-2.0, -0.5, 0.05, rng.uniform(0.3, 0.75), rng.uniform(0.9, 1.4), rng.uniform(1.75, 1.97)],
+            p=[0.05, 0.09, 0.06, 0.36, 0.06, 0.38] if summer else [0.01, 0.02, 0.02, 0.15, 0.05, 0.75],
+        )
         dress = woman and rng.random() < 0.2
         skirt = rng.uniform(0.18, 0.68) if dress or (woman and rng.random() < 0.15) else 0.0
         coat = not skirt and sleeve > 1.7 and rng.random() < 0.15
-        trousers = rng.choice([rng.uniform(0.2, 0.6), rng.uniform(0.6, 1.1), rng.uniform(1.3, 1.75), rng.uniform(1.85, 2.0)],
-                              p=[0.3, 0.22, 0.08, 0.4] if summer else [0.04, 0.04, 0.07, 0.85])  # fmt: skip
+        trousers = rng.choice(
+            [rng.uniform(0.2, 0.6), rng.uniform(0.6, 1.1), rng.uniform(1.3, 1.75), rng.uniform(1.85, 2.0)],
+            p=[0.3, 0.22, 0.08, 0.4] if summer else [0.04, 0.04, 0.07, 0.85],
+        )
         if rng.random() < 0.03:
             trousers = 0.08
         shoes = rng.random() < (0.66 if summer else 0.78)
@@ -171,7 +175,7 @@ class Outfit:
         n = len(rest)
         tone = 1 + 0.05 * self.mottle(rest) + 0.10 * (grain(rest, 900) - 0.5)
         rgb = self.skin_rgb.astype(np.float32) * tone[:, None].astype(np.float32)
-        return Paint(np.full(n, L.TORSO, np.uint8), rgb, np.full(n, 0.12, np.float32), np.zeros(n, np.float32))
+        return Paint(np.full(n, labels.TORSO, np.uint8), rgb, np.full(n, 0.07, np.float32), np.zeros(n, np.float32))
 
     def paint_body(self, rest: np.ndarray, fields: np.ndarray) -> Paint:
         """Trunk, neck and limbs, dressed."""
@@ -179,31 +183,38 @@ class Outfit:
         x, y, z = rest.T
         arm, leg = fields[:, ARM_FIELD] > 0, fields[:, LEG_FIELD] > 0
         right = (x < 0).astype(np.intp)
-        paint.labels[(y > 1.478 - 0.4 * z) & (np.abs(x) < 0.08)] = L.FACE_NECK
+        paint.labels[(y > 1.478 - 0.4 * z) & (np.abs(x) < 0.08)] = labels.FACE_NECK
         for here, along, near, far in (
             (arm, ALONG_ARM, "UPPER_ARM", "LOWER_ARM"),
             (leg, ALONG_LEG, "UPPER_LEG", "LOWER_LEG"),
         ):
-            first = np.array(L.sided(near), np.uint8)[right]
-            second = np.array(L.sided(far), np.uint8)[right]
+            first = np.array(labels.sided(near), np.uint8)[right]
+            second = np.array(labels.sided(far), np.uint8)[right]
             paint.labels[here] = np.where(fields[:, along] < 1, first, second)[here]
         self._colour(
-            paint, leg & (fields[:, ALONG_LEG] > self.socks), self.sock_rgb, np.array(L.sided("SOCK"), np.uint8)[right]
+            paint,
+            leg & (fields[:, ALONG_LEG] > self.socks),
+            self.sock_rgb,
+            np.array(labels.sided("SOCK"), np.uint8)[right],
         )
         upper, lower = self.cover(rest, fields)
         if self.tucked:
             upper = np.where(lower > 0, -1, upper)
         u, v = self._wrap(rest, fields)
+        if self.skirt:  # what the skirt does not hide of hips and legs is its lining
+            under = leg & (fields[:, ALONG_LEG] < 0.75 * (0.93 - self.skirt) / 0.43)
+            under |= ~arm & (y < 1.02)
+            self._wear(paint, under, *self._of_skirt(), u, v, rest)
         covered = (lower > 0) & (upper <= 0)
-        self._wear(paint, covered, self.lower_tile, u, v, L.LOWER_CLOTHING, rest)
+        self._wear(paint, covered, self.lower_tile, labels.LOWER_CLOTHING, u, v, rest)
         seam = covered & (np.abs(self.waist - y) < 0.018) & ~arm
         paint.rgb[seam] *= 0.6
         covered = upper > 0
-        self._wear(paint, covered, self.upper_tile, u, v, L.UPPER_CLOTHING, rest)
+        self._wear(paint, covered, self.upper_tile, labels.UPPER_CLOTHING, u, v, rest)
         paint.rgb[covered & (upper < 0.012)] *= np.float32(0.82)
         if self.opening:
             gap = covered & ~arm & (z > 0) & (np.abs(x) < self.opening + 0.15 * np.clip(1.2 - y, 0, 1) + 0.01)
-            self._wear(paint, gap, self.inner_tile, u, v, L.UPPER_CLOTHING, rest)
+            self._wear(paint, gap, self.inner_tile, labels.UPPER_CLOTHING, u, v, rest)
             edge = gap & (np.abs(np.abs(x) - self.opening - 0.15 * np.clip(1.2 - y, 0, 1)) < 0.012)
             paint.rgb[edge] *= np.float32(0.35)
         elif self.print_tile is not None:
@@ -215,7 +226,7 @@ class Outfit:
             paint,
             leg & (fields[:, ALONG_LEG] > self.boots),
             self.shoe_rgb[0],
-            np.array(L.sided("SHOE"), np.uint8)[right],
+            np.array(labels.sided("SHOE"), np.uint8)[right],
         )
         apparel = np.zeros(len(rest), bool)
         if self.straps == "pack":
@@ -226,7 +237,7 @@ class Outfit:
             apparel |= (
                 arm & (np.abs(fields[:, ALONG_ARM] - 1.88) < 0.045) & (right == self.watch - 1) & (self.sleeve < 1.8)
             )
-        self._colour(paint, apparel, self.apparel_rgb, L.APPAREL)
+        self._colour(paint, apparel, self.apparel_rgb, labels.APPAREL)
         return paint
 
     def _wrap(self, rest: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -244,15 +255,15 @@ class Outfit:
         paint: Paint,
         mask: np.ndarray,
         tile: np.ndarray,
+        label: int,
         u: np.ndarray,
         v: np.ndarray,
-        label: int,
         rest: np.ndarray,
     ) -> None:
         at = np.flatnonzero(mask)
         paint.rgb[at] = look_up(tile, u[at], v[at])
         paint.labels[at], paint.shine[at] = label, 0.03
-        paint.bump[at] = 0.0011 * self.creases(rest[at] * np.float32(1.7)) + 0.0025 * self.folds(
+        paint.bump[at] = 0.0006 * self.creases(rest[at] * np.float32(1.5)) + 0.0022 * self.folds(
             rest[at] * np.float32(1.3)
         )
 
@@ -261,21 +272,22 @@ class Outfit:
         paint.labels[mask] = label[mask] if isinstance(label, np.ndarray) else label
         paint.shine[mask] = 0.06
 
+    def _of_skirt(self) -> tuple[np.ndarray, int]:
+        upper = self.skirt_is_upper
+        return (self.upper_tile, labels.UPPER_CLOTHING) if upper else (self.lower_tile, labels.LOWER_CLOTHING)
+
     def paint_skirt(self, rest: np.ndarray, fields: np.ndarray) -> Paint:
         paint = self.skin(rest)
         angle = np.arctan2(rest[:, 0], rest[:, 2])
-        label = L.UPPER_CLOTHING if self.skirt_is_upper else L.LOWER_CLOTHING
-        tile = self.upper_tile if self.skirt_is_upper else self.lower_tile
-        self._wear(paint, np.ones(len(rest), bool), tile, angle * 0.8, rest[:, 1] * 4, label, rest)
+        self._wear(paint, np.ones(len(rest), bool), *self._of_skirt(), angle * 0.8, rest[:, 1] * 4, rest)
         return paint
 
     def paint_hand(self, right: bool, local: np.ndarray, fields: np.ndarray) -> Paint:
         paint = self.skin(local)
-        paint.labels[:] = L.sided("HAND")[right]
+        paint.labels[:] = labels.sided("HAND")[right]
         palm = np.clip(local[:, 2] / 0.01, 0, 1) * 0.35
-        light = np.clip(self.skin_rgb * 0.6 + 0.16, 0, 0.75)
+        light = self.skin_rgb * 0.7 + 0.3 * np.array([0.42, 0.26, 0.20])
         paint.rgb += (light - self.skin_rgb).astype(np.float32) * palm[:, None].astype(np.float32)
-        paint.rgb *= 1 - 0.12 * (fields[:, :1] > 0.5)
         return paint
 
     def paint_foot(self, right: bool, local: np.ndarray, fields: np.ndarray) -> Paint:
@@ -283,12 +295,12 @@ class Outfit:
         y, z = local[:, 1], local[:, 2]
         if not self.shoes:
             socked = self.socks < 2.5
-            paint.labels[:] = L.sided("SOCK" if socked else "FOOT")[right]
+            paint.labels[:] = labels.sided("SOCK" if socked else "FOOT")[right]
             if socked:
                 paint.rgb[:] = self.sock_rgb
                 paint.rgb *= (0.9 + 0.1 * np.sin(y * 2500))[:, None].astype(np.float32)
             return paint
-        paint.labels[:] = L.sided("SHOE")[right]
+        paint.labels[:] = labels.sided("SHOE")[right]
         upper, sole, stripe = self.shoe_rgb
         paint.rgb[:] = upper
         paint.rgb[(np.abs(z - 0.03 - y * 0.4) < 0.012) & (np.abs(local[:, 0]) > 0.13)] = stripe

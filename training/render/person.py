@@ -5,23 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import body, foot, hand, head
+from . import body, foot, hand, head, labels
 from . import keypoints as points_of
-from . import labels as L
 from .face import Face, Paint, paint_face
 from .hair import Headwear, draw_hair_colour, draw_headwear
 from .outfit import Outfit, draw_skin
 from .pose import Pose
 from .skeleton import BONES, INDEX, Build, Placed
 from .solids import box, grid_mesh, joined, tube
-from .surface import Mesh, vertex_normals
+from .surface import Mesh
 from .texture import draw_colour, grain
 
 
 @dataclass(frozen=True)
 class Part:
-    """A mesh in the world with, per vertex, the `local` (V, 3) place and `fields` (V, 4) that `paint` (N, 3), (N, 4) reads
-    at each sample. Background things paint label 0."""
+    """A mesh in the world with, per vertex, the `local` (V, 3) place and `fields` (V, 4) that `paint` (N, 3), (N, 4)
+    reads at each sample. Background things paint label 0."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -33,7 +32,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Posed:
-    """`parts` in the world, `keypoints` (308, 3), and `flesh` (308,) metres of body in front of a point in plain view."""
+    """`parts` in the world, `keypoints` (308, 3), and `flesh` (308,) metres of body in front of a point in plain
+    view."""
 
     parts: list[Part]
     keypoints: np.ndarray
@@ -65,8 +65,12 @@ class Person:
         held = None
         if rng.random() < 0.12:
             held = rng.choice(["phone", "cup", "book", "stick"])
-            held = {"phone": box(np.array([0.15, 0.075, 0.01])), "cup": tube(np.array([[0, -0.05, 0], [0, 0.0, 0], [0, 0.05, 0.0]]), 0.035, 14),
-                    "book": box(np.array([0.2, 0.14, 0.025])), "stick": tube(np.linspace((0, -0.6, 0), (0, 0.5, 0), 6), 0.015)}[held]  # fmt: skip
+            held = {
+                "phone": box(np.array([0.15, 0.075, 0.01])),
+                "cup": tube(np.array([[0, -0.05, 0], [0, 0.0, 0], [0, 0.05, 0.0]]), 0.035, 14),
+                "book": box(np.array([0.2, 0.14, 0.025])),
+                "stick": tube(np.linspace((0, -0.6, 0), (0, 0.5, 0), 6), 0.015),
+            }[held]
         return Person(
             build=build,
             identity=head.Identity.draw(rng, young),
@@ -86,7 +90,7 @@ class Person:
             at: (2,) x and z of the pelvis. ground: height of the floor.
             detail: of the meshes, about the size in samples of a metre of this person.
         """
-        pose = Pose(**{**pose.__dict__, "root": pose.root + (0, facing, 0)})
+        pose = Pose(**{**pose.__dict__, "root": pose.root + np.array([0, facing, 0])})
         placed = pose.placed(self.build.scales())
         # coarser far away: triangles of about two samples
         step = 14 if detail > 260 else 24
@@ -161,8 +165,13 @@ class Person:
             return (points @ hand.REST_AXES.T * mirror) @ placed.linear[INDEX[bone]].T + origin
 
         triangles = template.mesh.triangles[:, ::-1] if right else template.mesh.triangles
-        part = Part(world(vertices).astype(np.float32), triangles, template.mesh.vertices, np.zeros((len(vertices), 4), np.float32),
-                    lambda xyz, f: self.outfit.paint_hand(bool(right), xyz, f))  # fmt: skip
+        part = Part(
+            world(vertices).astype(np.float32),
+            triangles,
+            template.mesh.vertices,
+            np.zeros((len(vertices), 4), np.float32),
+            lambda xyz, f: self.outfit.paint_hand(bool(right), xyz, f),
+        )
         return part, world(joints)
 
     def _head(self, placed: Placed, step: int) -> list[Part]:
@@ -194,17 +203,17 @@ class Person:
 
     def _paint_head(self, xyz: np.ndarray, fields: np.ndarray) -> Paint:
         paint = self.outfit.skin(xyz)
-        paint.labels[:] = L.FACE_NECK
+        paint.labels[:] = labels.FACE_NECK
         noise = grain(xyz, 1100)
         paint_face(self.face, xyz, paint, self.headwear.hair_rgb, noise)
         if self.outfit.neck == "turtle" and self.outfit.sleeve > 0:
             collar = (xyz[:, 1] < -0.125) & (xyz[:, 2] < 0.04)
             paint.rgb[collar] = self.outfit.upper_tile[:4].mean((0, 1))
-            paint.labels[collar] = L.UPPER_CLOTHING
+            paint.labels[collar] = labels.UPPER_CLOTHING
         if self.headwear.clear is not None:
             x, y, wide, tall = self.headwear.clear
             lens = (((np.abs(xyz[:, 0]) - x) / wide) ** 4 + ((xyz[:, 1] - y) / tall) ** 4 < 1) & (xyz[:, 2] > 0.03)
-            paint.labels[lens] = L.EYEGLASS
+            paint.labels[lens] = labels.EYEGLASS
             paint.rgb[lens] = paint.rgb[lens] * 0.9 + 0.04
             paint.shine[lens] = 0.5
         return paint
@@ -272,7 +281,7 @@ class Person:
         n = len(xyz)
         tone = 0.85 + 0.3 * grain(xyz, 400)[:, None]
         return Paint(
-            np.full(n, L.APPAREL, np.uint8),
+            np.full(n, labels.APPAREL, np.uint8),
             (self.outfit.apparel_rgb * tone).astype(np.float32),
             np.full(n, 0.05, np.float32),
             0.001 * self.outfit.creases(xyz),

@@ -1,4 +1,5 @@
-"""From radiance to a photograph: exposure, white balance, tone curve, vignette, then blur, noise, resampling and JPEG."""
+"""From radiance to a photograph: exposure, white balance, tone curve, vignette, then blur, noise, resampling and
+JPEG."""
 
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Development:
             background_blur=rng.choice([0.0, u(0.001, 0.012)], p=[0.6, 0.4]),
             blur=rng.choice([0.0, u(0.3, 1.0), u(1.0, 2.2)], p=[0.55, 0.37, 0.08]),
             motion=rng.choice([0.0, u(2, 7)], p=[0.95, 0.05]),
-            noise=rng.choice([u(0.0, 0.012), u(0.012, 0.05)], p=[0.7, 0.3]),
+            noise=rng.choice([u(0.0, 0.010), u(0.010, 0.035)], p=[0.8, 0.2]),
             grain=u(0.5, 1.2),
             shrink=rng.choice([1.0, u(0.35, 0.9)], p=[0.8, 0.2]),
             jpeg=int(rng.choice([0, rng.integers(25, 96)], p=[0.25, 0.75])),

@@ -17,10 +17,10 @@ _ELBOW_AXIS = np.cross(ARM, (0, 0, 1))  # at rest; the forearm bends forward
 class Pose:
     """Angles in radians. Rows of two: left, right.
 
-    `root` and `spine`, `head`: pitch forward, yaw to the left, roll to the right. `reach` (2, 5): direction from shoulder to
-    hand in the chest's frame (x outward), share of the arm's length, and swivel of the elbow. `hands` (2, 3): pronation,
-    flexion, deviation. `legs` (2, 4): hip flexion, abduction, outward rotation, knee flexion. `grips` (2, 16).
-    `seat`: sitting on something. `lift`: metres above the ground. `level`: the feet follow the ground (0..1).
+    `root` and `spine`, `head`: pitch forward, yaw to the left, roll to the right. `reach` (2, 5): direction from
+    shoulder to hand in the chest's frame (x outward), share of the arm's length, and swivel of the elbow. `hands` (2,
+    3): pronation, flexion, deviation. `legs` (2, 4): hip flexion, abduction, outward rotation, knee flexion. `grips`
+    (2, 16). `seat`: sitting on something. `lift`: metres above the ground. `level`: the feet follow the ground (0..1).
     """
 
     root: np.ndarray
@@ -47,8 +47,12 @@ class Pose:
         chest = pelvis @ half @ half
         nod = turn("y", self.head[1] / 2) @ turn("x", self.head[0] / 2) @ turn("z", self.head[2] / 2)
         for bone, rotation in (
-            ("pelvis", pelvis), ("abdomen", pelvis @ half), ("chest", chest), ("neck", chest @ nod), ("head", chest @ nod @ nod)
-        ):  # fmt: skip
+            ("pelvis", pelvis),
+            ("abdomen", pelvis @ half),
+            ("chest", chest),
+            ("neck", chest @ nod),
+            ("head", chest @ nod @ nod),
+        ):
             r[INDEX[bone]] = rotation
         for i, side in enumerate("lr"):
             for bone, rotation in {**self._arm(i), **self._leg(i)}.items():
@@ -97,14 +101,26 @@ class Pose:
 
 # What an arm may do: direction of the hand from the shoulder (x outward, y up, z forward), share of its length, swivel.
 _ARMS = {
-    "hang": ((0.16, -1, 0.05), 0.96, 0.0), "swing_front": ((0.08, -1, 0.45), 0.95, 0.0), "swing_back": ((0.15, -1, -0.35), 0.97, 0.0),
-    "hip": ((0.02, -0.42, 0.08), 0.74, 0.9), "chest": ((-0.28, -0.25, 0.32), 0.68, 0.0), "up": ((0.15, 1, 0.1), 0.93, 0.0),
-    "side": ((1, 0.05, 0.1), 0.97, 0.0), "forward": ((-0.05, -0.05, 1), 0.95, 0.0), "wave": ((0.5, 0.35, 0.35), 0.62, 0.0),
-    "face": ((-0.22, 0.30, 0.42), 0.52, 0.0), "phone": ((-0.12, 0.42, 0.22), 0.5, 0.3), "head": ((-0.10, 0.75, -0.05), 0.62, 0.5),
-    "thigh": ((-0.02, -0.75, 0.6), 0.86, 0.2), "hold": ((-0.15, -0.5, 0.6), 0.68, 0.0), "pocket": ((0.05, -1, 0.05), 0.87, 0.3),
-    "behind": ((-0.15, -0.85, -0.35), 0.86, 0.3), "read": ((-0.2, -0.2, 0.7), 0.66, 0.0), "point": ((0.5, 0.15, 0.8), 0.96, 0.0),
+    "hang": ((0.16, -1, 0.05), 0.96, 0.0),
+    "swing_front": ((0.08, -1, 0.45), 0.95, 0.0),
+    "swing_back": ((0.15, -1, -0.35), 0.97, 0.0),
+    "hip": ((0.02, -0.42, 0.08), 0.74, 0.9),
+    "chest": ((-0.28, -0.25, 0.32), 0.68, 0.0),
+    "up": ((0.15, 1, 0.1), 0.93, 0.0),
+    "side": ((1, 0.05, 0.1), 0.97, 0.0),
+    "forward": ((-0.05, -0.05, 1), 0.95, 0.0),
+    "wave": ((0.5, 0.35, 0.35), 0.62, 0.0),
+    "face": ((-0.22, 0.30, 0.42), 0.52, 0.0),
+    "phone": ((-0.12, 0.42, 0.22), 0.5, 0.3),
+    "head": ((-0.10, 0.75, -0.05), 0.62, 0.5),
+    "thigh": ((-0.02, -0.75, 0.6), 0.86, 0.2),
+    "hold": ((-0.15, -0.5, 0.6), 0.68, 0.0),
+    "pocket": ((0.05, -1, 0.05), 0.87, 0.3),
+    "behind": ((-0.15, -0.85, -0.35), 0.86, 0.3),
+    "read": ((-0.2, -0.2, 0.7), 0.66, 0.0),
+    "point": ((0.5, 0.15, 0.8), 0.96, 0.0),
     "cheer": ((0.55, 0.9, 0.1), 0.85, 0.0),
-}  # fmt: skip
+}
 
 
 def _draw_arms(rng: np.random.Generator, wanted: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,12 +163,25 @@ _EASY = (
     "cheer",
     "forward",
 )
-_KINDS = {"stand": 0.40, "walk": 0.14, "run": 0.04, "sit": 0.16, "squat": 0.05, "kneel": 0.04, "floor": 0.05, "lie": 0.03,
-          "lunge": 0.03, "bend": 0.03, "jump": 0.02, "kick": 0.01}  # fmt: skip
+_KINDS = {
+    "stand": 0.40,
+    "walk": 0.14,
+    "run": 0.04,
+    "sit": 0.16,
+    "squat": 0.05,
+    "kneel": 0.04,
+    "floor": 0.05,
+    "lie": 0.03,
+    "lunge": 0.03,
+    "bend": 0.03,
+    "jump": 0.02,
+    "kick": 0.01,
+}
 
 
 def draw_pose(rng: np.random.Generator, kind: str | None = None) -> Pose:
-    """One of the things people do, with everybody's own variation. `kind` is a key of the table above."""
+    """One of the things people do, with everybody's own variation. `kind` is a key of the table above, or "show": hands
+    before the body."""
     kind = kind or rng.choice(list(_KINDS), p=list(_KINDS.values()))
     n = rng.normal
     u = rng.uniform
@@ -171,6 +200,8 @@ def draw_pose(rng: np.random.Generator, kind: str | None = None) -> Pose:
         arms = ("swing_back", "swing_front", "swing_front", "hang", "hold")
         root[0] += 0.06 * big
         lift, level = (u(0, 0.12), 0.4) if kind == "run" else (0.0, 0.6)
+    elif kind == "show":
+        arms = ("wave", "read", "chest", "hold", "forward", "face", "point", "hip")
     elif kind == "sit":
         legs = np.stack([(u(1.3, 1.65), u(0.02, 0.35), n(0.05, 0.15), u(0.9, 1.75)) for _ in range(2)])
         if rng.random() < 0.2:  # legs crossed

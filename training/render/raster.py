@@ -15,7 +15,8 @@ def visible_triangles(
 
     Args:
         xy: (V, 2) float32 sample coordinates of the vertices.
-        inverse_depth: (V,) float32, 1 / metres, at most 16; 0 for vertices behind the camera, whose triangles are left out.
+        inverse_depth: (V,) float32, 1 / metres, at most 16; 0 for vertices behind the camera, whose triangles are
+            left out.
             Any quantity that is affine on the screen and grows towards the viewer will do.
         triangles: (T, 3) int32, counter-clockwise in a picture whose y points up.
         two_sided: (T,) bool; others are left out where they face away.

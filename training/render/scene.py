@@ -1,7 +1,7 @@
 """A drawn scene: the picture, and what is true about every pixel and every person of it.
 
-Frames are those of the networks' results: points x right, y down, z away from the camera; normals x right, y up, z towards the
-camera. Pixel centres have whole coordinates, the camera looks through ((W - 1) / 2, (H - 1) / 2)."""
+Frames are those of the networks' results: points x right, y down, z away from the camera; normals x right, y up, z
+towards the camera. Pixel centres have whole coordinates, the camera looks through ((W - 1) / 2, (H - 1) / 2)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from . import light
+from .labels import SKIN
 from .person import Posed
 from .photo import blurred_behind
 from .raster import at_samples, corner_weights, visible_triangles
@@ -21,9 +22,9 @@ _NEAR = 0.08  # metres
 
 @dataclass(frozen=True)
 class DrawnPerson:
-    """`box_xyxy` (4,) around the pixels that show the person; `keypoints` (308, 2) pixels; `visible` (308,) bool: a pixel
-    within one of the point shows this person's surface no more than the flesh there may be in front of the point;
-    `keypoints_3d` (308, 3) metres, and `flesh_m` (308,) how far below the skin (or cloth) each may lie."""
+    """`box_xyxy` (4,) around the pixels that show the person; `keypoints` (308, 2) pixels; `visible` (308,) bool: a
+    pixel within one of the point shows this person's surface no more than the flesh there may be in front of the
+    point; `keypoints_3d` (308, 3) metres, and `flesh_m` (308,) how far below the skin (or cloth) each may lie."""
 
     box_xyxy: np.ndarray
     keypoints: np.ndarray
@@ -34,10 +35,10 @@ class DrawnPerson:
 
 @dataclass(frozen=True)
 class Scene:
-    """`image_rgb` (H, W, 3) uint8; `labels` (H, W) uint8; `normals` (H, W, 3) unit; `points` (H, W, 3) metres, everywhere
-    finite; `albedo` (H, W, 3) 0..1 as a display shows it; `alpha` (H, W) 0..1; `foreground` (H, W, 3) 0..1 display
-    values multiplied by alpha, before noise and compression; `person_index` (H, W) int16 into `people`, -1 for none;
-    `people`: those who have a pixel in the picture."""
+    """`image_rgb` (H, W, 3) uint8; `labels` (H, W) uint8; `normals` (H, W, 3) unit; `points` (H, W, 3) metres,
+    everywhere finite; `albedo` (H, W, 3) 0..1 as a display shows it; `alpha` (H, W) 0..1; `foreground` (H, W, 3) 0..1
+    display values multiplied by alpha, before noise and compression; `person_index` (H, W) int16 into `people`, -1 for
+    none; `people`: those who have a pixel in the picture."""
 
     image_rgb: np.ndarray
     labels: np.ndarray
@@ -145,7 +146,7 @@ def _render(stage: Stage, size_hw: tuple[int, int], time: float, rng: np.random.
         lit, (0, 0), float(np.clip(stage.lights.soft * 2 * focal / np.median(depth), 1, 0.02 * grid_hw[1]))
     )
     open_ = light.corners(depth, 2 * focal)
-    skin = (shine == np.float32(0.12)) & (labels > 0)
+    skin = np.isin(np.arange(29), SKIN)[labels]
     radiance = light.shade(stage.lights, albedo, normals, shine, skin, lit, open_, to_eye, to_view)
 
     person = labels > 0
@@ -191,7 +192,8 @@ def _to_pixels(samples: np.ndarray) -> np.ndarray:
 def _bend(
     normals: np.ndarray, bump: np.ndarray, depth: np.ndarray, which: np.ndarray, part_of: np.ndarray, focal: float
 ) -> None:
-    """Tilt normals by the relief `bump` (metres) that paint adds, in place (Mikkelsen 2010, for slopes on the screen)."""
+    """Tilt normals by the relief `bump` (metres) that paint adds, in place (Mikkelsen 2010, for slopes on the
+    screen)."""
     part = np.where(which >= 0, part_of[which], -1)
     slope = np.zeros((*bump.shape, 2), np.float32)
     per_metre = np.float32(2 * focal) / depth

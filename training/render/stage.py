@@ -41,12 +41,19 @@ class Actor:
         return self.person.posed(pose, facing, self.at + share * self.drift, 0.0, detail)
 
 
-# What the picture is of: chance, the joint in its middle, height of the view in metres of an adult.
+# What the picture is of: chance, the joint it is about, how far below the joint its middle lies (in parts of its
+# height),
+# and its height in metres of an adult.
 _VIEWS = {
-    "full": (0.33, "pelvis", (1.75, 2.7)), "knees": (0.11, "abdomen", (1.2, 1.6)), "waist": (0.17, "chest", (0.75, 1.15)),
-    "bust": (0.11, "neck", (0.45, 0.72)), "face": (0.06, "head", (0.27, 0.42)), "hand": (0.04, "hand_l", (0.28, 0.5)),
-    "feet": (0.03, "shin_l", (0.5, 1.0)), "far": (0.15, "pelvis", (2.7, 6.0)),
-}  # fmt: skip
+    "full": (0.33, "pelvis", 0.0, (1.75, 2.7)),
+    "knees": (0.11, "abdomen", 0.0, (1.2, 1.6)),
+    "waist": (0.17, "neck", 0.17, (0.8, 1.15)),
+    "bust": (0.11, "neck", -0.05, (0.45, 0.75)),
+    "face": (0.06, "head", 0.0, (0.27, 0.42)),
+    "hand": (0.04, "hand_l", 0.0, (0.28, 0.5)),
+    "feet": (0.03, "shin_l", 0.0, (0.5, 1.0)),
+    "far": (0.15, "pelvis", 0.0, (2.7, 6.0)),
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,14 @@ class Stage:
         view = view or rng.choice(
             list(_VIEWS), p=[row[0] for row in _VIEWS.values()] / np.sum([row[0] for row in _VIEWS.values()])
         )
-        _, joint, extents = _VIEWS[view]
+        _, joint, drop, extents = _VIEWS[view]
         people = people or int(rng.choice([1, 2, 3, 4, 5], p=[0.42, 0.25, 0.15, 0.1, 0.08]))
         front = rng.choice(
             [rng.normal(0, 0.5), rng.uniform(0.5, 1.6) * rng.choice([-1, 1]), rng.uniform(1.6, 4.7)],
             p=[0.62, 0.23, 0.15],
         )
+        if view in ("face", "hand") and rng.random() < 0.8:
+            front = rng.normal(0, 0.5)
         spot, actors = np.zeros((0, 2)), []
         group = rng.random() < 0.4
         for i in range(people):
@@ -82,32 +91,43 @@ class Stage:
                 if len(spot) == 0 or np.linalg.norm(spot - at, axis=1).min() > 0.55:
                     break
             spot = np.vstack([spot, at])
-            actors.append(_actor(own, at, front + own.normal(0, 0.35) if group or i == 0 else own.normal(0, 1.2)))
+            kind = "show" if view == "hand" and i == 0 else None
+            actors.append(_actor(own, kind, at, front + own.normal(0, 0.35) if group or i == 0 else own.normal(0, 1.2)))
         first = actors[0].posed(0.0, 300.0)
         scale = actors[0].person.build.size
-        camera = _camera(rng, first, joint, rng.uniform(*extents) * (scale if view != "far" else 1), upright, view)
+        extent = rng.uniform(*extents) * (scale if view != "far" else 1)
+        camera = _camera(rng, first, joint, drop * extent, extent, upright, view)
         keep = np.vstack([camera.centre, *[np.array([a.at[0], 0, a.at[1]]) for a in actors], [0.0, 1.9, 0.0]])
         around = np.random.default_rng([seed, 2])
         backdrop = Backdrop.draw(around, keep)
         things = _things(around, actors, camera, backdrop)
-        return Stage(tuple(actors), things, backdrop, camera, Lights.draw(np.random.default_rng([seed, 3]), backdrop.outdoors),
-                     Development.draw(np.random.default_rng([seed, 4])), float(around.normal(0, 0.2)))  # fmt: skip
+        return Stage(
+            tuple(actors),
+            things,
+            backdrop,
+            camera,
+            Lights.draw(np.random.default_rng([seed, 3]), backdrop.outdoors),
+            Development.draw(np.random.default_rng([seed, 4])),
+            float(around.normal(0, 0.2)),
+        )
 
     def camera_at(self, time: float) -> Camera:
         swing = turn("y", self.turn_rate * np.sin(np.pi * time) * 0.3)
         return Camera(swing @ self.camera.centre, self.camera.rotation @ swing.T, self.camera.focal)
 
 
-def _actor(rng: np.random.Generator, at: np.ndarray, facing: float) -> Actor:
+def _actor(rng: np.random.Generator, kind: str | None, at: np.ndarray, facing: float) -> Actor:
     person = Person.draw(rng)
-    kinds = None
-    first = draw_pose(rng, kinds)
+    first = draw_pose(rng, kind)
     second = draw_pose(rng, "sit" if first.seat else rng.choice(["stand", "walk"]))
     return Actor(person, (first, second), (facing, facing + rng.normal(0, 0.3)), at, rng.normal(0, 0.12, 2))
 
 
-def _camera(rng: np.random.Generator, posed: Posed, joint: str, extent: float, upright: bool, view: str) -> Camera:
-    """A camera that sees `extent` metres about a joint of the first person, of the picture's height (or width, lying)."""
+def _camera(
+    rng: np.random.Generator, posed: Posed, joint: str, drop: float, extent: float, upright: bool, view: str
+) -> Camera:
+    """A camera that sees `extent` metres about a joint of the first person, of the picture's height (or width,
+    lying)."""
     focal = float(np.exp(rng.uniform(np.log(0.62), np.log(2.2))))
     middle = posed.placed.joints[INDEX[joint]].copy()
     if joint == "head":
@@ -120,6 +140,7 @@ def _camera(rng: np.random.Generator, posed: Posed, joint: str, extent: float, u
         if joint == "pelvis":
             middle = (low + high) / 2
             extent *= max((high - low).max() / 1.75, 0.5)
+    middle[1] -= drop
     distance = max(extent * focal * (1.0 if upright else 4 / 3), 0.42)
     rise = rng.choice([rng.normal(0.08, 0.12), rng.uniform(0.2, 1.2), rng.uniform(-0.35, 0)], p=[0.74, 0.17, 0.09])
     if middle[1] + distance * np.sin(rise) < 0.15:

@@ -1,4 +1,5 @@
-"""Flat patterns for cloth, walls, floors and things: tiles of linear RGB drawn at random, looked up by u and v; and noise."""
+"""Flat patterns for cloth, walls, floors and things: tiles of linear RGB drawn at random, looked up by u and v; and
+noise."""
 
 from functools import cache
 
@@ -13,9 +14,11 @@ def linear(srgb: np.ndarray) -> np.ndarray:
     return np.clip(srgb, 0, None) ** 2.2
 
 
-def draw_colour(rng: np.random.Generator, bright: float | None = None) -> np.ndarray:
-    """A colour of things, (3,) linear: mostly muted, black, white and grey often, sometimes vivid."""
-    saturation = rng.choice([0.06 * rng.random(), rng.beta(2, 4), rng.uniform(0.6, 1)], p=[0.3, 0.5, 0.2])
+def draw_colour(rng: np.random.Generator, bright: float | None = None, vivid: float = 0.2) -> np.ndarray:
+    """A colour of things, (3,) linear: mostly muted, black, white and grey often, `vivid` with that chance."""
+    saturation = rng.choice(
+        [0.06 * rng.random(), rng.beta(2, 4), rng.uniform(0.6, 1)], p=[0.375 * (1 - vivid), 0.625 * (1 - vivid), vivid]
+    )
     value = rng.beta(1.5, 1.4) if bright is None else bright
     hue = rng.choice([rng.random(), rng.normal(0.07, 0.05), rng.normal(0.6, 0.06)], p=[0.5, 0.25, 0.25]) % 1
     hsv = np.float32([[[hue * 360, saturation, 0.03 + 0.93 * value]]])
@@ -55,8 +58,10 @@ def cloth(rng: np.random.Generator) -> np.ndarray:
     """A pattern for clothes, (SIZE, SIZE, 3) linear; u and v of 1 are a quarter of a metre."""
     v, u = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / SIZE
     first, second, third = (draw_colour(rng) for _ in range(3))
-    kind = rng.choice(["plain", "melange", "stripes", "checks", "dots", "leaves", "camouflage", "denim", "marks"],
-                      p=[0.36, 0.12, 0.11, 0.09, 0.05, 0.09, 0.05, 0.09, 0.04])  # fmt: skip
+    kind = rng.choice(
+        ["plain", "melange", "stripes", "checks", "dots", "leaves", "camouflage", "denim", "marks"],
+        p=[0.36, 0.12, 0.11, 0.09, 0.05, 0.09, 0.05, 0.09, 0.04],
+    )
     tile = np.broadcast_to(first.astype(np.float32), (SIZE, SIZE, 3)).copy()
     if kind == "melange":
         tile = _blend(fractal(rng, slope=0.6), first, second * 0.5 + first * 0.5)
@@ -134,10 +139,12 @@ def writing(rng: np.random.Generator, tile: np.ndarray, colour: np.ndarray, coun
 
 def surface(rng: np.random.Generator, kind: str | None = None) -> np.ndarray:
     """A pattern for walls, floors and things, (SIZE, SIZE, 3) linear; it repeats."""
-    kind = kind or rng.choice(["plain", "plaster", "bricks", "planks", "tiles", "leaves", "foliage", "marble", "grass", "stripes", "cloth"],
-                              p=[0.12, 0.18, 0.07, 0.13, 0.08, 0.13, 0.09, 0.06, 0.04, 0.04, 0.06])  # fmt: skip
+    kind = kind or rng.choice(
+        ["plain", "plaster", "bricks", "planks", "tiles", "leaves", "foliage", "marble", "grass", "stripes", "cloth"],
+        p=[0.12, 0.18, 0.07, 0.13, 0.08, 0.13, 0.09, 0.06, 0.04, 0.04, 0.06],
+    )
     v, u = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / SIZE
-    first, second = draw_colour(rng), draw_colour(rng)
+    first, second = draw_colour(rng, vivid=0.07), draw_colour(rng, vivid=0.07)
     if kind == "cloth":
         return cloth(rng)
     if kind == "plain":
@@ -161,7 +168,7 @@ def surface(rng: np.random.Generator, kind: str | None = None) -> np.ndarray:
         seam = ((u * columns + shift) % 1 < gap) | ((v * rows) % 1 < gap * (rows > 1))
         return _blend(seam, tile, second)
     if kind in ("foliage", "grass"):
-        base = linear(np.array([0.32, 0.42, 0.16]) * rng.uniform(0.5, 1.4) * rng.uniform(0.8, 1.2, 3))
+        base = linear(np.array([0.30, 0.36, 0.19]) * rng.uniform(0.5, 1.25) * rng.uniform(0.85, 1.15, 3))
         if kind == "grass":
             return _blend(fractal(rng, slope=0.5, stretch=0.5), base * 0.4, base * 1.6)
         return leaves(

@@ -128,7 +128,7 @@ def line_of_brow(face: Face, share: np.ndarray, upper: bool) -> np.ndarray:
     """Points (..., 2) of the left brow's edge from its start beside the nose (0) to its end (1)."""
     x = 0.012 + 0.038 * share
     middle = face.brow_height + face.brow_arch * np.sin(np.pi * np.clip(share, 0, 1) ** 1.2) * 1.2 - 0.004 * share**2
-    thick = face.brow_thick * np.clip(1.05 - share**2.5, 0.0, 1)
+    thick = face.brow_thick * np.clip(1.05 - share**2.5, 0.0, 1) * np.clip(0.55 + 5 * share, 0, 1)
     return np.stack([x, middle + (0.5 if upper else -0.5) * thick], -1)
 
 

@@ -57,7 +57,7 @@ def draw(seed: int, size_hw: tuple[int, int], people: int | None = None, view: s
 
     Args:
         size_hw: of the picture.
-        people: how many; at random when None.
+        people: at most so many (fewer where there is no room); at random when None.
         view: what the picture is of, a key of stage._VIEWS ("full", "waist", "face", "hand" ...); at random when None.
     """
     stage = Stage.draw(seed, size_hw[0] >= size_hw[1], people, view)

@@ -1,6 +1,7 @@
 """A scene before it is drawn: who stands where in which pose, what is around them, where the camera and the lights are.
 All of it follows from the seed, and none of it from the picture's size but its proportions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,8 @@ class Stage:
 
     @staticmethod
     def draw(seed: int, upright: bool, people: int | None = None, view: str | None = None) -> "Stage":
-        """`upright`: the picture is higher than wide. `people` and `view` (a key of the table above) else at random."""
+        """`upright`: the picture is higher than wide. At most `people`, and
+        `view` (a key of the table above), else at random."""
         rng = np.random.default_rng([seed, 0])
         view = view or rng.choice(
             list(_VIEWS), p=[row[0] for row in _VIEWS.values()] / np.sum([row[0] for row in _VIEWS.values()])
@@ -81,22 +83,13 @@ class Stage:
         )
         if view in ("face", "hand") and rng.random() < 0.8:
             front = rng.normal(0, 0.5)
-        spot, actors = np.zeros((0, 2)), []
-        group = rng.random() < 0.4
-        for i in range(people):
-            own = np.random.default_rng([seed, 1, i])
-            at = np.zeros(2)
-            for _ in range(30 if i else 0):
-                at = own.normal((0, -0.2), (1.2, 0.35)) if group else own.uniform((-2.6, -4.5), (2.6, 0.5))
-                if len(spot) == 0 or np.linalg.norm(spot - at, axis=1).min() > 0.55:
-                    break
-            spot = np.vstack([spot, at])
-            kind = "show" if view == "hand" and i == 0 else None
-            actors.append(_actor(own, kind, at, front + own.normal(0, 0.35) if group or i == 0 else own.normal(0, 1.2)))
-        first = actors[0].posed(0.0, 300.0)
-        scale = actors[0].person.build.size
-        extent = rng.uniform(*extents) * (scale if view != "far" else 1)
-        camera = _camera(rng, first, joint, drop * extent, extent, upright, view)
+        kind = "show" if view == "hand" else None
+        first = _actor(np.random.default_rng([seed, 1, 0]), kind, np.zeros(2), front + rng.normal(0, 0.2))
+        extent = rng.uniform(*extents) * (first.person.build.size if view != "far" else 1)
+        if view in ("full", "knees", "waist"):
+            extent *= 1 + 0.14 * (people - 1) * rng.random()
+        camera = _camera(rng, first.posed(0.0, 300.0), joint, drop * extent, extent, upright, view)
+        actors = [first, *_company(seed, people - 1, front, camera, upright)]
         keep = np.vstack([camera.centre, *[np.array([a.at[0], 0, a.at[1]]) for a in actors], [0.0, 1.9, 0.0]])
         around = np.random.default_rng([seed, 2])
         backdrop = Backdrop.draw(around, keep)
@@ -114,6 +107,23 @@ class Stage:
     def camera_at(self, time: float) -> Camera:
         swing = turn("y", self.turn_rate * np.sin(np.pi * time) * 0.3)
         return Camera(swing @ self.camera.centre, self.camera.rotation @ swing.T, self.camera.focal)
+
+
+def _company(seed: int, count: int, front: float, camera: Camera, upright: bool) -> Iterator[Actor]:
+    """Others in view: beside the first person, or anywhere up to some metres behind; fewer where there is no room."""
+    rng = np.random.default_rng([seed, 1])
+    together = rng.random() < 0.5
+    taken = np.zeros((1, 2))
+    for i in range(count):
+        own = np.random.default_rng([seed, 1, i + 1])
+        for _ in range(30):
+            z = own.normal(-0.15, 0.35) if together else own.uniform(-4.5, min(0.8, camera.centre[2] - 0.8))
+            half = (camera.centre[2] - z) / (2 * camera.focal) * (0.75 if upright else 1.0)
+            at = np.array([own.uniform(-1.05, 1.05) * max(half, 0.6), z])
+            if np.linalg.norm(taken - at, axis=1).min() > 0.5 and np.linalg.norm(camera.centre[[0, 2]] - at) > 0.7:
+                taken = np.vstack([taken, at])
+                yield _actor(own, None, at, front + own.normal(0, 0.4) if together else own.normal(0, 1.2))
+                break
 
 
 def _actor(rng: np.random.Generator, kind: str | None, at: np.ndarray, facing: float) -> Actor:

@@ -1,13 +1,13 @@
 """Albedo, the colour of surfaces without light and shade: the photo letterboxed into the network, 0..1 back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import output_folder, write_arrays
+from ..files import write_arrays
 from ..image import write_png
 from . import draw, fit
 from .base import Fitted, Result
@@ -19,6 +19,8 @@ BACKGROUND = {"readme": draw.WHITE, "reference": draw.GREY}  # outside people
 class AlbedoResult(Result):
     """`albedo` (H, W, 3) float32 RGB, 0..1."""
 
+    NAME = "albedo"
+
     albedo: np.ndarray = field(repr=False)
 
     def picture(self, photo_rgb: np.ndarray | None = None, *, style: str = "readme") -> np.ndarray:
@@ -27,21 +29,10 @@ class AlbedoResult(Result):
         draw.backdrop(photo_rgb, self.photo_rgb)
         return draw.cut_to((self.albedo * np.float32(255)).astype(np.uint8), self.person_mask, BACKGROUND[style])
 
-    def save(self, folder: str | Path, stem: str, *, side_by_side: bool = False, **options: Any) -> list[Path]:
-        """Write `<stem>_albedo.png` and `<stem>_albedo.npz`; options as for picture()."""
-        folder = output_folder(folder)
-        picture = self.picture(**options)
-        arrays = {"albedo": self.albedo}
-        if self.person_mask is not None:
-            arrays["person_mask"] = self.person_mask
-        paths = [
-            write_png(folder / f"{stem}_albedo.png", picture),
-            write_arrays(folder / f"{stem}_albedo.npz", **arrays),
-        ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_albedo_side_by_side.png", beside))
-        return paths
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
+        """`<stem>_albedo.png` and `<stem>_albedo.npz`."""
+        arrays = self._masked(albedo=self.albedo)
+        return [write_png(path("albedo.png"), picture), write_arrays(path("albedo.npz"), **arrays)]
 
 
 class AlbedoTask:

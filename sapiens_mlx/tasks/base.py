@@ -1,11 +1,13 @@
 """What every task is to the predictor: it fits a photo into inputs, and turns raw outputs back into a result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+
+from ..files import output_folder
 
 
 @dataclass
@@ -31,6 +33,9 @@ class Result:
     pictures and meshes of the dense tasks are cut to.
     """
 
+    NAME: ClassVar[str]
+    FILE_OPTIONS: ClassVar[tuple[str, ...]] = ()
+
     photo_rgb: np.ndarray = field(repr=False)
     person_mask: np.ndarray | None = field(default=None, repr=False, kw_only=True)
     report: Report | None = field(default=None, kw_only=True)
@@ -39,9 +44,40 @@ class Result:
         """The picture of this result as (H, W, 3) uint8 RGB, over `photo_rgb` (default: the photo it was made from)."""
         raise NotImplementedError
 
-    def save(self, folder: str | Path, stem: str, *, side_by_side: bool = False, **options: Any) -> list[Path]:
-        """Write the task's files as `<stem>_...` into `folder` and return their paths. `options` go to picture()."""
+    def save(
+        self, folder: str | Path, stem: str, *, side_by_side: bool = False, style: str = "readme", **options: Any
+    ) -> list[Path]:
+        """Write the task's files as `<stem>_...` into `folder` and return their paths.
+
+        Args:
+            side_by_side: also the photo and the picture in one file, `<stem>_<task>_side_by_side.png`.
+            options: those of picture(), and the task's own for its files (FILE_OPTIONS).
+
+        Raises:
+            SapiensError: for an option that does not exist, or a folder that cannot be written.
+        """
+        from ..image import write_png  # these bring OpenCV, which the page does without until its first run
+        from .draw import side_by_side as beside
+
+        folder = output_folder(folder)
+        options["style"] = style
+        picture = self.picture(**{name: value for name, value in options.items() if name not in self.FILE_OPTIONS})
+
+        def path(ending: str) -> Path:
+            return folder / f"{stem}_{ending}"
+
+        paths = self._write(path, picture, **options)
+        if side_by_side:
+            paths.append(write_png(path(f"{self.NAME}_side_by_side.png"), beside(self.photo_rgb, picture)))
+        return paths
+
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
+        """The task's own files: path("seg.png") is where `<stem>_seg.png` goes."""
         raise NotImplementedError
+
+    def _masked(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """The arrays, with the person mask beside them where there is one."""
+        return arrays if self.person_mask is None else arrays | {"person_mask": self.person_mask}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """People alone: the detector's boxes as a result, a picture of them, and files."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SapiensError
-from ..files import output_folder, write_bytes
+from ..files import write_bytes
 from ..image import write_png
 from . import draw
 from .base import Result
@@ -23,6 +24,8 @@ Rectangle = tuple[
 @dataclass
 class DetectResult(Result):
     """`boxes_xyxy` (P, 4) in photo pixels and `box_scores` (P,) in 0..1, float32, by falling score; P may be 0."""
+
+    NAME = "detect"
 
     boxes_xyxy: np.ndarray = field(repr=False)
     box_scores: np.ndarray = field(repr=False)
@@ -80,19 +83,10 @@ class DetectResult(Result):
             contents["report"] = asdict(self.report)
         return contents
 
-    def save(self, folder: str | Path, stem: str, *, side_by_side: bool = False, **options: Any) -> list[Path]:
-        """Write `<stem>_detect.png` and `<stem>_detect.json`; options as for picture()."""
-        folder = output_folder(folder)
-        picture = self.picture(**options)
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
+        """`<stem>_detect.png` and `<stem>_detect.json`."""
         text = json.dumps(self.to_json(), allow_nan=False, indent=1)
-        paths = [
-            write_png(folder / f"{stem}_detect.png", picture),
-            write_bytes(folder / f"{stem}_detect.json", text.encode()),
-        ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_detect_side_by_side.png", beside))
-        return paths
+        return [write_png(path("detect.png"), picture), write_bytes(path("detect.json"), text.encode())]
 
 
 def _frame_of(box_xyxy: np.ndarray, photo_hw: tuple[int, int]) -> Rectangle:

@@ -1,12 +1,13 @@
 """Mattes: the photo stretched into the network, its people with soft edges back, as colour and opacity."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..files import output_folder, write_arrays
+from ..files import write_arrays
 from ..image import write_png
 from . import draw, fit
 from .base import Fitted, Result
@@ -17,6 +18,8 @@ BAND_ROWS = 64  # pictures are made in bands that stay in cache
 @dataclass
 class MattingResult(Result):
     """`alpha` (H, W) float32 0..1, and `foreground` (H, W, 3) float32 RGB 0..1, already multiplied by alpha."""
+
+    NAME = "matting"
 
     alpha: np.ndarray = field(repr=False)
     foreground: np.ndarray = field(repr=False)
@@ -56,27 +59,14 @@ class MattingResult(Result):
             picture[rows] = np.clip(np.rint(mixed), 0, 255)
         return picture
 
-    def save(
-        self,
-        folder: str | Path,
-        stem: str,
-        *,
-        side_by_side: bool = False,
-        style: str = "readme",
-        photo_colours: bool = False,
+    def _write(
+        self, path: Callable[[str], Path], picture: np.ndarray, *, photo_colours: bool = False, **options: Any
     ) -> list[Path]:
-        """Write `<stem>_matting.png` (the cut-out, RGBA) and `<stem>_matting.npz`; options as for picture()."""
-        folder = output_folder(folder)
-        draw.is_reference(style)
-        paths = [
-            write_png(folder / f"{stem}_matting.png", self.cut_out(photo_colours=photo_colours)),
-            write_arrays(folder / f"{stem}_matting.npz", alpha=self.alpha, foreground=self.foreground),
+        """`<stem>_matting.png` (the cut-out, RGBA: the picture has a background) and `<stem>_matting.npz`."""
+        return [
+            write_png(path("matting.png"), self.cut_out(photo_colours=photo_colours)),
+            write_arrays(path("matting.npz"), alpha=self.alpha, foreground=self.foreground),
         ]
-        if side_by_side:
-            picture = self.picture(style=style, photo_colours=photo_colours)
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_matting_side_by_side.png", beside))
-        return paths
 
     def _bands(self, photo_colours: bool) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """(rows, alpha (b, W, 1), pre-multiplied colour (b, W, 3)) from top to bottom."""

@@ -3,14 +3,14 @@
 Frame: x right, y up, z towards the camera.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import output_folder, write_arrays
+from ..files import write_arrays
 from ..image import write_png
 from . import draw, fit
 from .base import Fitted, Result
@@ -19,6 +19,8 @@ from .base import Fitted, Result
 @dataclass
 class NormalResult(Result):
     """`normals` (H, W, 3) float32: unit vectors at the network's size, so slightly shorter where they were mixed."""
+
+    NAME = "normal"
 
     normals: np.ndarray = field(repr=False)
 
@@ -31,21 +33,10 @@ class NormalResult(Result):
         np.clip(scaled, 0, 255, out=scaled)
         return draw.cut_to(scaled.astype(np.uint8), self.person_mask, draw.BLACK)
 
-    def save(self, folder: str | Path, stem: str, *, side_by_side: bool = False, **options: Any) -> list[Path]:
-        """Write `<stem>_normal.png` and `<stem>_normal.npz`; options as for picture()."""
-        folder = output_folder(folder)
-        picture = self.picture(**options)
-        arrays = {"normals": self.normals}
-        if self.person_mask is not None:
-            arrays["person_mask"] = self.person_mask
-        paths = [
-            write_png(folder / f"{stem}_normal.png", picture),
-            write_arrays(folder / f"{stem}_normal.npz", **arrays),
-        ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_normal_side_by_side.png", beside))
-        return paths
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
+        """`<stem>_normal.png` and `<stem>_normal.npz`."""
+        arrays = self._masked(normals=self.normals)
+        return [write_png(path("normal.png"), picture), write_arrays(path("normal.npz"), **arrays)]
 
 
 class NormalTask:

@@ -4,7 +4,7 @@ Frame: x right, y down, z away from the camera, in metres; depth is z.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .. import zoo
-from ..files import output_folder, write_arrays
+from ..files import write_arrays
 from ..image import write_png
 from . import draw, fit, scene
 from .base import Fitted, Result
@@ -30,6 +30,9 @@ class PointmapResult(Result):
 
     `scale` is the network's own; `focal_px` is in photo pixels; `fov_deg` is horizontal.
     """
+
+    NAME = "pointmap"
+    FILE_OPTIONS = ("points",)
 
     points: np.ndarray = field(repr=False)
     scale: float
@@ -93,38 +96,24 @@ class PointmapResult(Result):
             draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown)
         return picture
 
-    def save(
-        self,
-        folder: str | Path,
-        stem: str,
-        *,
-        side_by_side: bool = False,
-        points: int = zoo.DEFAULTS.points,
-        **options: Any,
+    def _write(
+        self, path: Callable[[str], Path], picture: np.ndarray, *, points: int = zoo.DEFAULTS.points, **options: Any
     ) -> list[Path]:
-        """Write `<stem>_depth.png`, `<stem>_depth16.png`, and `<stem>_pointmap` as .ply, .glb and .npz.
+        """`<stem>_depth.png`, `<stem>_depth16.png`, and `<stem>_pointmap` as .ply, .glb and .npz.
 
         The 16-bit depth is in millimetres, 0 where there is nothing, at most 65.535 m. The cloud and the mesh have at
-        most `points` points. Options as for picture().
+        most `points` points.
         """
-        folder = output_folder(folder)
-        picture = self.picture(**options)
         shown = self.in_front()
-        arrays = {"points": self.points, "scale": self.scale, "focal_px": self.focal_px, "fov_deg": self.fov_deg}
-        if self.person_mask is not None:
-            arrays["person_mask"] = self.person_mask
-        cloud, mesh = folder / f"{stem}_pointmap.ply", folder / f"{stem}_pointmap.glb"
-        paths = [
-            write_png(folder / f"{stem}_depth.png", picture),
-            write_png(folder / f"{stem}_depth16.png", self._millimetres(shown)),
+        arrays = self._masked(points=self.points, scale=self.scale, focal_px=self.focal_px, fov_deg=self.fov_deg)
+        cloud, mesh = path("pointmap.ply"), path("pointmap.glb")
+        return [
+            write_png(path("depth.png"), picture),
+            write_png(path("depth16.png"), self._millimetres(shown)),
             scene.write_ply(cloud, self.points, self.photo_rgb, shown, points),
             scene.write_glb(mesh, self.points, self.photo_rgb, shown, self.focal_px, points),
-            write_arrays(folder / f"{stem}_pointmap.npz", **arrays),
+            write_arrays(path("pointmap.npz"), **arrays),
         ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_pointmap_side_by_side.png", beside))
-        return paths
 
     def _millimetres(self, shown: np.ndarray) -> np.ndarray:
         """(H, W) uint16, 0 where nothing is shown."""

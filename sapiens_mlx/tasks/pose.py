@@ -1,14 +1,14 @@
 """Pose: every person cut out upright and alone, 308 heatmaps back, their peaks as keypoints in pixels of the photo."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import output_folder, write_arrays, write_bytes
+from ..files import write_arrays, write_bytes
 from ..image import write_png
 from . import draw, udp
 from .base import Fitted, Result
@@ -27,6 +27,8 @@ class PoseResult(Result):
     positive has a score <= 0, and its place (the crop's top left corner) means nothing. `boxes_xyxy` (P, 4) are photo
     pixels, `box_scores` (P,) 0..1. Names and links, by index: tasks.keypoints.keypoints().
     """
+
+    NAME = "pose"
 
     keypoints: np.ndarray = field(repr=False)
     keypoint_scores: np.ndarray = field(repr=False)
@@ -76,21 +78,14 @@ class PoseResult(Result):
             ],
         }
 
-    def save(self, folder: str | Path, stem: str, *, side_by_side: bool = False, **options: Any) -> list[Path]:
-        """Write `<stem>_pose.png`, `<stem>_pose.json` and `<stem>_pose.npz`; options as for picture()."""
-        folder = output_folder(folder)
-        picture = self.picture(**options)
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
+        """`<stem>_pose.png`, `<stem>_pose.json` and `<stem>_pose.npz`."""
         arrays = {name: getattr(self, name) for name in ("keypoints", "keypoint_scores", "boxes_xyxy", "box_scores")}
-        text = json.dumps(self.to_json(), allow_nan=False)
-        paths = [
-            write_png(folder / f"{stem}_pose.png", picture),
-            write_bytes(folder / f"{stem}_pose.json", text.encode()),
-            write_arrays(folder / f"{stem}_pose.npz", **arrays),
+        return [
+            write_png(path("pose.png"), picture),
+            write_bytes(path("pose.json"), json.dumps(self.to_json(), allow_nan=False).encode()),
+            write_arrays(path("pose.npz"), **arrays),
         ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_pose_side_by_side.png", beside))
-        return paths
 
 
 class PoseTask:

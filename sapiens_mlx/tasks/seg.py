@@ -1,15 +1,16 @@
 """Body parts: the photo stretched into the network, 29 logits a pixel back, the largest of them at photo size."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ..files import output_folder, write_arrays
+from ..files import write_arrays
 from ..image import write_indexed_png, write_png
 from . import draw, fit
 from .base import Fitted, Result
@@ -49,6 +50,8 @@ def classes() -> Classes:
 @dataclass
 class SegResult(Result):
     """`labels` (H, W) uint8 at photo size; `logits` (h, w, 29) float32 as the network left them."""
+
+    NAME = "seg"
 
     labels: np.ndarray = field(repr=False)
     logits: np.ndarray = field(repr=False)
@@ -101,22 +104,14 @@ class SegResult(Result):
             draw.legend(picture, entries, busy=self.foreground_mask())
         return picture
 
-    def save(
-        self, folder: str | Path, stem: str, *, side_by_side: bool = False, style: str = "readme", **options
-    ) -> list[Path]:
-        """Write `<stem>_seg.png`, `<stem>_seg_labels.png` (indexed) and `<stem>_seg.npz`; options as for picture()."""
-        folder = output_folder(folder)
-        picture = self.picture(style=style, **options)
+    def _write(self, path: Callable[[str], Path], picture: np.ndarray, *, style: str, **options: Any) -> list[Path]:
+        """`<stem>_seg.png`, `<stem>_seg_labels.png` (indexed, in the picture's colours) and `<stem>_seg.npz`."""
         palette = classes().dome29_rgb if draw.is_reference(style) else classes().bright_rgb
-        paths = [
-            write_png(folder / f"{stem}_seg.png", picture),
-            write_indexed_png(folder / f"{stem}_seg_labels.png", self.labels, palette),
-            write_arrays(folder / f"{stem}_seg.npz", labels=self.labels, names=np.array(classes().names)),
+        return [
+            write_png(path("seg.png"), picture),
+            write_indexed_png(path("seg_labels.png"), self.labels, palette),
+            write_arrays(path("seg.npz"), labels=self.labels, names=np.array(classes().names)),
         ]
-        if side_by_side:
-            beside = draw.side_by_side(self.photo_rgb, picture)
-            paths.append(write_png(folder / f"{stem}_seg_side_by_side.png", beside))
-        return paths
 
 
 class SegTask:

@@ -1,0 +1,314 @@
+"""Scenes as training samples: the views that the real pipelines take of a photo, varied, with their targets.
+
+All samples are dicts of NumPy arrays; the networks' inputs are (3, h, w) uint8, RGB (the detector's: BGR).
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from . import scenes
+from .scenes import Scene
+
+TABLES = Path(__file__).resolve().parents[1] / "sapiens_mlx/tasks/data"
+HEATMAP_STRIDE = 4
+BOX_PADDING = 1.25
+DETECTOR_PX, DETECTOR_GREY, MOST_BOXES = 640, 114, 24
+HALF_BODY = tuple(range(11)) + tuple(range(63, 70))  # keypoints above the hips
+
+
+@cache
+def swapped_classes() -> np.ndarray:
+    """(256,) uint8: each class in a mirrored picture."""
+    table = np.arange(256, dtype=np.uint8)
+    for a, b in json.loads((TABLES / "seg29.json").read_text())["swap_pairs"]:
+        table[a], table[b] = b, a
+    return table
+
+
+@cache
+def swapped_keypoints() -> np.ndarray:
+    """(308,): each keypoint's partner in a mirrored picture."""
+    table = np.arange(308)
+    pairs = np.array(json.loads((TABLES / "keypoints308.json").read_text())["flip_pairs"])
+    table[pairs] = pairs[:, ::-1]
+    return table
+
+
+# ---- geometry: (2, 3) matrices from photo to input, both counted from the middle of the first pixel ------------------
+
+
+def placed(
+    center_xy: np.ndarray, factor_xy: np.ndarray, input_hw: tuple[int, int], angle_deg: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """The photo scaled by `factor_xy`, turned by `angle_deg` and mirrored, with `center_xy` in the input's middle."""
+    angle = np.radians(angle_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag(factor_xy)
+    if flip:
+        linear = np.diag([-1.0, 1.0]) @ linear
+    middle = (np.array(input_hw[::-1]) - 1) / 2
+    return np.concatenate([linear, (middle - linear @ center_xy)[:, None]], axis=1)
+
+
+def dense_matrix(
+    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None
+) -> np.ndarray:
+    """The whole photo as the dense tasks see it, or with `rng` often nearer, turned and mirrored."""
+    height, width = scene.labels.shape
+    center = np.array([width - 1, height - 1]) / 2
+    factor = np.array([input_hw[1] / width, input_hw[0] / height])
+    if not stretched:
+        factor[:] = factor.min()
+    if rng is None:
+        return placed(center, factor, input_hw)
+    if rng.random() < 0.5:
+        zoom = np.exp(rng.uniform(np.log(0.75), np.log(2.0)))
+        factor *= zoom
+        if len(scene.boxes_xyxy):
+            box = scene.boxes_xyxy[rng.integers(len(scene.boxes_xyxy))]
+            aim = rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1e-3))
+            # As zoom grows from 1 the view may move away from the photo's middle towards the person.
+            center = center + (aim - center) * np.clip(2 * (zoom - 1), 0, 1)
+        if stretched:
+            factor *= np.exp(rng.uniform(-0.1, 0.1, 2))
+    angle = rng.normal(0, 7) if rng.random() < 0.4 else 0.0
+    return placed(center, factor, input_hw, angle, flip=rng.random() < 0.5)
+
+
+def crop_matrix(
+    box_xyxy: np.ndarray, input_hw: tuple[int, int], angle_deg: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """The person in the box as pose sees it: 1.25 times the box, grown to the input's ratio, over w - 1 steps (UDP)."""
+    x1, y1, x2, y2 = box_xyxy
+    width, height = BOX_PADDING * (x2 - x1), BOX_PADDING * (y2 - y1)
+    aspect = input_hw[1] / input_hw[0]
+    width, height = max(width, height * aspect), max(height, width / aspect)
+    factor = np.array([(input_hw[1] - 1) / width, (input_hw[0] - 1) / height])
+    return placed(np.array([x1 + x2, y1 + y2]) / 2, factor, input_hw, angle_deg, flip)
+
+
+def is_mirror(matrix: np.ndarray) -> bool:
+    return np.linalg.det(matrix[:, :2]) < 0
+
+
+def warp(
+    array: np.ndarray, matrix: np.ndarray, size_hw: tuple[int, int], filter_: int = cv2.INTER_LINEAR
+) -> np.ndarray:
+    return cv2.warpAffine(array, matrix, size_hw[::-1], flags=filter_)
+
+
+# ---- colours --------------------------------------------------------------------------------------------------------
+
+
+def photographed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(h, w, 3) uint8 as another camera might have taken it: light, colour, blur, noise, compression."""
+    x = image.astype(np.float32)
+    if rng.random() < 0.8:
+        x = 255 * (np.clip(x, 0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
+        x = (x - 128) * np.float32(np.exp(rng.normal(0, 0.18))) + 128 + np.float32(rng.normal(0, 14))
+        x *= np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
+    grey = x.mean(axis=2, keepdims=True)
+    if rng.random() < 0.06:
+        x = np.repeat(grey, 3, axis=2)
+    elif rng.random() < 0.5:
+        x = grey + (x - grey) * np.float32(rng.uniform(0.5, 1.5))
+    if rng.random() < 0.25:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
+    elif rng.random() < 0.12:
+        small = cv2.resize(x, None, fx=(f := rng.uniform(0.35, 0.8)), fy=f, interpolation=cv2.INTER_AREA)
+        x = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.4:
+        x = x + rng.standard_normal(x.shape, dtype=np.float32) * np.float32(rng.uniform(1, 14))
+    x = np.clip(x, 0, 255).astype(np.uint8)
+    if rng.random() < 0.35:
+        x = cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1], 1)
+    return x
+
+
+def occlude(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Covers parts of the image, in place, by patches or plain shapes; the (h, w) bool mask of what is covered."""
+    height, width = image.shape[:2]
+    covered = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        size = np.array([width, height]) * rng.uniform(0.04, 0.3, 2)
+        middle = rng.uniform(0, [width, height])
+        if rng.random() < 0.5:
+            corners = cv2.boxPoints((tuple(middle), tuple(size), rng.uniform(0, 180)))
+            cv2.fillPoly(covered, [corners.astype(np.int32)], 1)
+        else:
+            axes = tuple(int(v / 2) + 1 for v in size)
+            cv2.ellipse(covered, tuple(int(v) for v in middle), axes, rng.uniform(0, 180), 0, 360, 1, -1)
+    mask = covered.astype(bool)
+    if rng.random() < 0.5:
+        image[mask] = rng.integers(0, 256, 3)
+    else:
+        image[mask] = np.roll(image, rng.integers(16, width - 16), axis=1)[mask]
+    return mask
+
+
+def chw(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+# ---- samples --------------------------------------------------------------------------------------------------------
+
+
+def dense_sample(
+    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None = None
+) -> dict[str, np.ndarray]:
+    """One view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
+
+    `rigid` says whether lengths and angles are kept: normals and points mean nothing in a view stretched by more than
+    a little. `points` are metric points times `scale`, with the optical axis in the view's middle.
+    """
+    matrix = dense_matrix(scene, input_hw, stretched, rng)
+    linear = matrix[:, :2]
+    image = warp(scene.image_rgb, matrix, input_hw)
+    labels = warp(scene.labels, matrix, input_hw, cv2.INTER_NEAREST)
+    depth = warp(scene.depth_m.astype(np.float32), matrix, input_hw, cv2.INTER_NEAREST)
+    normals = warp(scene.normals.astype(np.float32) / 127, matrix, input_hw, cv2.INTER_NEAREST)
+    albedo = warp(scene.albedo_rgb, matrix, input_hw)
+    matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), matrix, input_hw)
+    if is_mirror(matrix):
+        labels = swapped_classes()[labels]
+    if rng is not None:
+        if rng.random() < 0.2:
+            covered = occlude(image, rng)
+            labels[covered], matte[covered] = 0, 0
+        image = photographed(image, rng)
+    left, stretch, right = np.linalg.svd(linear)
+    factor = np.sqrt(stretch.prod())
+    turn = (left @ right).astype(np.float32)  # the matrix without its stretching
+    # The picture's y points down, the normals' up.
+    flat = normals[..., :2] * np.array([1, -1], np.float32) @ turn.T
+    normals = np.dstack([flat * np.array([1, -1], np.float32), normals[..., 2]])
+    scale = input_hw[1] / (float(scene.focal_px) * factor)
+    columns = (np.arange(input_hw[1]) - (input_hw[1] - 1) / 2) / (float(scene.focal_px) * factor)
+    rows = (np.arange(input_hw[0]) - (input_hw[0] - 1) / 2) / (float(scene.focal_px) * factor)
+    z = depth * np.float32(scale)
+    points = np.stack([z * columns[None].astype(np.float32), z * rows[:, None].astype(np.float32), z])
+    return {
+        "pixels": chw(image),
+        "labels": labels,
+        "normals": chw(normals).astype(np.float16),
+        "points": np.clip(points, -6e4, 6e4).astype(np.float16),
+        "scale": np.float32(scale),
+        "albedo": chw(albedo),
+        "matte": chw(matte),
+        "rigid": np.float32(stretch[0] / stretch[1] < 1.03),
+    }
+
+
+def pose_sample(
+    scene: Scene, person: int, input_hw: tuple[int, int], rng: np.random.Generator | None = None
+) -> dict[str, np.ndarray]:
+    """One person's crop, and the keypoints in heatmap pixels (308, 2) with their weights: 1 for a visible one, 0 where
+    a hidden one or one outside the crop leaves the network free, as `visible` and `inside`."""
+    box, angle, flip = scene.boxes_xyxy[person].astype(np.float64), 0.0, False
+    keypoints, visible = scene.keypoints[person], scene.visible[person]
+    if rng is not None:
+        upper = np.isin(np.arange(308), HALF_BODY) & visible
+        if rng.random() < 0.15 and upper.sum() > 5:  # half of a body fills the crop
+            low, high = keypoints[upper].min(axis=0), keypoints[upper].max(axis=0)
+            grow = 0.15 * (high - low).max()
+            box = np.concatenate([low - grow, high + grow])
+        middle, size = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 2.0)
+        middle = middle + size * rng.uniform(-0.08, 0.08, 2)
+        size = size * np.exp(rng.uniform(np.log(0.8), np.log(1.3)))
+        box = np.concatenate([middle - size / 2, middle + size / 2])
+        angle = float(np.clip(rng.normal(0, 18), -45, 45)) if rng.random() < 0.6 else 0.0
+        flip = rng.random() < 0.5
+    matrix = crop_matrix(box, input_hw, angle, flip)
+    image = warp(scene.image_rgb, matrix, input_hw)
+    if flip:
+        keypoints, visible = keypoints[swapped_keypoints()], visible[swapped_keypoints()]
+    input_xy = keypoints @ matrix[:, :2].T + matrix[:, 2]
+    last = np.array(input_hw[::-1]) - 1
+    inside = ((input_xy >= -0.5) & (input_xy <= last + 0.5)).all(axis=1)
+    visible = visible & inside
+    if rng is not None:
+        if rng.random() < 0.25:
+            covered = occlude(image, rng)
+            x, y = np.clip(np.rint(np.nan_to_num(input_xy)), 0, last).astype(int).T
+            visible = visible & ~covered[y, x]
+        image = photographed(image, rng)
+    heatmap_last = np.array(input_hw[::-1]) // HEATMAP_STRIDE - 1
+    return {
+        "pixels": chw(image),
+        "keypoints": np.nan_to_num(input_xy / last * heatmap_last).astype(np.float32),
+        "visible": visible.astype(np.float32),
+        "inside": inside.astype(np.float32),
+    }
+
+
+def detector_sample(pictures: list[Scene], rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+    """One scene in the top left of a grey square, as the detector fits photos, or four as a mosaic.
+
+    `boxes` are (24, 4) input pixels, and `people` says how many of them there are.
+    """
+    canvas = np.full((DETECTOR_PX, DETECTOR_PX, 3), DETECTOR_GREY, np.uint8)
+    half = DETECTOR_PX // 2
+    boxes: list[np.ndarray] = []
+    for number, scene in enumerate(pictures):
+        room = DETECTOR_PX if len(pictures) == 1 else half
+        corner = np.array([0, 0]) if len(pictures) == 1 else half * np.array([number % 2, number // 2])
+        height, width = scene.labels.shape
+        factor = room / max(height, width)
+        flip = False
+        if rng is not None:
+            factor *= rng.uniform(0.5, 1.0) if len(pictures) == 1 and rng.random() < 0.3 else 1.0
+            flip = rng.random() < 0.5
+        size = max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+        image = cv2.resize(scene.image_rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
+        scaled = scene.boxes_xyxy * np.tile(np.array(size[::-1]) / (width, height), 2)
+        if flip:
+            image = image[:, ::-1]
+            scaled = np.stack([size[1] - scaled[:, 2], scaled[:, 1], size[1] - scaled[:, 0], scaled[:, 3]], axis=1)
+        if rng is not None:
+            image = photographed(np.ascontiguousarray(image), rng)
+        canvas[corner[1] : corner[1] + size[0], corner[0] : corner[0] + size[1]] = image
+        scaled = np.clip(scaled, 0, np.tile(size[::-1], 2)) + np.tile(corner, 2)
+        boxes += [box for box in scaled if min(box[2:] - box[:2]) >= 4]
+    kept = np.zeros((MOST_BOXES, 4), np.float32)
+    kept[: len(boxes)] = np.array(boxes[:MOST_BOXES]).reshape(-1, 4)
+    return {"pixels": chw(canvas[..., ::-1]), "boxes": kept, "people": np.int64(min(len(boxes), MOST_BOXES))}
+
+
+def scored_people(scene: Scene, least: int = 12) -> list[int]:
+    """The people of whom enough is seen to learn their keypoints from."""
+    return [n for n, visible in enumerate(scene.visible) if visible.sum() >= least]
+
+
+def endless(
+    kind: str, input_hw: tuple[int, int], rng: np.random.Generator, stretched_share: float = 0.35
+) -> Iterator[dict]:
+    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene) or detector.
+
+    The list of scenes is read again now and then, since scenes are drawn while training goes on.
+    """
+    while True:
+        paths = scenes.listed()
+        for _ in range(2000):
+            yield _sample(kind, input_hw, paths, rng, stretched_share)
+
+
+def _sample(
+    kind: str, input_hw: tuple[int, int], paths: list[Path], rng: np.random.Generator, stretched_share: float
+) -> dict:
+    def pick() -> Scene:
+        return Scene.read(paths[rng.integers(len(paths))])
+
+    if kind == "detector":
+        return detector_sample([pick() for _ in range(4 if rng.random() < 0.35 else 1)], rng)
+    scene, stretched = pick(), rng.random() < stretched_share
+    if kind == "dense":
+        return dense_sample(scene, input_hw, stretched, rng)
+    while not (people := scored_people(scene)):
+        scene = pick()
+    pose = pose_sample(scene, people[rng.integers(len(people))], input_hw, rng)
+    return pose if kind == "pose" else {"dense": dense_sample(scene, input_hw, stretched, rng), "pose": pose}

@@ -1,0 +1,324 @@
+"""Trains the demo networks: `python -m training.train trunk --minutes 60`, then `... seg --from trunk --minutes 20` for
+each task, and `... detector`. It may be stopped at any time and goes on from its last saved state."""
+
+import argparse
+import copy
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+
+from . import losses, network, network_rtmdet, scenes, validate
+from .data import endless
+from .export import read_shipped
+
+MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+TASKS = tuple(network.CONFIG.heads)
+DENSE = tuple(task for task in TASKS if task != "pose")
+STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
+
+WARMUP_STEPS = 100
+SAVE_S, LOG_STEPS = 240, 25
+GRADIENT_NORM = 2.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`matrix_lr` is Muon's for the blocks' matrices, `lr` AdamW's for all else; both per step at `batch` samples."""
+
+    batch: int
+    lr: float
+    matrix_lr: float = 0.0
+    decay: float = 0.02
+    ema: float = 0.999
+
+
+RECIPES = {
+    "trunk": Recipe(batch=8, lr=1.5e-3, matrix_lr=1e-2),
+    "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
+    **{task: Recipe(batch=12, lr=8e-4, matrix_lr=5e-3) for task in TASKS},
+}
+
+
+def build(name: str) -> nn.Module:
+    """The network that goes by this name: a task's, the trunk with every task's head, or the detector."""
+    if name == "detector":
+        return network_rtmdet.RTMDet()
+    return network.Network(TASKS if name == "trunk" else (name,))
+
+
+def normalise(pixels: Tensor, bgr: bool = False) -> Tensor:
+    """(B, 3, h, w) uint8 to what the networks take; `bgr` says that channels come in that order."""
+    mean, std = (torch.tensor(v[::-1] if bgr else v, device=pixels.device)[:, None, None] for v in (MEAN_RGB, STD_RGB))
+    return (pixels.float() - mean) / std
+
+
+# ---- state ----------------------------------------------------------------------------------------------------------
+
+
+class Average:
+    """A running mean of a module's weights and buffers: what is measured and shipped."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay = copy.deepcopy(module).eval().requires_grad_(False), decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for mean, now in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+
+def optimizers(module: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon (github.com/KellerJordan/Muon) for the matrices of the blocks, AdamW for everything else."""
+    matrices, weights, others = [], [], []
+    for name, parameter in module.named_parameters():
+        if recipe.matrix_lr and ".blocks." in name and parameter.ndim == 2:
+            matrices.append(parameter)
+        else:
+            (weights if parameter.ndim > 1 and "token" not in name else others).append(parameter)
+    groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))]
+    if matrices:
+        found.append(torch.optim.Muon(matrices, lr=recipe.matrix_lr, momentum=0.95, weight_decay=recipe.decay))
+    return found
+
+
+class State:
+    """A network in training, on disk as `<name>.pt`: weights, their average, the optimizers' memory, and the step."""
+
+    def __init__(self, name: str, start_from: str | None, device: str, file_name: str) -> None:
+        self.name, self.recipe = name, RECIPES[name]
+        self.path = scenes.CACHE / f"{file_name}.pt"
+        self.step, self.seconds = 0, 0.0
+        torch.manual_seed(0)
+        self.module = build(name)
+        saved = torch.load(self.path, map_location="cpu", weights_only=True) if self.path.exists() else None
+        if saved is None:
+            self.origin = self._start(start_from)
+        else:
+            self.module.load_state_dict(saved["module"])
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            self.origin = f"{self.path}, step {self.step}"
+        self.module.to(device)
+        self.average = Average(self.module, self.recipe.ema)
+        self.optimizers = optimizers(self.module, self.recipe)
+        if saved is not None:
+            self.average.module.load_state_dict(saved["average"])
+            for optimizer, memory in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(memory)
+        self.first_step = self.step  # the learning rate warms up again from here
+
+    def _start(self, start_from: str | None) -> str:
+        """Weights for a network without a state: another's average, else the shipped ones, else random."""
+        if start_from is not None:
+            path = scenes.CACHE / f"{start_from}.pt"
+            weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
+            own = self.module.state_dict()
+            self.module.load_state_dict({name: weights[name] for name in own})
+            return str(path)
+        found = read_shipped(self.name)
+        own = self.module.state_dict()
+        fitting = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
+        self.module.load_state_dict(own | fitting)
+        return f"{len(fitting)} of {len(own)} tensors from the shipped weights"
+
+    def save(self) -> None:
+        state = {
+            "module": self.module.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.path.with_suffix(f".{os.getpid()}.partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+
+# ---- the loop -------------------------------------------------------------------------------------------------------
+
+
+class Samples(IterableDataset):
+    """data.endless for each worker of a DataLoader, seeded differently."""
+
+    def __init__(self, kind: str, seed: int, stretched_share: float) -> None:
+        self.kind, self.seed, self.stretched_share = kind, seed, stretched_share
+
+    def __iter__(self) -> Iterator[dict]:
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        return endless(self.kind, network.CONFIG.input_hw, rng, self.stretched_share)
+
+
+def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None) -> Iterator[dict]:
+    """Endless batches; with `overfit` the same few again and again."""
+    kind = name if name in ("trunk", "detector", "pose") else "dense"
+    share = 0.35 if name == "trunk" else 0.8 if name in STRETCHED else 0.0
+    samples = Samples(kind, seed, share)
+    if overfit:
+        source = iter(samples)
+        kept = [default_collate([next(source) for _ in range(batch)]) for _ in range(max(1, overfit // batch))]
+        while True:
+            yield from kept
+    loader = DataLoader(samples, batch, num_workers=workers, prefetch_factor=4 if workers else None)
+    yield from loader
+
+
+def losses_of(module: nn.Module, batch: dict, tasks: tuple[str, ...]) -> dict[str, Tensor]:
+    """The losses of one batch by task, through the network in bfloat16."""
+    device = batch["pixels"].device.type
+    with torch.autocast(device, torch.bfloat16):
+        raw = module(normalise(batch["pixels"]), tasks)
+    with torch.autocast(device, enabled=False):
+        return {task: losses.LOSSES[task](raw[task], batch) for task in tasks}
+
+
+def detector_losses_of(module: nn.Module, batch: dict) -> dict[str, Tensor]:
+    with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
+        raw = module(normalise(batch["pixels"], bgr=True))
+    return {"detector": losses.detector_loss(raw, batch)}
+
+
+def step_of(name: str, module: nn.Module, compiled: bool) -> Callable[[dict], dict[str, Tensor]]:
+    """A batch to its losses by task. Compiled, network and losses are one: their many small passes are memory-bound.
+
+    The detector's loss has shapes that vary, so there only the network is compiled.
+    """
+
+    def fast(function: Callable) -> Callable:
+        return torch.compile(function, dynamic=False) if compiled else function
+
+    if name == "detector":
+        quick = fast(module)
+        return lambda batch: detector_losses_of(quick, batch)
+    if name != "trunk":
+        one = fast(lambda batch: losses_of(module, batch, (name,)))
+        return one
+    dense = fast(lambda batch: losses_of(module, batch, DENSE))
+    pose = fast(lambda batch: losses_of(module, batch, ("pose",)))
+    return lambda batch: dense(batch["dense"]) | pose(batch["pose"])
+
+
+def moved(batch: dict, device: str) -> dict:
+    return {k: moved(v, device) if isinstance(v, dict) else v.to(device) for k, v in batch.items()}
+
+
+def train(arguments: argparse.Namespace) -> None:
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(arguments.threads)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scenes.CACHE / "compiled"))  # minutes, once a machine
+    scenes.CACHE.mkdir(parents=True, exist_ok=True)
+    file_name = f"overfit-{arguments.name}" if arguments.overfit else arguments.name
+    state = State(arguments.name, arguments.start_from, device, file_name)
+    recipe = state.recipe
+    log = Log(scenes.CACHE / f"{file_name}.log")
+    log(f"start from {state.origin}; {len(scenes.listed())} scenes; {device}, {arguments.threads} threads")
+    run = step_of(arguments.name, state.module, arguments.compile)
+    state.module.train()
+    stop = Stopper()
+    source = batches(arguments.name, recipe.batch, arguments.seed + state.step, arguments.workers, arguments.overfit)
+    start = saved = validated = time.monotonic()
+    sums: dict[str, float] = {}
+    for batch in source:
+        elapsed = time.monotonic() - start
+        share = elapsed / (60 * arguments.minutes)
+        if share >= 1 or stop.asked:
+            break
+        warm = min(1.0, (state.step - state.first_step + 1) / WARMUP_STEPS)
+        cool = max(0.02, 1 - share) if arguments.cool else 1.0
+        for optimizer, lr in zip(state.optimizers, (recipe.lr, recipe.matrix_lr), strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * warm * cool
+        found = run(moved(batch, device))
+        total = sum(losses.WEIGHTS.get(task, 1.0) * loss for task, loss in found.items())
+        total.backward()
+        norm = float(nn.utils.clip_grad_norm_(state.module.parameters(), GRADIENT_NORM))
+        if math.isfinite(norm):
+            for optimizer in state.optimizers:
+                optimizer.step()
+        for optimizer in state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        state.average.update(state.module, state.step)
+        for task, value in (*((task, loss.item()) for task, loss in found.items()), ("norm", norm)):
+            sums[task] = sums.get(task, 0.0) + value
+        now = time.monotonic()
+        if state.step == state.first_step + 1:  # compiling took its time
+            log(f"first step after {now - start:.0f} s")
+            start = now
+            continue
+        state.seconds += now - start - elapsed
+        if state.step % LOG_STEPS == 0:
+            means = " ".join(f"{task} {value / LOG_STEPS:.4f}" for task, value in sums.items())
+            each = (now - start) / recipe.batch / (state.step - state.first_step - 1)
+            log(f"step {state.step} hours {state.seconds / 3600:.2f} ({each:.3f} s a sample): {means}")
+            sums = {}
+        if now - saved > SAVE_S:
+            state.save()
+            saved = now
+        if now - validated > 60 * arguments.validate_every:
+            log(f"step {state.step} held-out: {validate.report(arguments.name, state.average.module, device)}")
+            validated = time.monotonic()
+    state.save()
+    log(f"stop at step {state.step}; held-out: {validate.report(arguments.name, state.average.module, device)}")
+
+
+class Log:
+    """Lines with the time, on standard output and at the end of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, line: str) -> None:
+        line = f"{time.strftime('%m-%d %H:%M:%S')} {line}"
+        print(line, flush=True)
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+
+
+class Stopper:
+    """SIGTERM and SIGINT end training after the step at hand, so that nothing is lost."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["trunk", "detector", *TASKS])
+    parser.add_argument("--from", dest="start_from", choices=["trunk"], help="start from its state where there is none")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over these minutes")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, default=1, help="processes that prepare samples")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validate-every", type=float, default=30, metavar="MINUTES")
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="start at once, run slower")
+    parser.add_argument("--overfit", type=int, metavar="SAMPLES", help="the same few again and again: a check")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

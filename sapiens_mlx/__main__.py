@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (KeyboardInterrupt, CancelledError):
         print("stopped", file=sys.stderr)
+        if not runtime.inference.settle(timeout_s=10):
+            os._exit(130)  # a thread that is still in native code would abort an ordinary end
         return 130
 
 
@@ -90,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"
     )
-    predict.add_argument("--points", type=int, default=default.points, help=f"most points of a mesh ({default.points})")
+    predict.add_argument(
+        "--points", type=_count, default=default.points, help=f"most points of a mesh ({default.points})"
+    )
     predict.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
     predict.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -119,6 +124,12 @@ def _box(text: str) -> list[float]:
     return numbers
 
 
+def _count(text: str) -> int:
+    if not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points; write 1 or more")
+    return int(text)
+
+
 def _port(text: str) -> int:
     if not (text.isdigit() and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; write a number from 1 to 65535")
@@ -129,8 +140,10 @@ def _bytes(text: str) -> int:
     units = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "G": 1e9}
     for unit, factor in units.items():
         if text.upper().endswith(unit):
-            with contextlib.suppress(ValueError):
-                return int(float(text[: -len(unit)]) * factor)
+            with contextlib.suppress(ValueError, OverflowError):
+                amount = int(float(text[: -len(unit)]) * factor)
+                if amount > 0:
+                    return amount
     raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory; write 16GB")
 
 
@@ -177,13 +190,16 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
-    """(stem of the files to write, photo): a stem that came before gets a number, so that nothing is overwritten."""
-    seen: dict[str, int] = {}
+    """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
+    taken: set[str] = set()
     stems = []
     for photo in inputs:
-        stem = Path(photo).stem
-        seen[stem] = seen.get(stem, 0) + 1
-        stems.append((stem if seen[stem] == 1 else f"{stem}-{seen[stem]}", photo))
+        stem, number = Path(photo).stem, 1
+        while stem.casefold() in taken:  # a Mac's disk does not tell Photo from photo
+            number += 1
+            stem = f"{Path(photo).stem}-{number}"
+        taken.add(stem.casefold())
+        stems.append((stem, photo))
     return stems
 
 
@@ -205,7 +221,7 @@ def _run_one(
 
 def _progress_line(stream: Any) -> runtime.Progress:
     """Shows how far the work is in one line of a terminal; silent where the stream is none."""
-    if not stream.isatty():
+    if stream is None or not stream.isatty():  # None: closed by whoever started us
         return runtime.no_progress
 
     def show(stage: str, done: float, total: float) -> None:
@@ -217,7 +233,7 @@ def _progress_line(stream: Any) -> runtime.Progress:
 
 
 def _print_report(done: dict[str, Any]) -> None:
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     size = f" {done['size']}" if done["size"] else ""
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in done["seconds"].items())

@@ -6,6 +6,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from . import runtime
+from .inventory import needed_bytes
 from .runtime import Progress
 from .weights import store
 
@@ -23,9 +24,8 @@ class Models:
         """The network of `task` at `size` and `level`, loaded if need be. Raises as store.load does."""
         key = (task, size, level, weights)
         if key not in self._estimators:
-            self._make_room(KEPT - 1)
+            self._make_room(needed_bytes(size, level))
             self._estimators[key] = store.load(task, size, level, weights, progress=progress)
-            self._make_room(KEPT)
         self._estimators.move_to_end(key)
         return self._estimators[key]
 
@@ -40,11 +40,11 @@ class Models:
         """What the kept networks occupy."""
         return sum(model.nbytes for model in self._estimators.values())
 
-    def _make_room(self, kept: int) -> None:
-        """Drops the least recently used until at most `kept` are left and what is left fits half the memory limit."""
+    def _make_room(self, coming_bytes: int) -> None:
+        """Drops the least recently used until one that takes `coming_bytes` fits the memory limit beside the rest."""
         dropped = False
-        while len(self._estimators) > kept or (
-            len(self._estimators) > 1 and self.nbytes > runtime.memory_limit_bytes() / 2
+        while self._estimators and (
+            len(self._estimators) >= KEPT or self.nbytes + coming_bytes > runtime.memory_limit_bytes()
         ):
             self._estimators.popitem(last=False)
             dropped = True

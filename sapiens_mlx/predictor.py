@@ -14,7 +14,7 @@ import numpy as np
 
 from . import runtime, tasks, zoo
 from .detect import Detector, People, RTMDetDetector, validate_boxes, whole_photo
-from .errors import SapiensError
+from .errors import SapiensError, WeightsError
 from .image import ImageSource, read_image, read_mask
 from .inventory import activation_bytes
 from .models import models
@@ -25,6 +25,9 @@ from .tasks.fit import normalise
 from .weights import store
 
 CPU_BATCH_BYTES = 2.5e9  # more people at once gain nothing on the CPU: one and its mirror image
+
+
+FOREGROUNDS = ("none", "auto", "matting", "seg")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Options:
     nms_threshold: float = zoo.DEFAULTS.nms_threshold
     flip: bool = zoo.DEFAULTS.flip
     foreground: str | Path | np.ndarray = zoo.DEFAULTS.foreground
+
+    def __post_init__(self) -> None:
+        for name in ("box_threshold", "nms_threshold"):
+            if not 0 <= getattr(self, name) <= 1:  # nor is NaN
+                raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
 
 
 @dataclass
@@ -73,14 +81,19 @@ class Predictor:
 
         Raises:
             SapiensError: for a name that is not in the tables.
+            WeightsError: when `weights` does not exist.
         """
         self.task = zoo.task_row(task).name
         self.size = None if task == "detect" else (size or zoo.DEFAULTS.size)
         self.checkpoint = zoo.checkpoint(task, self.size)
         self._level = zoo.level(level).name if level else None
-        self.weights = None if weights is None else str(weights)
+        self.weights = None if weights is None else str(Path(weights).expanduser())
+        if self.weights and not Path(self.weights).exists():
+            raise WeightsError(
+                f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
+            )
         # A single file is this task's; the detector's and the mask's weights lie beside it only in a folder.
-        self._folder = self.weights if self.weights and Path(self.weights).expanduser().is_dir() else None
+        self._folder = self.weights if self.weights and Path(self.weights).is_dir() else None
 
     @property
     def level(self) -> str:
@@ -113,7 +126,7 @@ class Predictor:
         """What finds the people that pictures are cut to with foreground="auto": seg or matting, whichever's weights
         are on this machine; seg first, since it comes in every size. None where neither is."""
         candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
-        return next((one for one in candidates if store.is_here(one.checkpoint, self._folder)), None)
+        return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), None)
 
     def _mask_predictor(self, task: str) -> "Predictor":
         sizes = zoo.task_row(task).sizes
@@ -123,7 +136,7 @@ class Predictor:
 
     def _load_module(self, progress: Progress) -> nn.Module:
         if self.task == "detect":
-            return models.detector(self._folder, progress)
+            return models.detector(self.weights, progress)
         return self._load(progress).module
 
     def _load(self, progress: Progress) -> store.Model:
@@ -136,6 +149,7 @@ class Predictor:
         with stages.stage("fit"):
             photo_rgb = read_image(photo)
 
+        given_mask = _given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
         people = None
         if self.task in ("pose", "detect"):
             people = self._people(photo_rgb, options, stages, notices, progress)
@@ -147,7 +161,10 @@ class Predictor:
             result = self._infer(photo_rgb, fit_options, result_options, stages, progress)
         else:
             result = self._infer(photo_rgb, {}, {}, stages, progress)
-            result.person_mask = self._person_mask(photo_rgb, options.foreground, stages, notices, progress)
+            if given_mask is not None:
+                result.person_mask = given_mask
+            elif options.foreground != "none" and self.task not in ("seg", "matting"):
+                result.person_mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
         result.report = Report(
             task=self.task,
@@ -197,8 +214,9 @@ class Predictor:
                 return whole_photo(photo_hw)
             if detector != "rtmdet":
                 raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
+            weights = self.weights if self.task == "detect" else self._folder
             with stages.stage("load"):
-                network = RTMDetDetector(models.detector(self._folder, progress))
+                network = RTMDetDetector(models.detector(weights, progress))
             thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
             detector = partial(network, **thresholds)
         with stages.stage("detect"):
@@ -209,23 +227,10 @@ class Predictor:
             return whole_photo(photo_hw)
         return people
 
-    def _person_mask(
-        self,
-        photo_rgb: np.ndarray,
-        foreground: str | Path | np.ndarray,
-        stages: _Stages,
-        notices: list[str],
-        progress: Progress,
+    def _found_mask(
+        self, photo_rgb: np.ndarray, foreground: str, stages: _Stages, notices: list[str], progress: Progress
     ) -> np.ndarray | None:
-        """(H, W) bool, or None for the whole photo."""
-        if isinstance(foreground, np.ndarray):
-            if foreground.shape != photo_rgb.shape[:2]:
-                raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_rgb.shape[:2]}. Make them equal.")
-            return foreground.astype(bool)
-        if foreground == "none" or self.task in ("seg", "matting"):
-            return None
-        if foreground not in ("auto", "seg", "matting"):
-            return read_mask(foreground, photo_rgb.shape[:2])
+        """(H, W) bool from a second network. None, with a notice, where "auto" finds no weights that can be used."""
         source = self.mask_source() if foreground == "auto" else self._mask_predictor(foreground)
         if source is None:
             notices.append(
@@ -233,8 +238,23 @@ class Predictor:
                 "Run Body parts once to get them."
             )
             return None
-        with stages.stage("foreground"):
-            return source._infer(photo_rgb, {}, {}, _Stages(), _as_foreground(progress)).foreground_mask()
+        try:
+            with stages.stage("foreground"):
+                return source._infer(photo_rgb, {}, {}, _Stages(), _as_foreground(progress)).foreground_mask()
+        except WeightsError as problem:
+            if foreground != "auto":
+                raise
+            notices.append(f"People are not cut out: {problem}")
+            return None
+
+
+def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
+    """The user's own mask as (H, W) bool; None where `foreground` is a word."""
+    if isinstance(foreground, np.ndarray):
+        if foreground.shape != photo_hw:
+            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
+        return foreground.astype(bool)
+    return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------

@@ -203,6 +203,16 @@ class InferenceThread:
             job.cancel()  # Ctrl-C in the waiting thread stops the work too
             raise
 
+    def settle(self, timeout_s: float) -> bool:
+        """Waits until all work handed in so far has ended. False when it has not after that time."""
+        if self._thread is None:
+            return True
+        try:
+            self.submit(lambda progress: None).result(timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
     def _serve(self) -> None:
         while True:
             job, work, args, kwargs = self._queue.get()

@@ -1,8 +1,11 @@
 """The command line: what it writes, what it prints, and how it fails."""
 
 import json
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -60,10 +63,13 @@ def test_several_tasks_and_photos_and_one_that_fails(weights, photo, tmp_path, c
 def test_equal_names_from_two_folders_do_not_overwrite_each_other(weights, photo, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()
-    (other / photo.name).write_bytes(photo.read_bytes())
-    status, _, _ = run(capsys, "predict", photo, other / photo.name, "--size", "tiny", "--out", tmp_path / "out")
+    second, third = photo.with_name("A photo-2.png"), other / "A PHOTO.png"
+    for copy in (second, third):
+        copy.write_bytes(photo.read_bytes())
+    status, _, _ = run(capsys, "predict", photo, second, third, "--size", "tiny", "--out", tmp_path / "out")
+    names = {path.name.casefold() for path in (tmp_path / "out").iterdir() if path.name.endswith("_seg.png")}
     assert status == 0
-    assert {"a photo_seg.png", "a photo-2_seg.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a photo_seg.png", "a photo-2_seg.png", "a photo-3_seg.png"}
 
 
 def test_options_reach_their_task(weights, photo, tmp_path, capsys):
@@ -96,6 +102,11 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
         (("predict",), "INPUT"),
         (("models", "--remove", "seg-9b"), "no conversion 'seg-9b'"),
         (("models", "--memory", "much"), "16GB"),
+        (("models", "--memory", "infGB"), "16GB"),
+        (("models", "--memory=-5GB"), "16GB"),
+        (("predict", "{photo}", "--task", "pointmap", "--points", "0"), "1 or more"),
+        (("predict", "{photo}", "--task", "detect", "--weights", "nowhere"), "nowhere"),
+        (("predict", "{photo}", "--task", "detect", "--box-threshold", "nan"), "from 0 to 1"),
         (("nonsense",), "nonsense"),
         (("serve", "--port", "99999"), "1 to 65535"),
         (("serve", "--auth", "name"), "user:password"),
@@ -134,6 +145,27 @@ def test_help_has_an_example(command):
     )
     assert "usage" in done.stdout
     assert not command or "example" in done.stdout
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.6, 0.9, 1.2])
+def test_ctrl_c_at_any_moment_ends_quietly(machine, photo, tmp_path, after_s):
+    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    command = [sys.executable, "-m", "sapiens_mlx", "predict", *[str(photo)] * 50, "--task", "detect", "--out"]
+    process = subprocess.Popen([*command, str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    if after_s < 0.6 and process.returncode == -signal.SIGINT:  # Python itself was still starting
+        return
+    assert (process.returncode, error) == (130, "stopped\n")
+
+
+def test_a_closed_error_stream_changes_nothing(machine, photo, tmp_path):
+    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    command = f"{shlex.quote(sys.executable)} -m sapiens_mlx predict {shlex.quote(str(photo))} --task detect"
+    done = subprocess.run(["sh", "-c", f"{command} --out {shlex.quote(str(tmp_path / 'out'))} 2>&-"], check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out/a photo_detect.png").is_file()
 
 
 def test_importing_the_package_is_light():

@@ -227,6 +227,23 @@ def test_stop_ends_a_run_and_the_next_one_works(visit: Callable, photo: Path) ->
     assert shown(page).shape == (640, 480, 3)
 
 
+def test_another_photo_ends_the_run_of_the_first(visit: Callable, photo: Path, tmp_path: Path) -> None:
+    page = visit()
+    upload(page, photo)
+    choose(page, "Pose", "tiny")
+    page.locator("#run").click()
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Person \d+ of \d+"), timeout=RUN_MS)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (300, 200), "white").save(other)
+    page.locator(".photo button[aria-label='Clear'], .photo button[title='Clear'], .photo .icon-button").last.click()
+    expect(page.locator(".empty")).to_be_visible(timeout=RUN_MS)
+    upload(page, other)
+    expect(page.locator("#run")).to_be_enabled(timeout=RUN_MS)
+    expect(page.locator(".empty")).to_be_visible()
+    run(page, "Body parts")
+    assert shown(page).shape == (200, 300, 3)
+
+
 def test_missing_weights_are_told_with_what_to_do(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)

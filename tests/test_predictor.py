@@ -10,7 +10,7 @@ from PIL import Image
 import sapiens_mlx as sm
 from sapiens_mlx import zoo
 from sapiens_mlx.detect import People
-from sapiens_mlx.errors import BoxError, CancelledError, SapiensError, WeightsMissingError
+from sapiens_mlx.errors import BoxError, CancelledError, SapiensError, WeightsError, WeightsMissingError
 from sapiens_mlx.models import models
 from sapiens_mlx.predictor import Options, _batches
 from sapiens_mlx.tasks.base import Fitted
@@ -142,6 +142,50 @@ def test_foreground_without_weights_for_it_is_left_out_and_said(machine, tiny_si
     result = predictor("normal")(PHOTO, foreground="auto")
     assert result.person_mask is None
     assert "neither seg nor matting" in result.report.notices[0]
+
+
+def test_foreground_auto_with_weights_that_cannot_be_used_keeps_the_result_and_says_why(weights):
+    seg = weights / "seg/sapiens2_tiny_seg.safetensors"
+    seg.write_bytes(seg.read_bytes()[:-100])
+    result = predictor("normal")(PHOTO, foreground="auto")
+    assert result.person_mask is None
+    assert "cut short" in result.report.notices[0]
+    with pytest.raises(WeightsError, match="cut short"):
+        predictor("normal")(PHOTO, foreground="seg")
+
+
+def test_foreground_auto_never_downloads(machine, tiny_size):
+    """A conversion to another level is of no use when its source is gone."""
+    rule.write_tiny(machine, "normal")
+    seg = rule.write_tiny(machine, "seg")
+    predictor("seg", level="8bit")(PHOTO)
+    seg.unlink()
+    assert predictor("normal", level="fp32").mask_source() is None
+    assert predictor("normal", level="8bit").mask_source().level == "8bit"
+
+
+def test_a_bad_mask_is_told_before_the_network_runs(weights, tmp_path):
+    heard = []
+    for foreground in (np.ones((9, 9), bool), tmp_path / "nothing.png"):
+        with pytest.raises(SapiensError):
+            predictor("normal")(PHOTO, foreground=foreground, progress=lambda *report: heard.append(report[0]))
+    assert "network" not in heard
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("name", ["box_threshold", "nms_threshold"])
+def test_thresholds_outside_their_range_are_refused(name, value):
+    with pytest.raises(SapiensError, match=rf"{name} is .* from 0 to 1"):
+        Options(**{name: value})
+
+
+def test_a_weights_file_is_taken_for_its_own_task(machine, tiny_size, tmp_path):
+    detector = rule.write_detector(tmp_path / "mine.pth")
+    assert len(sm.load("detect", weights=detector)(PHOTO, box_threshold=0.1).boxes_xyxy)
+    seg = rule.write_checkpoint(tmp_path / "mine.ckpt", rule.tiny_shapes("seg"))
+    assert predictor("seg", weights=seg)(PHOTO).labels.shape == PHOTO.shape[:2]
+    with pytest.raises(WeightsError, match="no file or folder"):
+        sm.load("detect", weights=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,4 @@
-"""Mathematics only: the networks as mlx.nn modules, channels last. No files, no pictures, no tasks."""
+"""Mathematics only: the networks as mlx.nn modules, channels last. No files, no pictures, no tasks.
+
+Imports nothing but mlx, and NumPy where constants are made (rope.py) or the CPU is served (cpu.py).
+"""

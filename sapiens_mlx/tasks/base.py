@@ -54,7 +54,7 @@ class Result:
             options: those of picture(), and the task's own for its files (FILE_OPTIONS).
 
         Raises:
-            SapiensError: for an option that does not exist, or a folder that cannot be written.
+            SapiensError: for an option's value that cannot be, or a folder that cannot be written.
         """
         from ..image import write_png  # these bring OpenCV, which the page does without until its first run
         from .draw import side_by_side as beside

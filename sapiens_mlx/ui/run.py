@@ -4,7 +4,7 @@ A handler yields {component: update}; what it leaves out stays as it is. No mode
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import zoo
-from ..errors import SapiensError
+from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from ..tasks.base import Result
 from . import controls, people, words
@@ -52,6 +52,7 @@ class Actions:
             visit.forget_photo()
             shown = {view.photo: None, view.status: words.notice(str(problem), "This photo cannot be used")}
             return fresh | shown | {view.empty: gr.update(value=words.empty(), visible=True)}
+        # The photo is always given back: Gradio makes a component that is left out anew, without our preprocess.
         shown = {view.photo: visit.shown and str(visit.shown), view.status: ""}
         return fresh | shown | {view.empty: gr.update(value=words.empty(visit.shown is not None), visible=True)}
 
@@ -86,15 +87,16 @@ class Actions:
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes one task for the photo, on the machine that serves this page, and draws it."""
         visit = self._visit(request)
+        photo_rgb = None
         try:
             self._take(visit, values["photo"])
-            if visit.photo_rgb is None:
+            photo_rgb = visit.photo_rgb
+            if photo_rgb is None:
                 raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take one.")
             predictor, options = self._chosen(visit, values)
             if visit.result is None:
                 yield self._photo_alone(visit)
-            yield from self._follow(visit, predictor.submit(visit.photo_rgb, options))
-            result = visit.job.result()
+            result = yield from self._follow(visit, predictor.submit(photo_rgb, options))
             self._keep(visit, result, values)
             yield {self._view.status: words.working(step("draw", 0, 0))}
             drawn = self._drawn(visit, values) | self._told(visit, values)
@@ -102,7 +104,7 @@ class Actions:
             # All of it once more with the files, since programs that call the page get what comes last.
             yield drawn | self.files(request, **values) | self._idle(visit, words.line("Done", _seconds(result)))
         except Exception as problem:
-            yield self._idle(visit, explained(problem))
+            yield self._idle(visit, _ended(visit, photo_rgb, problem))
 
     def stop(self, request: gr.Request) -> None:
         """Stop was pressed. Gradio cancels the event, also one that still waits; the work under way is told here."""
@@ -133,9 +135,13 @@ class Actions:
         )
         return Predictor(task, values["size"], values["level"], self._weights), options
 
-    def _follow(self, visit: Visit, job: Job) -> Iterator[Updates]:
-        """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect."""
-        visit.job = job
+    def _follow(self, visit: Visit, job: Job) -> Generator[Updates, None, Result]:
+        """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect.
+
+        Returns the job's result. Raises what the job raised, and CancelledError when the visitor has taken another
+        photo meanwhile: the result is then of a photo that is no longer there.
+        """
+        visit.job, photo_rgb = job, visit.photo_rgb
         if visit.closed:  # the page was closed while this event waited
             job.cancel()
         told = ""
@@ -143,6 +149,10 @@ class Actions:
             words_now = words.working(now, seconds)
             yield gr.skip() if words_now == told else {self._view.status: words_now}
             told = words_now
+        result = job.result()
+        if visit.photo_rgb is not photo_rgb:
+            raise CancelledError
+        return result
 
     def _keep(self, visit: Visit, result: Result, values: Values) -> None:
         visit.result = result
@@ -167,7 +177,7 @@ class Actions:
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """People only was chosen after the run: compute where they are, once, and draw again."""
         visit = self._visit(request)
-        result = visit.result
+        result, photo_rgb = visit.result, visit.photo_rgb
         wanted = result is not None and result.report.task in controls.CUT_OUT and values["foreground"] == "auto"
         if not wanted or visit.mask_of == (result.report.size, result.report.level):
             yield gr.skip()
@@ -179,13 +189,13 @@ class Actions:
             source = Predictor(report.task, report.size, report.level, self._weights).mask_source()
             if source is not None:
                 yield self.begin()
-                yield from self._follow(visit, source.submit(visit.photo_rgb))
-                visit.mask = visit.job.result().foreground_mask()
+                found = yield from self._follow(visit, source.submit(photo_rgb))
+                visit.mask = found.foreground_mask()
             visit.mask_of = (report.size, report.level)
             yield self._drawn(visit, values)
             yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
         except Exception as problem:
-            yield self._idle(visit, explained(problem))
+            yield self._idle(visit, _ended(visit, photo_rgb, problem))
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the result, in the style shown, behind the download buttons."""
@@ -292,6 +302,11 @@ class Actions:
             view.panel: gr.update(visible=there),
             view.empty: gr.update(value=words.empty(visit.shown is not None), visible=not there),
         }
+
+
+def _ended(visit: Visit, photo_rgb: Any, problem: Exception) -> str:
+    """The status for what ended the work on `photo_rgb`; whatever it was, a new photo has simply stopped it."""
+    return explained(problem if visit.photo_rgb is photo_rgb else CancelledError())
 
 
 def _seconds(result: Result) -> str:

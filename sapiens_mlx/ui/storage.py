@@ -94,7 +94,9 @@ class Visit:
         return tame.strip("_") or "photo"
 
     def forget_photo(self) -> None:
-        """Back to an empty page; the visitor's files are removed."""
+        """Back to an empty page; the work on the photo is stopped and the visitor's files are removed."""
+        if self.job is not None:
+            self.job.cancel()
         self.photo_rgb = self.shown = self.result = self.mask = self.mask_of = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -153,8 +155,6 @@ class Visits:
 
     def _free(self, visit: Visit) -> None:
         visit.closed = True
-        if visit.job is not None:
-            visit.job.cancel()
         visit.forget_photo()
         self._release(visit)
 

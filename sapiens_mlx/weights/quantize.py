@@ -27,7 +27,8 @@ def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
     """A weight (out, in) as the tensors of a QuantizedLinear: `<layer>.weight`, `.scales` and, when affine, `.biases`.
 
     It is quantized from float32: bfloat16 would leave the scales only 8 bits (0.87 % weight error at 8bit against
-    0.54 %). They are stored in float16.
+    0.54 %). They are stored in float16, which the CPU unpacks with; on a GPU they take the compute dtype, since its
+    kernels want one dtype, so bfloat16 costs that precision there after all.
 
     Raises:
         WeightsError: when the layer's width is not a multiple of the level's group.

@@ -85,8 +85,7 @@ def load(
 
 def load_detector(weights: str | Path | None = None, *, progress: Progress = no_progress) -> RTMDet:
     """The person detector, float32, from its original .pth. Raises as load does."""
-    folder = weights if weights is None or Path(weights).expanduser().is_dir() else None
-    path = locate.find(zoo.DETECTOR, folder, progress=progress)
+    path = locate.find(zoo.DETECTOR, weights, progress=progress)
     tensors = torch_file.read_tensors(path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     with _naming(path):
@@ -103,11 +102,11 @@ def load_detector(weights: str | Path | None = None, *, progress: Progress = no_
     return module
 
 
-def is_here(checkpoint: zoo.Checkpoint, weights: str | Path | None = None) -> bool:
-    """Whether the checkpoint, or a conversion of it, is on this machine: running it downloads nothing."""
+def is_here(checkpoint: zoo.Checkpoint, level: str, weights: str | Path | None = None) -> bool:
+    """Whether the checkpoint, or its conversion to `level`, is on this machine: running it downloads nothing."""
     if locate.find_local(checkpoint, weights) is not None:
         return True
-    return any(_any_conversion(checkpoint, level) for level in zoo.LEVELS.values() if level.dtype != "float32")
+    return _any_conversion(checkpoint, zoo.level(level)) is not None
 
 
 def ops() -> ModuleType:
@@ -164,6 +163,8 @@ def read_shapes(path: Path) -> Shapes:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as problem:
         raise WeightsError(f"it is damaged, cut short, or not a safetensors file ({problem})") from problem
+    except OSError as problem:
+        raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
 
 
 FLOATS = ("F16", "BF16", "F32")
@@ -182,7 +183,7 @@ def _open(path: Path) -> dict[str, mx.array]:
             raise WeightsError(f"the tensor {odd[0]} is stored as {stored[odd[0]]}, and only floats are read")
         if "F64" in stored.values():
             return {name: mx.array(file.get_tensor(name).astype(np.float32)) for name in stored}
-    return mx.load(str(path))
+    return mx.load(str(path), format="safetensors")
 
 
 def build(shapes: Mapping[str, tuple[int, ...]], task: str, size: str, rope_dtype: mx.Dtype = mx.bfloat16) -> nn.Module:

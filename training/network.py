@@ -297,11 +297,28 @@ class ShuffleHead(nn.Module):
         return (maps, self.scale_final_layer(self.scale_conv_layers(features))) if self.has_scale else maps
 
 
+# What a final layer answers before it has learnt anything: mostly background, mid grey, mostly nobody.
+FIRST_BIAS = {"seg": (0, 3.0), "albedo": (slice(None), 0.35), "matting": (slice(None), -1.0)}
+
+
 def build_head(task: str, config: Config = CONFIG) -> DeconvHead | ShuffleHead:
+    """The head of a task. Biases start at 0: where no InstanceNorm takes the mean away they would drown the picture."""
     head = config.heads[task]
     if isinstance(head, DeconvHeadConfig):
-        return DeconvHead(config.embed_dim, head)
-    return ShuffleHead(config.embed_dim, head, config.grid_hw)
+        module: DeconvHead | ShuffleHead = DeconvHead(config.embed_dim, head)
+    else:
+        module = ShuffleHead(config.embed_dim, head, config.grid_hw)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    final = module.get_submodule(head.final)
+    nn.init.normal_(final.weight, std=0.5 * final.in_channels**-0.5)
+    if task in FIRST_BIAS:
+        channels, value = FIRST_BIAS[task]
+        with torch.no_grad():
+            final.bias[channels] = value
+    return module
 
 
 class Network(nn.Module):

@@ -73,6 +73,7 @@ def export(name: str, state_name: str | None = None) -> Path:
     if others + partial.stat().st_size > MOST_BYTES:
         partial.unlink()
         raise ValueError(f"with {path.name} the demo weights would exceed {MOST_BYTES / 1e6:.0f} MB; make it smaller")
+    partial.chmod(0o644)  # safetensors writes files that only their owner may read
     partial.replace(path)
     return path
 

@@ -63,14 +63,11 @@ class Actions:
         if photo is not None and visit.shown is not None and photo.path == str(visit.shown):
             return
         visit.forget_photo()
+        self._visits.release(visit)  # the upload of the photo before; this one's goes with the run
         if photo is None:
-            self._visits.release(visit)
             return
         self._visits.hold(visit, photo.path)
-        try:
-            visit.photo_rgb = read_image(photo.path)
-        finally:
-            self._visits.release(visit)
+        visit.photo_rgb = read_image(photo.path)
         visit.photo_name = photo.orig_name or Path(photo.path).name
         visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(visit.photo_rgb, SHOWN_PX))
 
@@ -90,6 +87,7 @@ class Actions:
         photo_rgb = None
         try:
             self._take(visit, values["photo"])
+            self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
             photo_rgb = visit.photo_rgb
             if photo_rgb is None:
                 raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take one.")
@@ -106,14 +104,8 @@ class Actions:
         except Exception as problem:
             yield self._idle(visit, _ended(visit, photo_rgb, problem))
 
-    def stop(self, request: gr.Request) -> None:
-        """Stop was pressed. Gradio cancels the event, also one that still waits; the work under way is told here."""
-        job = self._visit(request).job
-        if job is not None:
-            job.cancel()
-
     def stopped(self, request: gr.Request) -> Updates:
-        """After Stop, when the run has said its last."""
+        """After Stop: Gradio has closed the event's generator, which cancels the job."""
         return self._idle(
             self._visit(request), words.line("Stopped", "The photo and the settings are as they were.", "stopped")
         )

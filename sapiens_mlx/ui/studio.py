@@ -220,8 +220,9 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
     )
     cutting.then(do.files, **filed)
 
-    # Two steps: "Stopped" goes through the queue, so that it comes after the last report of the run it ends.
-    view.stop.click(do.stop, None, None, cancels=[running, cutting], queue=False, **PRIVATE).then(
+    # Two steps: "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
+    # its last report. Otherwise that report would stand, or the next run would be the one that is cancelled.
+    view.stop.click(None, None, None, cancels=[running, cutting], queue=False, **PRIVATE).then(
         do.stopped, None, idle, concurrency_limit=None, **PRIVATE
     )
 

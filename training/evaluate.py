@@ -34,7 +34,7 @@ class Figures:
         self.people = 0
 
     def _add(self, name: str, values: np.ndarray) -> None:
-        self.values.setdefault(name, []).append(np.asarray(values, np.float64).ravel())
+        self.values.setdefault(name, []).append(np.asarray(values, np.float32).ravel())
 
     def seg(self, scene: Scene) -> tuple[float, np.ndarray]:
         result = self.predictors["seg"](scene.image_rgb)
@@ -110,7 +110,7 @@ class Figures:
         means = ("normal_mean_deg", "depth_absrel", "albedo_mae", "alpha_mae", "pck_body", "pck_all")
         precision = figures.average_precision(values["hits"].astype(bool), values["scores"], self.people)
         found = {"seg_miou": figures.mean_iou(self.counts), "seg_accuracy": figures.accuracy(self.counts)}
-        found |= {name: float(np.nanmean(values[name])) for name in means}
+        found |= {name: float(np.nanmean(values[name], dtype=np.float64)) for name in means}
         return found | {"detector_ap50": precision}
 
 

@@ -26,7 +26,7 @@ TASKS = tuple(network.CONFIG.heads)
 DENSE = tuple(task for task in TASKS if task != "pose")
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
-WARMUP_STEPS = 100
+WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
 SAVE_S, LOG_STEPS = 240, 25
 GRADIENT_NORM = 2.0
 
@@ -119,7 +119,8 @@ class State:
             self.average.module.load_state_dict(saved["average"])
             for optimizer, memory in zip(self.optimizers, saved["optimizers"], strict=True):
                 optimizer.load_state_dict(memory)
-        self.first_step = self.step  # the learning rate warms up again from here
+        self.first_step = self.step
+        self.warmup_steps = WARMUP_STEPS if saved is None else RESUMED_WARMUP_STEPS
 
     def _start(self, start_from: str | None) -> str:
         """Weights for a network without a state: another's average, else the shipped ones, else random."""
@@ -240,7 +241,7 @@ def train(arguments: argparse.Namespace) -> None:
         share = elapsed / (60 * arguments.minutes)
         if share >= 1 or stop.asked:
             break
-        warm = min(1.0, (state.step - state.first_step + 1) / WARMUP_STEPS)
+        warm = min(1.0, (state.step - state.first_step + 1) / state.warmup_steps)
         cool = max(0.02, 1 - share) if arguments.cool else 1.0
         for optimizer, lr in zip(state.optimizers, (recipe.lr, recipe.matrix_lr), strict=False):
             for group in optimizer.param_groups:

@@ -197,8 +197,8 @@ class Predictor:
                 start = 0
                 for one in batch:
                     rows = slice(start, start := start + len(one.pixels))
+                    _naming_people(progress, len(parts), len(fitted))("decode", 0, 1)
                     parts.append(task.decode(_cut(raw, rows), one))
-                    progress("decode", len(parts), len(fitted))
         with stages.stage("decode"):
             return task.result(parts, photo_rgb, **result_options)
 

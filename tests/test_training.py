@@ -199,7 +199,7 @@ def test_points_of_a_smaller_view_are_the_same_points():
     sample = dense_sample(made_up_scene(), (60, 45), stretched=False)
     assert sample["scale"] == pytest.approx(45 / 50)  # the focal length shrinks with the picture
     assert sample["points"][2] / sample["scale"] == pytest.approx(np.full((60, 45), 2.0), abs=0.01)
-    assert sample["rigid"] == 1
+    assert sample["rigid"] == sample["as_taken"] == 1
     assert dense_sample(made_up_scene(), (60, 60), stretched=True)["rigid"] == 0
 
 

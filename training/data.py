@@ -164,8 +164,10 @@ def dense_sample(
     """One view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
 
     `rigid` says whether lengths and angles are kept: normals and points mean nothing in a view stretched by more than
-    a little. `points` are metric points times `scale`, with the optical axis in the view's middle.
+    a little. `as_taken` says whether the view is the whole photo: what is cut out of one was taken by no camera, so its
+    focal length teaches nothing. `points` are metric points times `scale`, with the optical axis in the view's middle.
     """
+    photo_hw = scene.labels.shape
     matrix = dense_matrix(scene, input_hw, stretched, rng)
     linear = matrix[:, :2]
     image = warp(scene.image_rgb, matrix, input_hw)
@@ -187,6 +189,7 @@ def dense_sample(
     # The picture's y points down, the normals' up.
     flat = normals[..., :2] * np.array([1, -1], np.float32) @ turn.T
     normals = np.dstack([flat * np.array([1, -1], np.float32), normals[..., 2]])
+    whole = min(input_hw[0] / photo_hw[0], input_hw[1] / photo_hw[1])
     scale = input_hw[1] / (float(scene.focal_px) * factor)
     columns = (np.arange(input_hw[1]) - (input_hw[1] - 1) / 2) / (float(scene.focal_px) * factor)
     rows = (np.arange(input_hw[0]) - (input_hw[0] - 1) / 2) / (float(scene.focal_px) * factor)
@@ -201,6 +204,7 @@ def dense_sample(
         "albedo": chw(albedo),
         "matte": chw(matte),
         "rigid": np.float32(stretch[0] / stretch[1] < 1.03),
+        "as_taken": np.float32(abs(factor / whole - 1) < 0.01),
     }
 
 

@@ -58,8 +58,8 @@ def pointmap_loss(raw: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
             pair = mask.narrow(dim, step, mask.shape[dim] - step) * far
             difference = depth_error.narrow(dim, step, depth_error.shape[dim] - step) - near
             loss = loss + masked_mean(difference.abs(), pair)
-    relative = (scale / true_scale - 1).abs() * batch["rigid"]
-    return loss + 0.5 * relative.mean()
+    relative = (scale / true_scale - 1).abs()
+    return loss + 0.5 * masked_mean(relative, batch["rigid"] * batch["as_taken"])
 
 
 def albedo_loss(colours: Tensor, batch: Batch) -> Tensor:

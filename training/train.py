@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +24,8 @@ from .export import read_shipped
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 TASKS = tuple(network.CONFIG.heads)
 DENSE = tuple(task for task in TASKS if task != "pose")
+HALF = "half"  # the trunk at half its input's height and width: to begin with, at a fourth of the time
+TRUNKS = ("trunk", HALF)
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
 WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
@@ -43,17 +45,22 @@ class Recipe:
 
 
 RECIPES = {
-    "trunk": Recipe(batch=8, lr=1.5e-3, matrix_lr=1e-2),
+    **{name: Recipe(batch=8, lr=1.5e-3, matrix_lr=1e-2) for name in TRUNKS},
     "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
     **{task: Recipe(batch=12, lr=8e-4, matrix_lr=5e-3) for task in TASKS},
 }
+
+
+def config_of(name: str) -> network.Config:
+    height, width = network.CONFIG.input_hw
+    return replace(network.CONFIG, input_hw=(height // 2, width // 2)) if name == HALF else network.CONFIG
 
 
 def build(name: str) -> nn.Module:
     """The network that goes by this name: a task's, the trunk with every task's head, or the detector."""
     if name == "detector":
         return network_rtmdet.RTMDet()
-    return network.Network(TASKS if name == "trunk" else (name,))
+    return network.Network(TASKS if name in TRUNKS else (name,), config_of(name))
 
 
 def normalise(pixels: Tensor, bgr: bool = False) -> Tensor:
@@ -126,15 +133,14 @@ class State:
         """Weights for a network without a state: another's average, else the shipped ones, else random."""
         if start_from is not None:
             path = scenes.CACHE / f"{start_from}.pt"
-            weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
-            own = self.module.state_dict()
-            self.module.load_state_dict({name: weights[name] for name in own})
-            return str(path)
-        found = read_shipped(self.name)
+            source, found = str(path), torch.load(path, map_location="cpu", weights_only=True)["average"]
+        else:
+            source, found = "the shipped weights", read_shipped("trunk" if self.name == HALF else self.name)
         own = self.module.state_dict()
+        # The pointmap's Linear layer for the focal length has a size that goes with the input's.
         fitting = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
         self.module.load_state_dict(own | fitting)
-        return f"{len(fitting)} of {len(own)} tensors from the shipped weights"
+        return f"{len(fitting)} of {len(own)} tensors from {source}"
 
     def save(self) -> None:
         state = {
@@ -155,21 +161,21 @@ class State:
 class Samples(IterableDataset):
     """data.endless for each worker of a DataLoader, seeded differently."""
 
-    def __init__(self, kind: str, seed: int, stretched_share: float) -> None:
-        self.kind, self.seed, self.stretched_share = kind, seed, stretched_share
+    def __init__(self, kind: str, input_hw: tuple[int, int], seed: int, stretched_share: float) -> None:
+        self.kind, self.input_hw, self.seed, self.stretched_share = kind, input_hw, seed, stretched_share
 
     def __iter__(self) -> Iterator[dict]:
         cv2.setNumThreads(1)
         worker = get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        return endless(self.kind, network.CONFIG.input_hw, rng, self.stretched_share)
+        return endless(self.kind, self.input_hw, rng, self.stretched_share)
 
 
 def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None) -> Iterator[dict]:
     """Endless batches; with `overfit` the same few again and again."""
-    kind = name if name in ("trunk", "detector", "pose") else "dense"
-    share = 0.35 if name == "trunk" else 0.8 if name in STRETCHED else 0.0
-    samples = Samples(kind, seed, share)
+    kind = "trunk" if name in TRUNKS else name if name in ("detector", "pose") else "dense"
+    share = 0.35 if name in TRUNKS else 0.8 if name in STRETCHED else 0.0
+    samples = Samples(kind, config_of(name).input_hw, seed, share)
     if overfit:
         source = iter(samples)
         kept = [default_collate([next(source) for _ in range(batch)]) for _ in range(max(1, overfit // batch))]
@@ -206,7 +212,7 @@ def step_of(name: str, module: nn.Module, compiled: bool) -> Callable[[dict], di
     if name == "detector":
         quick = fast(module)
         return lambda batch: detector_losses_of(quick, batch)
-    if name != "trunk":
+    if name not in TRUNKS:
         one = fast(lambda batch: losses_of(module, batch, (name,)))
         return one
     dense = fast(lambda batch: losses_of(module, batch, DENSE))
@@ -307,8 +313,8 @@ class Stopper:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=["trunk", "detector", *TASKS])
-    parser.add_argument("--from", dest="start_from", choices=["trunk"], help="start from its state where there is none")
+    parser.add_argument("name", choices=[*TRUNKS, "detector", *TASKS])
+    parser.add_argument("--from", dest="start_from", choices=TRUNKS, help="start from its state where there is none")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over these minutes")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")

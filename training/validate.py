@@ -40,7 +40,7 @@ def measure(name: str, module: nn.Module, device: str) -> dict[str, float]:
     if name == "detector":
         return _detector(module, device, normalise)
     tasks = tuple(module.heads)
-    input_hw = network.CONFIG.input_hw
+    input_hw = tuple(network.PATCH * n for n in module.backbone.grid_hw)
     found: dict[str, list] = {key: [] for key in ("angle", "depth", "shape", "albedo", "alpha", "body", "all")}
     counts = np.zeros((figures.CLASSES, figures.CLASSES), np.int64)
     for scene in held_out():
@@ -84,7 +84,7 @@ def measure(name: str, module: nn.Module, device: str) -> dict[str, float]:
 
 def _near(scene: scenes.Scene, person: int, module: nn.Module, device: str, normalise) -> np.ndarray:
     """PCK's hits (308,) of one person, from the plain peaks of one view."""
-    sample = pose_sample(scene, person, network.CONFIG.input_hw)
+    sample = pose_sample(scene, person, tuple(network.PATCH * n for n in module.backbone.grid_hw))
     maps = module(normalise(torch.from_numpy(sample["pixels"])[None].to(device)), ("pose",))["pose"][0]
     height, width = maps.shape[1:]
     peak = maps.flatten(1).argmax(1).cpu().numpy()

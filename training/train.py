@@ -26,11 +26,13 @@ TASKS = tuple(network.CONFIG.heads)
 DENSE = tuple(task for task in TASKS if task != "pose")
 HALF = "half"  # the trunk at half its input's height and width: to begin with, at a fourth of the time
 TRUNKS = ("trunk", HALF)
+RANDOM = "random"
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
 WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
 SAVE_S, LOG_STEPS = 240, 25
 GRADIENT_NORM = 2.0
+NOISE_VARIANCE = 0.05  # of a normalised pixel: directions of a patch with less carry noise
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,44 @@ class Average:
 
 
 def optimizers(module: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon (github.com/KellerJordan/Muon) for the matrices of the blocks, AdamW for everything else."""
-    matrices, weights, others = [], [], []
+    """Muon (github.com/KellerJordan/Muon) for the matrices of the blocks, AdamW for everything else.
+
+    The patch embedding learns slowly: all pixels of a patch are much alike, so that small steps add up to a large one.
+    """
+    matrices, weights, others, patches = [], [], [], []
     for name, parameter in module.named_parameters():
         if recipe.matrix_lr and ".blocks." in name and parameter.ndim == 2:
             matrices.append(parameter)
+        elif "patch_embed" in name:
+            patches.append(parameter)
         else:
             (weights if parameter.ndim > 1 and "token" not in name else others).append(parameter)
-    groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "weight_decay": recipe.decay, "share": 1.0},
+        {"params": others, "weight_decay": 0.0, "share": 1.0},
+        {"params": patches, "weight_decay": 0.0, "share": 0.05},
+    ]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))]
     if matrices:
         found.append(torch.optim.Muon(matrices, lr=recipe.matrix_lr, momentum=0.95, weight_decay=recipe.decay))
     return found
+
+
+@torch.no_grad()
+def whiten_patches(embedding: network.PatchEmbed, input_hw: tuple[int, int], samples: int = 256) -> None:
+    """A patch embedding to begin with: the principal components of the pictures' patches, all of the same variance.
+
+    Random filters would show the blocks little but each patch's mean colour.
+    """
+    source = endless("dense", input_hw, np.random.default_rng(0))
+    pixels = torch.stack([torch.from_numpy(next(source)["pixels"]) for _ in range(samples)])
+    patches = nn.functional.unfold(normalise(pixels), network.PATCH, stride=network.PATCH).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(0)
+    variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    count = len(embedding.projection.weight)
+    filters = (directions / (variance.clamp(min=0) + NOISE_VARIANCE).sqrt()).T[-count:]
+    embedding.projection.weight.copy_(filters.view_as(embedding.projection.weight))
+    embedding.projection.bias.copy_(-filters @ mean)
 
 
 class State:
@@ -131,7 +159,9 @@ class State:
 
     def _start(self, start_from: str | None) -> str:
         """Weights for a network without a state: another's average, else the shipped ones, else random."""
-        if start_from is not None:
+        if start_from == RANDOM:
+            source, found = "no weights", {}
+        elif start_from is not None:
             path = scenes.CACHE / f"{start_from}.pt"
             source, found = str(path), torch.load(path, map_location="cpu", weights_only=True)["average"]
         else:
@@ -140,6 +170,8 @@ class State:
         # The pointmap's Linear layer for the focal length has a size that goes with the input's.
         fitting = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
         self.module.load_state_dict(own | fitting)
+        if not fitting and self.name != "detector":
+            whiten_patches(self.module.backbone.patch_embed, config_of(self.name).input_hw)
         return f"{len(fitting)} of {len(own)} tensors from {source}"
 
     def save(self) -> None:
@@ -229,6 +261,7 @@ def train(arguments: argparse.Namespace) -> None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)  # its threads would not survive the fork into the workers
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scenes.CACHE / "compiled"))  # minutes, once a machine
     scenes.CACHE.mkdir(parents=True, exist_ok=True)
     file_name = f"overfit-{arguments.name}" if arguments.overfit else arguments.name
@@ -251,7 +284,7 @@ def train(arguments: argparse.Namespace) -> None:
         cool = max(0.02, 1 - share) if arguments.cool else 1.0
         for optimizer, lr in zip(state.optimizers, (recipe.lr, recipe.matrix_lr), strict=False):
             for group in optimizer.param_groups:
-                group["lr"] = lr * warm * cool
+                group["lr"] = lr * warm * cool * group.get("share", 1.0)
         found = run(moved(batch, device))
         total = sum(losses.WEIGHTS.get(task, 1.0) * loss for task, loss in found.items())
         total.backward()
@@ -314,7 +347,12 @@ class Stopper:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=[*TRUNKS, "detector", *TASKS])
-    parser.add_argument("--from", dest="start_from", choices=TRUNKS, help="start from its state where there is none")
+    parser.add_argument(
+        "--from",
+        dest="start_from",
+        choices=[*TRUNKS, RANDOM],
+        help="where there is no state, start from this one, or from nothing; default: from the shipped weights",
+    )
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over these minutes")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")

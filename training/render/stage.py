@@ -156,7 +156,7 @@ def _camera(
             middle = (low + high) / 2
             extent *= max((high - low).max() / 1.75, 0.5)
     middle[1] -= drop
-    distance = max(extent * focal * (1.0 if upright else 4 / 3), 0.42)
+    distance = max(extent * focal * (1.0 if upright else 4 / 3), 0.34)
     rise = rng.choice([rng.normal(0.08, 0.12), rng.uniform(0.2, 1.2), rng.uniform(-0.35, 0)], p=[0.74, 0.17, 0.09])
     if middle[1] + distance * np.sin(rise) < 0.15:
         rise = np.arcsin(np.clip((0.15 - middle[1]) / distance, -1, 1))

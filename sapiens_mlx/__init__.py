@@ -1,7 +1,7 @@
 """Sapiens2 on Apple's MLX: body parts, pose, normals, depth, albedo and mattes from a photo of people.
 
 import sapiens_mlx as sm
-result = sm.load("seg", "0.4b")("photo.jpg")
+result = sm.load("seg", "0.4b")("photo.jpg")  # sm.load("seg") alone takes the demo weights that ship with the project
 """
 
 from pathlib import Path
@@ -23,10 +23,11 @@ def load(
 
     Args:
         task: "seg", "pose", "normal", "pointmap", "albedo", "matting" or "detect".
-        size: "0.4b", "0.8b", "1b" or "5b"; default 0.4b.
+        size: "demo", "0.4b", "0.8b", "1b" or "5b"; default demo, whose weights ship with the project and were
+            trained on drawn figures: choose 0.4b or larger for photographs.
         level: "fp32", "fp16", "bf16", "8bit" or "4bit"; default bf16 on a GPU, fp32 on the CPU.
         weights: a folder in the reference's layout, or one file. Default: $SAPIENS_CHECKPOINT_ROOT, ~/sapiens2_host,
-            the Hugging Face cache, then a download.
+            the Hugging Face cache, then a download; for the size demo the project's own files.
 
     Raises:
         SapiensError: for a name that is not in the tables of zoo.py.

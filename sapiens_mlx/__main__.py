@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from . import __version__, runtime, zoo
 from .errors import CancelledError, SapiensError
 
-PREDICT_EXAMPLE = """example:
+PREDICT_EXAMPLE = """examples:
+  python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
   python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
 MODELS_EXAMPLE = """examples:
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "run one or more tasks on photos and write the files", PREDICT_EXAMPLE)
     predict.add_argument("inputs", nargs="+", metavar="INPUT", help="photos")
     predict.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
-    predict.add_argument("--size", default=default.size, help=f"{', '.join(zoo.SIZES)} ({default.size})")
+    predict.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
     predict.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
     predict.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
     predict.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
@@ -169,7 +170,7 @@ def _predict(options: argparse.Namespace) -> int:
         flip=not options.no_flip,
         foreground=options.foreground,
     )
-    results, failed = [], []
+    results, failed, told = [], [], set()
     for stem, photo in _stems(options.inputs):
         for predictor in predictors:
             try:
@@ -181,8 +182,12 @@ def _predict(options: argparse.Namespace) -> int:
                 print(f"error: {problem}", file=sys.stderr)
                 continue
             results.append(done)
+            notice = predictor.checkpoint.notice
+            if notice in done["notices"] and notice not in told:
+                told.add(notice)
+                _print_note(notice)
             if not options.json:
-                _print_report(done)
+                _print_report(done, told)
     if options.json:
         one = len(options.inputs) * len(predictors) == 1
         print(json.dumps(results[0] if one else {"results": results, "failed": failed}))
@@ -232,15 +237,28 @@ def _progress_line(stream: Any) -> runtime.Progress:
     return show
 
 
-def _print_report(done: dict[str, Any]) -> None:
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-    size = f" {done['size']}" if done["size"] else ""
+def _print_note(text: str) -> None:
+    """What concerns every photo alike: once, and where it does not get into what other programs read."""
+    if sys.stderr is not None:
+        print(f"{_cleared_line(sys.stderr)}note: {text}", file=sys.stderr)
+
+
+def _cleared_line(stream: Any) -> str:
+    """What takes the progress line away."""
+    return "\r\x1b[K" if stream.isatty() else ""
+
+
+def _print_report(done: dict[str, Any], told: set[str]) -> None:
+    """The report for people, without the notices that were `told` before."""
+    if sys.stderr is not None:
+        sys.stderr.write(_cleared_line(sys.stderr))
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in done["seconds"].items())
-    print(f"{done['input']}: {done['task']}{size} at {done['level']} ({done['compute_dtype']} on {done['device']})")
+    precision = f"{done['level']} ({done['compute_dtype']} on {done['device']})"
+    print(f"{done['input']}: {done['task']} {done['size']} at {precision}")
     print(f"  seconds: {seconds}; peak memory {done['peak_memory_bytes'] / 1e9:.1f} GB; weights: {done['licence']}")
     for notice in done["notices"]:
-        print(f"  note: {notice}")
+        if notice not in told:
+            print(f"  note: {notice}")
     for path in done["files"]:
         print(f"  {path}")
 

@@ -8,31 +8,34 @@ from . import runtime, zoo
 from .errors import SapiensError
 from .weights import locate, store
 
-HEAD_PARAMETERS = 0.1e9  # heads have 0.01 to 0.2 billion; this is for an estimate that says "about"
-ACTIVATION_BYTES = 1.2e9  # of one input in float32 at width 1024; measured in seg's head, and growing with the width
+# For an estimate that says "about": heads have 0.01 to 0.2 billion, and less than the backbone where that is small.
+HEAD_PARAMETERS = 0.1e9
+# Of one input of 1024 x 768 in float32 at width 1024; measured in seg's head, and growing with the width.
+ACTIVATION_BYTES = 1.2e9
 
 
-def activation_bytes(embed_dim: int, item_bytes: int) -> int:
-    """About what one 1024 x 768 input's activations take at most, for a backbone of that width."""
-    return int(ACTIVATION_BYTES * embed_dim / 1024 * item_bytes / 4)
+def activation_bytes(embed_dim: int, input_hw: tuple[int, int], item_bytes: int) -> int:
+    """About what one input's activations take at most, for a backbone of that width."""
+    share = input_hw[0] * input_hw[1] / (1024 * 768)
+    return int(ACTIVATION_BYTES * share * embed_dim / 1024 * item_bytes / 4)
 
 
 def needed_bytes(size: str, level: str) -> int:
     """About the memory that one photo takes with a network of that size and level: weights and activations."""
-    row = zoo.level(level)
+    row, network = zoo.level(level), zoo.SIZES[size]
     float_bytes = {"float32": 4, "float16": 2, "bfloat16": 2}[row.dtype]
     # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias.
     block_bytes = float_bytes if row.bits is None else row.bits / 8 + 4 / row.group_size
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
-    weights = zoo.SIZES[size].parameters * block_bytes + HEAD_PARAMETERS * float_bytes
-    return int(weights + activation_bytes(zoo.SIZES[size].embed_dim, compute_bytes))
+    weights = network.parameters * block_bytes + min(HEAD_PARAMETERS, network.parameters) * float_bytes
+    return int(weights + activation_bytes(network.embed_dim, network.input_hw, compute_bytes))
 
 
 def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
     """Everything `models` shows: checkpoints (here or not), kept conversions, and which levels fit `memory_bytes`."""
     checkpoints = []
     for row in zoo.TASKS.values():
-        for size in row.sizes or (None,):
+        for size in row.sizes:
             checkpoint = zoo.checkpoint(row.name, size)
             path = locate.find_local(checkpoint, weights)
             checkpoints.append(
@@ -41,6 +44,8 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
                     "size": size,
                     "file": str(path) if path else None,
                     "bytes": path.stat().st_size if path else None,
+                    "bundled": checkpoint.bundled,
+                    "download_bytes": 0 if path or checkpoint.bundled else None,  # the hub is not asked here
                     "repo": checkpoint.repo if checkpoint.published else None,
                     "licence": checkpoint.licence.name,
                     "licence_url": checkpoint.licence.url,
@@ -64,17 +69,18 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
 
 def as_text(listing: dict[str, Any]) -> str:
     """The listing for people."""
-    lines = [f"{'task':9} {'size':5} {'on this machine':16} {'from':40} licence"]
+    lines = [f"{'task':9} {'size':8} {'on this machine':16} {'from':40} licence"]
     for row in listing["checkpoints"]:
-        here = f"{row['bytes'] / 1e9:.2f} GB" if row["file"] else "no"
-        source = row["repo"] or "not published yet"
-        lines.append(f"{row['task']:9} {row['size'] or '-':5} {here:16} {source:40} {row['licence']}")
+        here = _amount(row["bytes"]) if row["file"] else "no"
+        source = "ships with the project, no download" if row["bundled"] else row["repo"] or "not published yet"
+        lines.append(f"{row['task']:9} {row['size']:8} {here:16} {source:40} {row['licence']}")
     lines += ["", f"conversions kept in {listing['cache']}:"]
-    lines += [f"  {row['name']:36} {row['bytes'] / 1e9:.2f} GB" for row in listing["conversions"]] or ["  none"]
+    lines += [f"  {row['name']:36} {_amount(row['bytes'])}" for row in listing["conversions"]] or ["  none"]
     lines += ["", f"levels that fit about {listing['memory_bytes'] / 1e9:.0f} GB ({listing['device']}):"]
     lines += [f"  {size:5} {' '.join(levels) or 'none'}" for size, levels in listing["fits"].items()]
     licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
     lines += ["", *(f"{name}: {url}" for name, url in licences.items())]
+    lines += ["", f"demo: {zoo.DEMO_NOTICE}"]
     return "\n".join(lines)
 
 
@@ -94,6 +100,10 @@ def remove(names: list[str]) -> list[str]:
             shutil.rmtree(folder)
             removed.append(folder.name)
     return removed
+
+
+def _amount(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import mlx.core as mx
 import mlx.nn as nn
 
-from . import runtime
+from . import runtime, zoo
 from .inventory import needed_bytes
 from .runtime import Progress
 from .weights import store
@@ -18,7 +18,7 @@ class Models:
 
     def __init__(self) -> None:
         self._estimators: OrderedDict[tuple, store.Model] = OrderedDict()
-        self._detectors: dict[str, nn.Module] = {}
+        self._detectors: dict[tuple, nn.Module] = {}
 
     def estimator(self, task: str, size: str, level: str, weights: str | None, progress: Progress) -> store.Model:
         """The network of `task` at `size` and `level`, loaded if need be. Raises as store.load does."""
@@ -29,11 +29,12 @@ class Models:
         self._estimators.move_to_end(key)
         return self._estimators[key]
 
-    def detector(self, weights: str | None, progress: Progress) -> nn.Module:
-        """RTMDet, loaded if need be. Raises as store.load_detector does."""
-        if weights not in self._detectors:
-            self._detectors = {weights: store.load_detector(weights, progress=progress)}
-        return self._detectors[weights]
+    def detector(self, size: str, weights: str | None, progress: Progress) -> nn.Module:
+        """RTMDet as it goes with `size`, loaded if need be. Raises as store.load_detector does."""
+        key = (zoo.detector_size(size), weights)
+        if key not in self._detectors:
+            self._detectors = {key: store.load_detector(size, weights, progress=progress)}
+        return self._detectors[key]
 
     @property
     def nbytes(self) -> int:

@@ -76,7 +76,8 @@ class Predictor:
     ) -> None:
         """
         Args:
-            task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device.
+            task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device. "detect"
+                takes any size, and is the detector that goes with it; a file of one's own is taken for an RTMDet-m.
             weights: a folder in the reference's layout, or one file; default: see weights/locate.py.
 
         Raises:
@@ -84,14 +85,15 @@ class Predictor:
             WeightsError: when `weights` does not exist.
         """
         self.task = zoo.task_row(task).name
-        self.size = None if task == "detect" else (size or zoo.DEFAULTS.size)
-        self.checkpoint = zoo.checkpoint(task, self.size)
-        self._level = zoo.level(level).name if level else None
         self.weights = None if weights is None else str(Path(weights).expanduser())
         if self.weights and not Path(self.weights).exists():
             raise WeightsError(
                 f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
             )
+        own_detector = task == "detect" and self.weights is not None and Path(self.weights).is_file()
+        self.checkpoint = zoo.checkpoint(task, size or ("rtmdet-m" if own_detector else zoo.DEFAULTS.size))
+        self.size = self.checkpoint.size
+        self._level = zoo.level(level).name if level else None
         # A single file is this task's; the detector's and the mask's weights lie beside it only in a folder.
         self._folder = self.weights if self.weights and Path(self.weights).is_dir() else None
 
@@ -124,19 +126,22 @@ class Predictor:
 
     def mask_source(self) -> "Predictor | None":
         """What finds the people that pictures are cut to with foreground="auto": seg or matting, whichever's weights
-        are on this machine; seg first, since it comes in every size. None where neither is."""
+        are on this machine; seg first, since it comes in every size. None where neither is.
+
+        The demo's ship with the project; where their files are gone, seg's error says how to restore them.
+        """
         candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
-        return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), None)
+        last_resort = candidates[0] if candidates[0].checkpoint.bundled else None
+        return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), last_resort)
 
     def _mask_predictor(self, task: str) -> "Predictor":
-        sizes = zoo.task_row(task).sizes
-        return Predictor(task, self.size if self.size in sizes else sizes[0], self._level, self._folder)
+        return Predictor(task, zoo.size_like(task, self.size), self._level, self._folder)
 
     # ---- on the inference thread ------------------------------------------------------------------------------------
 
     def _load_module(self, progress: Progress) -> nn.Module:
         if self.task == "detect":
-            return models.detector(self.weights, progress)
+            return models.detector(self.size, self.weights, progress)
         return self._load(progress).module
 
     def _load(self, progress: Progress) -> store.Model:
@@ -144,6 +149,10 @@ class Predictor:
 
     def _predict(self, photo: ImageSource, options: Options, progress: Progress) -> Result:
         stages, notices = _Stages(), []
+        # Its detector and its mask go with a network: where they are the demo's, so is the network, and once is enough.
+        uses_weights = self.task != "detect" or (options.boxes_xyxy is None and options.detector == "rtmdet")
+        if self.checkpoint.notice and uses_weights:
+            notices.append(self.checkpoint.notice)
         if runtime.device() == "gpu":
             mx.reset_peak_memory()
         with stages.stage("fit"):
@@ -216,7 +225,7 @@ class Predictor:
                 raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
             weights = self.weights if self.task == "detect" else self._folder
             with stages.stage("load"):
-                network = RTMDetDetector(models.detector(weights, progress))
+                network = RTMDetDetector(models.detector(self.size, weights, progress))
             thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
             detector = partial(network, **thresholds)
         with stages.stage("detect"):
@@ -292,7 +301,8 @@ def _as_foreground(progress: Progress) -> Progress:
 
 def _inputs_at_once(model: store.Model) -> int:
     """How many inputs go through the network together: on a GPU what fits half of the memory that the weights leave."""
-    bytes_each = activation_bytes(model.module.backbone.config.embed_dim, model.compute_dtype.size)
+    embed_dim = model.module.backbone.config.embed_dim
+    bytes_each = activation_bytes(embed_dim, model.input_hw, model.compute_dtype.size)
     left = runtime.memory_limit_bytes() - models.nbytes
     room = CPU_BATCH_BYTES if runtime.device() == "cpu" else left / 2
     return max(1, int(room / bytes_each))

@@ -10,12 +10,16 @@ from .errors import SapiensError
 
 @dataclass(frozen=True)
 class Licence:
+    """`url` is an address, or a path in the project."""
+
     name: str
     url: str
 
 
 SAPIENS2_LICENCE = Licence("Sapiens2 License", "https://github.com/facebookresearch/sapiens2/blob/main/LICENSE.md")
 APACHE_2 = Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+DEMO_LICENCE = Licence("MIT License", "assets/demo/LICENSE")  # our own: the demo weights are this project's
+DEMO_NOTICE = "These weights were trained on drawn figures; choose 0.4b or larger for photographs."
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Size:
 SIZES = {
     size.name: size
     for size in (
+        Size("demo", 192, 5, 6, 1_890_000, None, (384, 288)),
         Size("0.1b", 768, 12, 12, 114_000_000, 0.342),
         Size("0.4b", 1024, 24, 16, 398_000_000, 1.260),
         Size("0.8b", 1280, 32, 16, 818_000_000, 2.592),
@@ -70,7 +75,10 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class TaskRow:
-    """`final_layer` is the tensor name that tells one task's checkpoint from another's. `notice` is shown to users."""
+    """`final_layer` is the tensor name that tells one task's checkpoint from another's. `notice` is shown to users.
+
+    Every task comes in the size "demo", which stands first.
+    """
 
     name: str
     title: str
@@ -83,40 +91,46 @@ class TaskRow:
 TASKS = {
     row.name: row
     for row in (
-        TaskRow("seg", "Body parts", ("0.4b", "0.8b", "1b", "5b"), "conv_seg"),
-        TaskRow("pose", "Pose", ("0.4b", "0.8b", "1b", "5b"), "conv_pose"),
-        TaskRow("normal", "Normals", ("0.4b", "0.8b", "1b", "5b"), "conv_normal"),
-        TaskRow("pointmap", "Depth", ("0.4b", "0.8b", "1b", "5b"), "conv_pointmap"),
+        TaskRow("seg", "Body parts", ("demo", "0.4b", "0.8b", "1b", "5b"), "conv_seg"),
+        TaskRow("pose", "Pose", ("demo", "0.4b", "0.8b", "1b", "5b"), "conv_pose"),
+        TaskRow("normal", "Normals", ("demo", "0.4b", "0.8b", "1b", "5b"), "conv_normal"),
+        TaskRow("pointmap", "Depth", ("demo", "0.4b", "0.8b", "1b", "5b"), "conv_pointmap"),
         TaskRow(
             "albedo",
             "Albedo",
-            ("0.4b", "0.8b", "1b", "5b"),
+            ("demo", "0.4b", "0.8b", "1b", "5b"),
             "conv_albedo",
             published=False,
             notice="Albedo weights are not published yet: put your own file into the weights folder.",
         ),
-        TaskRow("matting", "Cut-out", ("1b",), "conv_matting"),
-        TaskRow("detect", "People", (), "bbox_head"),
+        TaskRow("matting", "Cut-out", ("demo", "1b"), "conv_matting"),
+        TaskRow("detect", "People", ("demo", "rtmdet-m"), "bbox_head"),
     )
 }
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file of weights: where it lies in the reference's own folder layout, and on the Hugging Face hub."""
+    """One file of weights: where it lies in the reference's own folder layout, and on the Hugging Face hub.
+
+    `published` is whether the hub has it. A `bundled` one ships with the project instead, as `filename` in its folder
+    of demo weights (shipped.demo_folder). `notice` goes into the report of every result made with it.
+    """
 
     task: str
-    size: str | None
+    size: str
     local_path: str
-    repo: str
     filename: str
     licence: Licence
+    repo: str | None = None
     published: bool = True
+    bundled: bool = False
+    notice: str = ""
 
 
-DETECTOR = Checkpoint(
+RTMDET_M = Checkpoint(
     task="detect",
-    size=None,
+    size="rtmdet-m",
     local_path="detector/rtmdet_m.pth",
     repo="facebook/sapiens-pose-bbox-detector",
     filename="rtmdet_m_8xb32-100e_coco-obj365-person-235e8209.pth",
@@ -129,7 +143,7 @@ class Defaults:
     """What runs when nothing is said, on the page, the command line and in Python alike."""
 
     task: str = "seg"
-    size: str = "0.4b"
+    size: str = "demo"
     box_threshold: float = 0.3
     nms_threshold: float = 0.3
     keypoint_threshold: float = 0.3
@@ -147,19 +161,21 @@ def default_level(device: str) -> str:
     return "fp32" if device == "cpu" else "bf16"
 
 
-def checkpoint(task: str, size: str | None) -> Checkpoint:
-    """Where the original weights of `task` at `size` lie.
+def checkpoint(task: str, size: str) -> Checkpoint:
+    """Where the original weights of `task` at `size` lie. For "detect" any size will do: see detector_size.
 
     Raises:
         SapiensError: for an unknown task or size, or a size that the task does not come in.
     """
     row = task_row(task)
     if task == "detect":
-        return DETECTOR
+        size = detector_size(size)
     if size not in row.sizes:
-        raise SapiensError(
-            f"{row.title} ({task}) does not come in size {size!r}. Choose one of: {', '.join(row.sizes)}."
-        )
+        raise _no_such_size(row, size)
+    if size == "demo":
+        return _demo_checkpoint(task)
+    if task == "detect":
+        return RTMDET_M
     stem = f"sapiens2_{size.replace('-', '_')}_{task}"
     return Checkpoint(
         task=task,
@@ -169,6 +185,47 @@ def checkpoint(task: str, size: str | None) -> Checkpoint:
         filename=f"{stem}.safetensors",
         licence=SAPIENS2_LICENCE,
         published=row.published,
+    )
+
+
+def _demo_checkpoint(task: str) -> Checkpoint:
+    filename = "rtmdet_demo_person.safetensors" if task == "detect" else f"sapiens2_demo_{task}.safetensors"
+    return Checkpoint(
+        task=task,
+        size="demo",
+        local_path=f"{'detector' if task == 'detect' else task}/{filename}",
+        filename=filename,
+        licence=DEMO_LICENCE,
+        published=False,
+        bundled=True,
+        notice=DEMO_NOTICE,
+    )
+
+
+def size_like(task: str, wanted: str) -> str:
+    """The size of `task` that goes with the size `wanted` of another task: the same, or else the first that is no demo.
+
+    Whoever has chosen weights made for photographs is never given the demo's.
+    """
+    sizes = task_row(task).sizes
+    return wanted if wanted in sizes else next(size for size in sizes if size != "demo")
+
+
+def detector_size(size: str) -> str:
+    """Which detector finds people for networks of `size`: the demo's own for "demo", RTMDet-m for all others.
+
+    Raises:
+        SapiensError: for the name of no size and no detector.
+    """
+    row = task_row("detect")
+    if size not in SIZES and size not in row.sizes:
+        raise _no_such_size(row, size)
+    return size_like("detect", size)
+
+
+def _no_such_size(row: TaskRow, size: str) -> SapiensError:
+    return SapiensError(
+        f"{row.title} ({row.name}) does not come in size {size!r}. Choose one of: {', '.join(row.sizes)}."
     )
 
 

@@ -27,7 +27,7 @@ def tiny_size(monkeypatch: pytest.MonkeyPatch) -> str:
     """A size in the tables that runs in a blink: 64 wide, 18 blocks (grouped K/V in two), 128 x 96 input."""
     monkeypatch.setitem(zoo.SIZES, "tiny", zoo.Size("tiny", 64, 18, 2, 1_000_000, None, input_hw=(128, 96)))
     for name, row in zoo.TASKS.items():
-        if row.sizes:
+        if name != "detect":
             monkeypatch.setitem(zoo.TASKS, name, replace(row, sizes=(*row.sizes, "tiny")))
     return "tiny"
 

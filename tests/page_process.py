@@ -10,6 +10,6 @@ from sapiens_mlx.ui.page import serve
 if __name__ == "__main__":
     zoo.SIZES["tiny"] = zoo.Size("tiny", 64, 18, 2, 1_000_000, None, input_hw=(128, 96))
     for name, row in zoo.TASKS.items():
-        if row.sizes:
+        if name != "detect":
             zoo.TASKS[name] = replace(row, sizes=(*row.sizes, "tiny"))
     serve()

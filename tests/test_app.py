@@ -260,7 +260,7 @@ def test_a_table_that_makes_no_boxes_says_which_row(rows: list, sentence: str) -
         ("seg", {"style": "reference"}, "--task seg --size 0.4b --level 8bit --out out --style reference"),
         ("normal", {}, "--task normal --size 0.4b --level 8bit --out out --foreground auto"),
         ("normal", {"foreground": "none"}, "--task normal --size 0.4b --level 8bit --out out"),
-        ("detect", {"box_threshold": 0.5}, "--task detect --out out --box-threshold 0.5"),
+        ("detect", {"box_threshold": 0.5}, "--task detect --size rtmdet-m --out out --box-threshold 0.5"),
         (
             "pose",
             {"people": "own", "boxes": [["-1", "2", "3.5", "4", ""]], "flip": False},
@@ -274,7 +274,7 @@ def test_a_table_that_makes_no_boxes_says_which_row(rows: list, sentence: str) -
     ],
 )
 def test_the_command_line_says_what_was_run(task: str, changes: dict, words: str) -> None:
-    size, level = (None, "fp32") if task == "detect" else ("0.4b", "8bit")
+    size, level = ("rtmdet-m", "fp32") if task == "detect" else ("0.4b", "8bit")
     report = Report(task, size, level, "CPU", "float32", "")
     line = command.command_line("it's me.jpg", report, VALUES | changes, None)
     assert shlex.split(line) == ["python", "-m", "sapiens_mlx", "predict", "it's me.jpg", *words.split()]

@@ -29,7 +29,7 @@ def photo(tmp_path):
 def weights(machine, tiny_size):
     for task in ("seg", "pose", "pointmap"):
         rule.write_tiny(machine, task)
-    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
     return machine
 
 
@@ -125,9 +125,9 @@ def test_models_lists_removes_and_tells_what_fits(weights, photo, tmp_path, caps
     status, out, _ = run(capsys, "models", "--memory", "4GB", "--json")
     listing = json.loads(out)
     assert status == 0
-    assert [row["file"] for row in listing["checkpoints"] if row["task"] == "detect"] == [
-        str(weights / zoo.DETECTOR.local_path)
-    ]
+    rows = {(row["task"], row["size"]): row for row in listing["checkpoints"]}
+    assert rows["detect", "rtmdet-m"]["file"] == str(weights / zoo.RTMDET_M.local_path)
+    assert {rows[task, "demo"]["download_bytes"] for task in zoo.TASKS} == {0}
     assert "fp32" in listing["fits"]["0.4b"]
     assert "fp32" not in listing["fits"]["1b"]
     assert [row["name"].rsplit("-", 1)[0] for row in listing["conversions"]] == ["seg-tiny-8bit"]
@@ -149,9 +149,10 @@ def test_help_has_an_example(command):
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 0.9, 1.2])
 def test_ctrl_c_at_any_moment_ends_quietly(machine, photo, tmp_path, after_s):
-    rule.write_detector(machine / zoo.DETECTOR.local_path)
-    command = [sys.executable, "-m", "sapiens_mlx", "predict", *[str(photo)] * 50, "--task", "detect", "--out"]
-    process = subprocess.Popen([*command, str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
+    command = [sys.executable, "-m", "sapiens_mlx", "predict", *[str(photo)] * 50, "--task", "detect"]
+    command += ["--size", "rtmdet-m", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
@@ -161,9 +162,11 @@ def test_ctrl_c_at_any_moment_ends_quietly(machine, photo, tmp_path, after_s):
 
 
 def test_a_closed_error_stream_changes_nothing(machine, photo, tmp_path):
-    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
     command = f"{shlex.quote(sys.executable)} -m sapiens_mlx predict {shlex.quote(str(photo))} --task detect"
-    done = subprocess.run(["sh", "-c", f"{command} --out {shlex.quote(str(tmp_path / 'out'))} 2>&-"], check=False)
+    done = subprocess.run(
+        ["sh", "-c", f"{command} --size rtmdet-m --out {shlex.quote(str(tmp_path / 'out'))} 2>&-"], check=False
+    )
     assert done.returncode == 0
     assert (tmp_path / "out/a photo_detect.png").is_file()
 

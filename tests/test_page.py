@@ -170,7 +170,7 @@ def test_every_file_of_a_task_can_be_taken_in_the_style_shown(visit: Callable, p
 def test_people_are_listed_and_boxes_of_ones_own_are_used_instead(visit: Callable, tmp_path: Path) -> None:
     page = visit()
     upload(page, draw_photo(tmp_path / "square.png", (640, 640)))
-    run(page, "People")
+    run(page, "People", "rtmdet-m (0.4b or larger)")
     found = json.loads(download(page, "Data").read_text())["people"]
     assert found
 

@@ -32,12 +32,12 @@ def weights(machine, tiny_size):
     for task in FILES:
         if task != "detect":
             rule.write_tiny(machine, task)
-    rule.write_detector(machine / zoo.DETECTOR.local_path)
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
     return machine
 
 
 def predictor(task, **options):
-    return sm.load(task, None if task == "detect" else "tiny", **options)
+    return sm.load(task, "tiny", **options)
 
 
 @pytest.mark.parametrize("task", FILES)

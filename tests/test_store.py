@@ -220,8 +220,8 @@ def test_a_cache_that_is_a_file_is_no_error(machine, tiny_size, tmp_path):
 
 
 def test_the_published_detector_file_loads(machine):
-    rule.write_detector(machine / zoo.DETECTOR.local_path)
-    module = inference.run(store.load_detector)
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
+    module = inference.run(store.load_detector, "rtmdet-m")
     assert sum(tensor.size for _, tensor in tree_flatten(module.parameters())) > 100_000
 
 

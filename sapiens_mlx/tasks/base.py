@@ -12,10 +12,11 @@ from ..files import output_folder
 
 @dataclass
 class Report:
-    """How a result came about. `seconds` holds the stages load, detect, fit, network, decode and, later, draw."""
+    """How a result came about. `size` of the people found alone is their detector's. `seconds` holds the stages load,
+    detect, fit, network, decode and, later, draw."""
 
     task: str
-    size: str | None
+    size: str
     level: str
     device: str
     compute_dtype: str

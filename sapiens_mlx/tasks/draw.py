@@ -217,15 +217,28 @@ def colour_bar(
     """
     height, width = image_rgb.shape[:2]
     px = text_px((height, width))
+    panel_w, panel_h = bar_size(title, ends, values, px, round(0.3 * width))
+    if panel_w > PANEL_SHARE * width or panel_h > PANEL_SHARE * height:
+        return
+    fill_bar(_open_panel(image_rgb, panel_w, panel_h, px, busy), colours_rgb, title, ends, values, px)
+
+
+def bar_size(
+    title: str, ends: tuple[str, str], values: Sequence[str], px: int, least_w: int = 0
+) -> tuple[int, int]:
+    """(width, height) of the panel of a colour bar at font size `px`, whose bar is at least `least_w` wide."""
     line = text_size("0", px)[1]
     words_w = sum(text_size(word, px)[0] for word in (*ends, title)) + 3 * px
     values_w = sum(text_size(value, px)[0] for value in values) + (len(values) + 1) * px
-    bar_w = max(words_w, values_w, round(0.3 * width))
-    panel_w, panel_h = bar_w + 2 * px, 2 * line + 2 * px
-    if panel_w > PANEL_SHARE * width or panel_h > PANEL_SHARE * height:
-        return
-    place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
-    top = px // 2
+    return max(words_w, values_w, least_w) + 2 * px, 2 * line + 2 * px
+
+
+def fill_bar(
+    place: np.ndarray, colours_rgb: np.ndarray, title: str, ends: tuple[str, str], values: Sequence[str], px: int
+) -> None:
+    """Draw a colour bar, as for colour_bar(), into a panel (h, w, 3) uint8 of bar_size(), in place."""
+    panel_w, line = place.shape[1], text_size("0", px)[1]
+    bar_w, top = panel_w - 2 * px, px // 2
     draw_text(place, ends[0], (px, top), px, WHITE)
     draw_text(place, title, (panel_w / 2, top), px, MUTED, anchor="mt")
     draw_text(place, ends[1], (panel_w - px, top), px, WHITE, anchor="rt")

@@ -16,9 +16,9 @@ def command_line(photo: str, report: Report, values: Mapping[str, Any], weights:
         photo: the file's name; a page never learns its folder.
         values: of the page's inputs, by name.
     """
-    words = ["predict", photo, "--task", report.task]
-    if report.size is not None:
-        words += ["--size", report.size, "--level", report.level]
+    words = ["predict", photo, "--task", report.task, "--size", report.size]
+    if report.task != "detect":
+        words += ["--level", report.level]
     if weights is not None:
         words += ["--weights", weights]
     words += ["--out", "out"]

@@ -255,6 +255,7 @@ class Actions:
         task = result.report.task
         licence = zoo.checkpoint(task, result.report.size).licence
         updates: Updates = {
+            view.notes: words.notes(result.report),
             view.card: words.card(result.report, licence, findings(result)),
             view.command: command_line(visit.photo_name, result.report, values, self._weights),
             view.style: gr.update(visible=task in controls.TWO_STYLES),

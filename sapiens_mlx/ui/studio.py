@@ -17,6 +17,7 @@ MOST_FILES = 6  # of any task: depth, with the sheet beside the photo
 
 VIEWS = (("Slider", "slider"), ("Picture", "picture"), ("Side by side", "beside"))
 FOREGROUNDS = (("Hide", "auto"), ("Show", "none"))
+SIZE_WORDS = {"rtmdet-m": "rtmdet-m (0.4b or larger)"}
 STYLES = (("Vivid", "readme"), ("Reference", "reference"))
 
 
@@ -64,9 +65,9 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
         [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
     )
     level = zoo.default_level(runtime.device())
-    with gr.Group(elem_classes="weights") as weights_part:
+    with gr.Group(elem_classes="weights"):
         inputs["size"] = gr.Radio(
-            list(zoo.task_row(task).sizes), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
+            _size_choices(task), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
         )
         inputs["level"] = gr.Radio(
             list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
@@ -99,7 +100,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
     with gr.Row(elem_classes="go"):
         run = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="run")
         stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
-    return run, stop, {"weights": weights_part, "people": people_part, "add_box": add_box}, about
+    return run, stop, {"people": people_part, "add_box": add_box}, about
 
 
 def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
                 alt_text="The picture that was computed from the photo",
             )
         with gr.Column(elem_classes="details") as details:
+            notes = gr.HTML(elem_id="notes")
             with gr.Row(elem_classes="look"):
                 inputs["view"] = gr.Radio(list(VIEWS), value="slider", label="View", elem_classes="chips small")
                 inputs["style"] = gr.Radio(
@@ -153,6 +155,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
         "status": status,
         "empty": empty,
         "panel": panel,
+        "notes": notes,
         "details": details,
         "slider": slider,
         "picture": picture,
@@ -172,7 +175,7 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
     frames = [view.slider_frame, view.picture_frame, view.panel, view.details]
     drawn = [view.slider, view.picture, *frames, view.empty, view.status]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
-    told = [view.card, view.command, view.style, *view.style_groups.values()]
+    told = [view.notes, view.card, view.command, view.style, *view.style_groups.values()]
 
     view.photo.input(
         do.photo_changed,
@@ -226,28 +229,42 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
         do.stopped, None, idle, concurrency_limit=None, **PRIVATE
     )
 
+    wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     inputs["task"].input(
         _parts_of_task,
-        [inputs["task"], inputs["size"], inputs["level"]],
-        [inputs["size"], task_parts["weights"], task_parts["people"], inputs["flip"], inputs["foreground"], about],
+        [inputs["task"], inputs["size"], inputs["level"], wanted],
+        [inputs["size"], inputs["level"], task_parts["people"], inputs["flip"], inputs["foreground"], about],
         queue=False,
         **PRIVATE,
     )
     chosen = [inputs["task"], inputs["size"], inputs["level"]]
-    inputs["size"].input(words.choice, chosen, about, queue=False, **PRIVATE)
+    inputs["size"].input(
+        lambda task, size, level: (words.choice(task, size, level), size),
+        chosen,
+        [about, wanted],
+        queue=False,
+        **PRIVATE,
+    )
     inputs["level"].input(words.choice, chosen, about, queue=False, **PRIVATE)
     task_parts["add_box"].click(do.box_added, view.boxes, [view.boxes, view.people], queue=False, **PRIVATE)
     view.boxes.input(lambda: "own", None, view.people, queue=False, **PRIVATE)
 
 
-def _parts_of_task(task: str, size: str, level: str) -> list[Any]:
-    """What of the left side a task has: its sizes, its people, its mirrored pass, its surroundings."""
-    sizes = zoo.task_row(task).sizes
-    chosen = size if size in sizes else next(iter(sizes), size)
+def _size_choices(task: str) -> list[tuple[str, str]]:
+    """The sizes of a task as (what the page says, name); of detectors, also which sizes they go with."""
+    return [(SIZE_WORDS.get(size, size), size) for size in zoo.task_row(task).sizes]
+
+
+def _parts_of_task(task: str, size: str, level: str, wanted: str) -> list[Any]:
+    """What of the left side a task has: its sizes, levels, its people, its mirrored pass, its surroundings.
+
+    `wanted` is the size that the visitor chose last, and is taken again by the first task that comes in it.
+    """
+    chosen = zoo.size_like(task, wanted)
     changed = {"value": chosen} if chosen != size else {}  # else a click under way would be undone
     return [
-        gr.update(choices=list(sizes or (size,)), **changed),
-        gr.update(visible=bool(sizes)),
+        gr.update(choices=_size_choices(task), **changed),
+        gr.update(visible=task != "detect"),  # whose weights are not quantized
         gr.update(visible=task in people.TASKS),
         gr.update(visible=task == "pose"),
         gr.update(visible=task in controls.CUT_OUT),

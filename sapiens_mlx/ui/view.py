@@ -17,6 +17,7 @@ class View:
     status: gr.HTML
     empty: gr.HTML
     panel: gr.Column
+    notes: gr.HTML
     details: gr.Column
     slider: gr.ImageSlider
     picture: gr.Image

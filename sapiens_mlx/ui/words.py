@@ -1,9 +1,12 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from .. import zoo
+from ..shipped import demo_folder
 from ..tasks.base import Report
 from .figures import figure
 from .progress import Step
@@ -23,6 +26,10 @@ LEVELS = {
     "bf16": "weights of 16 bit, half the memory",
     "8bit": "about a quarter of the memory",
     "4bit": "about an eighth of the memory, less exact",
+}
+DETECTORS = {
+    "demo": "A small RTMDet, the demo's person detector",
+    "rtmdet-m": "RTMDet-m, the person detector of 0.4b and larger",
 }
 STAGES = {
     "load": "load weights",
@@ -60,26 +67,38 @@ def empty(photo_there: bool = False) -> str:
     )
 
 
-def choice(task: str, size: str | None, level: str) -> str:
+def choice(task: str, size: str, level: str) -> str:
     """What is about to be run: the task in a line, the weights with their licence, and what is special about them."""
     row = zoo.task_row(task)
-    checkpoint = zoo.checkpoint(task, size if task != "detect" else None)
-    what = "RTMDet-m, the person detector" if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
-    notice = f'<p class="aside">{escape(row.notice)}</p>' if row.notice else ""
+    checkpoint = zoo.checkpoint(task, size)
+    what = DETECTORS[checkpoint.size] if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
+    notices = [checkpoint.notice, "" if checkpoint.bundled else row.notice]
     return (
-        f'<div class="choice"><p>{escape(row.title)}: {HINTS[task]}.</p>'
-        f"<p>{what}. {_licence(checkpoint.licence)}</p>{notice}</div>"
+        f'<div class="choice">{_asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
+        f"<p>{what}. {_licence(checkpoint.licence)}</p></div>"
     )
 
 
-def _size_words(size: str | None) -> str:
+def _size_words(size: str) -> str:
     parameters = zoo.SIZES[size].parameters
-    count = f"{parameters / 1e9:.1f} billion" if parameters >= 1e9 else f"{parameters / 1e6:.0f} million"
-    return f"Sapiens2 {size}, {count} parameters"
+    unit, amount = ("billion", parameters / 1e9) if parameters >= 1e9 else ("million", parameters / 1e6)
+    digits = 1 if parameters >= 1e9 or parameters < 1e7 else 0
+    return f"Sapiens2 {size}, {amount:.{digits}f} {unit} parameters"
 
 
 def _licence(licence: zoo.Licence) -> str:
-    return f'<a href="{licence.url}" target="_blank" rel="noopener">{escape(licence.name)}</a>'
+    """A link; to a licence of the project's own, the one of the demo weights, as this server has it."""
+    url = licence.url if "://" in licence.url else f"gradio_api/file={quote(str(demo_licence_file()))}"
+    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(licence.name)}</a>'
+
+
+def demo_licence_file() -> Path:
+    """The text of the demo weights' licence, in a clone or installed."""
+    return demo_folder() / Path(zoo.DEMO_LICENCE.url).name
+
+
+def _asides(texts: Iterable[str]) -> str:
+    return "".join(f'<p class="aside">{escape(text)}</p>' for text in texts if text)
 
 
 # ---- status ---------------------------------------------------------------------------------------------------------
@@ -113,17 +132,21 @@ def notice(message: str, title: str = "That did not work") -> str:
 # ---- what was run ---------------------------------------------------------------------------------------------------
 
 
+def notes(report: Report) -> str:
+    """What there is to know about this result, for the line under its picture."""
+    return f'<div class="notes">{_asides(report.notices)}</div>' if report.notices else ""
+
+
 def card(report: Report, licence: zoo.Licence, findings: str) -> str:
-    """How the picture came about: seconds by stage, memory, device, precision, licence, notices."""
+    """How the picture came about: seconds by stage, memory, device, precision, licence."""
     total = sum(report.seconds.values())
     stages = "".join(
         f"<li><span>{STAGES.get(name, name)}</span><b>{_seconds(seconds)}</b></li>"
         for name, seconds in report.seconds.items()
         if seconds >= 0.005
     )
-    what = " ".join(filter(None, (zoo.task_row(report.task).title, report.size)))
     facts = {
-        "Run": escape(what),
+        "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Found": escape(findings),
         "Time": f"{_seconds(total)} in all<ul class='stages'>{stages}</ul>",
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
@@ -132,8 +155,7 @@ def card(report: Report, licence: zoo.Licence, findings: str) -> str:
         "Weights": _licence(licence),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
-    notices = "".join(f'<p class="aside">{escape(text)}</p>' for text in report.notices)
-    return f'<section class="card"><h3>What was run</h3>{notices}<dl>{rows}</dl></section>'
+    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
 
 
 def _seconds(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""Where a checkpoint's original weights are: a folder in the reference's layout, the Hugging Face cache, or the hub."""
+"""Where a checkpoint's original weights are: a folder in the reference's layout, the Hugging Face cache, or the hub.
+
+Those of the size "demo" ship with the project, and are found in its own folder.
+"""
 
 import os
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from .. import zoo
 from ..errors import WeightsError, WeightsMissingError
 from ..runtime import Progress, no_progress
+from ..shipped import demo_folder, how_to_restore
 from . import hub
 
 
@@ -25,6 +29,12 @@ def find(checkpoint: zoo.Checkpoint, weights: str | Path | None = None, *, progr
     found = find_local(checkpoint, weights)
     if found is not None:
         return found
+    if checkpoint.bundled:
+        path = demo_folder() / checkpoint.filename
+        raise WeightsMissingError(
+            f"The demo weights for {zoo.task_row(checkpoint.task).title} ({checkpoint.task}) are missing: there is no "
+            f"file {path}. {how_to_restore(path)}"
+        )
     if not checkpoint.published:
         raise _missing(checkpoint, weights, "they are not published yet", "Put a file of your own at")
     try:
@@ -51,11 +61,19 @@ def find_local(checkpoint: zoo.Checkpoint, weights: str | Path | None = None) ->
         path = folder / checkpoint.local_path
         if path.is_file():
             return path
+    if checkpoint.bundled:
+        path = demo_folder() / checkpoint.filename
+        return path if path.is_file() else None
     return hub.cached(checkpoint.repo, checkpoint.filename) if checkpoint.published else None
 
 
 def download_bytes(checkpoint: zoo.Checkpoint) -> int | None:
-    """The size of the file on the hub; None when it is not published, or the hub cannot be reached."""
+    """What there is to download: 0 for files that ship with the project, else the size of the file on the hub.
+
+    None when it is not published, or the hub cannot be reached.
+    """
+    if checkpoint.bundled:
+        return 0
     return hub.size_bytes(checkpoint.repo, checkpoint.filename) if checkpoint.published else None
 
 

@@ -27,6 +27,7 @@ from ..nn import cpu, plain, rope
 from ..nn.heads import Estimator
 from ..nn.rtmdet import RTMDet
 from ..runtime import Progress, no_progress
+from ..shipped import how_to_restore
 from . import architecture, layouts, locate, torch_file
 from .architecture_rtmdet import rtmdet_config
 from .quantize import is_quantized, pack, use_packed_layers
@@ -71,11 +72,12 @@ def load(
     """
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
     source = locate.find_local(checkpoint, weights)
-    if source is None and (kept := _any_conversion(checkpoint, row)):
+    if source is None and not checkpoint.bundled and (kept := _any_conversion(checkpoint, row)):
         return _from_conversion(kept, checkpoint, row, rope_dtype, progress)
     if source is None:
         source = locate.find(checkpoint, weights, progress=progress)
-    if row.dtype == "float32":  # as published: nothing worth keeping a second copy of
+    # A second copy of what is as published, or converted in no time, is not worth keeping.
+    if row.dtype == "float32" or checkpoint.bundled:
         return _from_source(source, checkpoint, row, rope_dtype, progress, keep=None)
     kept = cache_folder() / f"{_stem(checkpoint, row)}-{_source_id(source)}"
     if _is_whole(kept):
@@ -83,18 +85,24 @@ def load(
     return _from_source(source, checkpoint, row, rope_dtype, progress, keep=kept)
 
 
-def load_detector(weights: str | Path | None = None, *, progress: Progress = no_progress) -> RTMDet:
-    """The person detector, float32, from its original .pth. Raises as load does."""
-    path = locate.find(zoo.DETECTOR, weights, progress=progress)
-    tensors = torch_file.read_tensors(path)
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+def load_detector(size: str, weights: str | Path | None = None, *, progress: Progress = no_progress) -> RTMDet:
+    """The person detector that goes with `size` (see zoo.detector_size), float32, from a .pth or .safetensors file.
+
+    Raises as load does.
+    """
+    path = locate.find(zoo.checkpoint("detect", size), weights, progress=progress)
+    layout, tensors = layouts.RTMDET, {}
+    if path.suffix != ".safetensors":
+        tensors = torch_file.read_tensors(path)
     with _naming(path):
+        shapes = {name: tensor.shape for name, tensor in tensors.items()} or read_shapes(path)
+        tensors = tensors or _open(path, layout)
         module = RTMDet(rtmdet_config(shapes), ops())
-        _check_tensors(module, shapes, layouts.RTMDET)
+        _check_tensors(module, shapes, layout)
         ours = {
-            name: layouts.RTMDET.change(name).apply(mx.array(tensor))
+            name: layout.change(name).apply(mx.array(tensor).astype(mx.float32))
             for name, tensor in tensors.items()
-            if not layouts.RTMDET.is_ignored(name)
+            if not layout.is_ignored(name)
         }
     module.load_weights(list(ours.items()), strict=True)
     module.eval()
@@ -131,7 +139,7 @@ def _from_source(
         shapes = read_shapes(path)
         module = build(shapes, checkpoint.task, checkpoint.size, rope_dtype)
         _check_tensors(module, shapes, layout)
-        tensors = _open(path)
+        tensors = _open(path, layout)
         _check_periods(tensors, module)
         converted: dict[str, mx.array] = {}
         for done, name in enumerate(shapes, start=1):
@@ -170,15 +178,17 @@ def read_shapes(path: Path) -> Shapes:
 FLOATS = ("F16", "BF16", "F32")
 
 
-def _open(path: Path) -> dict[str, mx.array]:
+def _open(path: Path, layout: layouts.Layout) -> dict[str, mx.array]:
     """The file's tensors, each read when it is first evaluated; float64, which MLX does not read, at once as float32.
+
+    Those that `layout` leaves out may be of any type.
 
     Raises:
         WeightsError: for tensors that are no floats.
     """
     with safe_open(path, framework="numpy") as file:
         stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        odd = [name for name, dtype in stored.items() if dtype not in (*FLOATS, "F64")]
+        odd = [n for n, dtype in stored.items() if dtype not in (*FLOATS, "F64") and not layout.is_ignored(n)]
         if odd:
             raise WeightsError(f"the tensor {odd[0]} is stored as {stored[odd[0]]}, and only floats are read")
         if "F64" in stored.values():
@@ -232,10 +242,10 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except WeightsError as problem:
-        raise WeightsError(
-            f"{path.name} cannot be used: {problem}. Choose the task and size it was made for, "
-            f"or remove {path} and download it again."
-        ) from problem
+        remedy = how_to_restore(path) or (
+            f"Choose the task and size it was made for, or remove {path} and download it again."
+        )
+        raise WeightsError(f"{path.name} cannot be used: {problem}. {remedy}") from problem
 
 
 # ---- our conversions ------------------------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..files import write_arrays
 from ..image import write_png
-from . import draw, fit
+from . import agreement, draw, fit
+from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 
 BACKGROUND = {"readme": draw.WHITE, "reference": draw.GREY}  # outside people
+FULL_SCALE = 0.1
 
 
 @dataclass
@@ -20,6 +22,10 @@ class AlbedoResult(Result):
     """`albedo` (H, W, 3) float32 RGB, 0..1."""
 
     NAME = "albedo"
+    FIGURES = (
+        Figure("psnr_db", "PSNR", "dB", higher_is_better=True),
+        Figure("mean_difference", "Mean difference", "%", higher_is_better=False),
+    )
 
     albedo: np.ndarray = field(repr=False)
 
@@ -29,6 +35,19 @@ class AlbedoResult(Result):
         draw.backdrop(photo_rgb, self.photo_rgb)
         return draw.cut_to((self.albedo * np.float32(255)).astype(np.uint8), self.person_mask, BACKGROUND[style])
 
+    def _agreement(self, reference: "AlbedoResult") -> Agreement:
+        region = reference.person_mask
+        values = {
+            "psnr_db": agreement.psnr_db(agreement.mean_square(self.albedo, reference.albedo, region)),
+            "mean_difference": agreement.mean(agreement.compared(self._difference(reference).values)),
+        }
+        return agreement.over(region, values)
+
+    def _difference(self, reference: "AlbedoResult") -> DifferenceMap:
+        """Of the three colours, averaged; black to white is 1."""
+        difference = agreement.absolute_difference(self.albedo, reference.albedo)
+        return DifferenceMap(agreement.outside_to_nan(difference, reference.person_mask), "colour, 0 to 1", FULL_SCALE)
+
     def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
         """`<stem>_albedo.png` and `<stem>_albedo.npz`."""
         arrays = self._masked(albedo=self.albedo)
@@ -37,6 +56,7 @@ class AlbedoResult(Result):
 
 class AlbedoTask:
     name = "albedo"
+    figures = AlbedoResult.FIGURES
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, letterboxed."""

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from ..errors import SapiensError
 from ..files import output_folder
+from .agreement import Agreement, DifferenceMap, Figure
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Result:
 
     NAME: ClassVar[str]
     FILE_OPTIONS: ClassVar[tuple[str, ...]] = ()
+    FIGURES: ClassVar[tuple[Figure, ...]] = ()  # what agreement() gives, the most telling first
 
     photo_rgb: np.ndarray = field(repr=False)
     person_mask: np.ndarray | None = field(default=None, repr=False, kw_only=True)
@@ -76,6 +79,51 @@ class Result:
         """The task's own files: path("seg.png") is where `<stem>_seg.png` goes."""
         raise NotImplementedError
 
+    def agreement(self, reference: "Result") -> Agreement:
+        """FIGURES of this result against a reference of the same task and photo.
+
+        Of the dense tasks, those whose arrays mean nothing outside people are taken over the reference's person mask
+        where it has one, so that all results are judged over the same pixels; else over the whole photo.
+
+        Raises:
+            SapiensError: when the two cannot be compared.
+        """
+        self._check_comparable(reference)
+        return self._agreement(reference)
+
+    def difference(self, reference: "Result") -> DifferenceMap:
+        """Where this result differs from a reference, (H, W); taken over what agreement() is, and raises as it does."""
+        self._check_comparable(reference)
+        return self._difference(reference)
+
+    def picture_beside(self, reference: "Result") -> np.ndarray:
+        """picture() in colours that mean what they mean in the reference's."""
+        return self.picture()
+
+    def is_finite(self) -> bool:
+        """Whether every number is. A network's float16 can overflow, and then is not."""
+        numbers = [value for value in vars(self).values() if isinstance(value, float | np.ndarray)]
+        ends = [end(number) for number in numbers if np.size(number) for end in (np.min, np.max)]  # NaN passes through
+        return bool(np.isfinite(ends).all())
+
+    def _check_comparable(self, reference: "Result") -> None:
+        if not self.FIGURES or type(self) is not type(reference):
+            raise SapiensError(
+                f"A result of {self.NAME} cannot be compared with one of {reference.NAME}. "
+                "Compare two of one task: seg, pose, normal, pointmap, albedo or matting."
+            )
+        if self.photo_rgb.shape != reference.photo_rgb.shape:
+            sizes = " and ".join("{1} x {0}".format(*one.photo_rgb.shape) for one in (self, reference))
+            raise SapiensError(f"The results are of photos of {sizes} pixels. Compare two of the same photo.")
+
+    def _agreement(self, reference: Any) -> Agreement:
+        """The task's part of agreement()."""
+        raise NotImplementedError
+
+    def _difference(self, reference: Any) -> DifferenceMap:
+        """The task's part of difference()."""
+        raise NotImplementedError
+
     def _masked(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """The arrays, with the person mask beside them where there is one."""
         return arrays if self.person_mask is None else arrays | {"person_mask": self.person_mask}
@@ -93,9 +141,13 @@ class Fitted:
 
 
 class Task(Protocol):
-    """One file in tasks/ holds one of these, as a class of three methods without state."""
+    """One file in tasks/ holds one of these, as a class of three methods without state.
+
+    `figures` are those of its result's agreement(); none where results are not compared.
+    """
 
     name: str
+    figures: tuple[Figure, ...]
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int], **options: Any) -> Sequence[Fitted]:
         """The photo as network inputs: one Fitted for the dense tasks, one a person for pose."""

@@ -25,6 +25,8 @@ PANEL_OPACITY = 0.72
 PANEL_SHARE = 0.7  # a panel that would take more of the width is left out: it would hide the picture
 LEGEND_SHARE = 0.75  # of the height, at most
 MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
+HEAT_FIRST = 30  # of matplotlib's inferno: the colours before it look black, and no difference must be seen as such
+DIMMED = 0.35  # of the photo's brightness, under a heat map
 
 
 # ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -159,6 +161,42 @@ def colourise(indices: np.ndarray, colours_rgb: np.ndarray) -> np.ndarray:
     return cv2.applyColorMap(indices, table)
 
 
+def _heat_rgb() -> np.ndarray:
+    """(256, 3) uint8: inferno, whose steps look equally large, from dark violet to light yellow."""
+    inferno = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+    return inferno[np.rint(np.linspace(HEAT_FIRST, 255, 256)).astype(int)]
+
+
+HEAT_RGB = _heat_rgb()
+
+
+def heat_map(photo_rgb: np.ndarray, values: np.ndarray, full_scale: float, *, widen: bool = False) -> np.ndarray:
+    """Values in colours over the dimmed grey photo, a new (H, W, 3) uint8.
+
+    The photo shines through where values are low and is gone where they are high, so that high colours are exact.
+
+    Args:
+        values: (H, W) float32 >= 0; NaN shows the photo alone.
+        full_scale: the value that takes the last colour, and all above it.
+        widen: grow high values by the width of a line, or single pixels would be lost in a large photo.
+    """
+    indices = np.empty(values.shape, np.uint8)
+    step = np.float32(255 / full_scale)
+    for top in range(0, len(values), 128):  # bands that stay in cache
+        rows = slice(top, top + 128)
+        indices[rows] = np.rint(np.minimum(np.nan_to_num(values[rows] * step), 255))
+    if widen:
+        indices = cv2.dilate(indices, np.ones((line_width_px(values.shape),) * 2, np.uint8))
+    dimmed = cv2.cvtColor(photo_rgb, cv2.COLOR_RGB2GRAY)
+    shining = cv2.multiply(dimmed, 255 - indices, scale=DIMMED / 255)
+    picture = cv2.add(colourise(indices, HEAT_RGB), cv2.cvtColor(shining, cv2.COLOR_GRAY2RGB))
+    nowhere = np.isnan(values)
+    if nowhere.any():
+        alone = cv2.cvtColor(cv2.convertScaleAbs(dimmed, alpha=DIMMED), cv2.COLOR_GRAY2RGB)
+        cv2.copyTo(alone, nowhere.view(np.uint8), picture)
+    return picture
+
+
 # ---- panels ---------------------------------------------------------------------------------------------------------
 
 
@@ -223,9 +261,7 @@ def colour_bar(
     fill_bar(_open_panel(image_rgb, panel_w, panel_h, px, busy), colours_rgb, title, ends, values, px)
 
 
-def bar_size(
-    title: str, ends: tuple[str, str], values: Sequence[str], px: int, least_w: int = 0
-) -> tuple[int, int]:
+def bar_size(title: str, ends: tuple[str, str], values: Sequence[str], px: int, least_w: int = 0) -> tuple[int, int]:
     """(width, height) of the panel of a colour bar at font size `px`, whose bar is at least `least_w` wide."""
     line = text_size("0", px)[1]
     words_w = sum(text_size(word, px)[0] for word in (*ends, title)) + 3 * px

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..files import write_arrays
 from ..image import write_png
-from . import draw, fit
+from . import agreement, draw, fit
+from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 
 BAND_ROWS = 64  # pictures are made in bands that stay in cache
+FULL_SCALE = 0.1  # of opacity
 
 
 @dataclass
@@ -20,6 +22,10 @@ class MattingResult(Result):
     """`alpha` (H, W) float32 0..1, and `foreground` (H, W, 3) float32 RGB 0..1, already multiplied by alpha."""
 
     NAME = "matting"
+    FIGURES = (
+        Figure("psnr_db", "PSNR of alpha", "dB", higher_is_better=True),
+        Figure("mean_difference", "Mean difference of alpha", "%", higher_is_better=False),
+    )
 
     alpha: np.ndarray = field(repr=False)
     foreground: np.ndarray = field(repr=False)
@@ -59,6 +65,19 @@ class MattingResult(Result):
             picture[rows] = np.clip(np.rint(mixed), 0, 255)
         return picture
 
+    def _agreement(self, reference: "MattingResult") -> Agreement:
+        """Of the opacity, over the whole photo."""
+        values = {
+            "psnr_db": agreement.psnr_db(agreement.mean_square(self.alpha, reference.alpha, None)),
+            "mean_difference": agreement.mean(self._difference(reference).values),
+        }
+        return agreement.over(None, values)
+
+    def _difference(self, reference: "MattingResult") -> DifferenceMap:
+        """Of the opacity."""
+        difference = agreement.absolute_difference(self.alpha, reference.alpha)
+        return DifferenceMap(difference, "opacity, 0 to 1", FULL_SCALE)
+
     def _write(
         self, path: Callable[[str], Path], picture: np.ndarray, *, photo_colours: bool = False, **options: Any
     ) -> list[Path]:
@@ -80,6 +99,7 @@ class MattingResult(Result):
 
 class MattingTask:
     name = "matting"
+    figures = MattingResult.FIGURES
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, stretched."""

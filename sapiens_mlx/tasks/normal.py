@@ -3,6 +3,7 @@
 Frame: x right, y up, z towards the camera.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,12 @@ import numpy as np
 
 from ..files import write_arrays
 from ..image import write_png
-from . import draw, fit
+from . import agreement, draw, fit
+from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
+
+NEAR_DEG = 11.25  # the finest of the thresholds that normals are customarily judged by
+FULL_SCALE_DEG = 10.0
 
 
 @dataclass
@@ -21,6 +26,11 @@ class NormalResult(Result):
     """`normals` (H, W, 3) float32: unit vectors at the network's size, so slightly shorter where they were mixed."""
 
     NAME = "normal"
+    FIGURES = (
+        Figure("mean_angle_deg", "Mean angle", "°", higher_is_better=False),
+        Figure("median_angle_deg", "Median angle", "°", higher_is_better=False),
+        Figure("within_11_25_deg", "Within 11.25°", "%", higher_is_better=True),
+    )
 
     normals: np.ndarray = field(repr=False)
 
@@ -33,6 +43,20 @@ class NormalResult(Result):
         np.clip(scaled, 0, 255, out=scaled)
         return draw.cut_to(scaled.astype(np.uint8), self.person_mask, draw.BLACK)
 
+    def _agreement(self, reference: "NormalResult") -> Agreement:
+        angles = agreement.compared(self._difference(reference).values)
+        values = {
+            "mean_angle_deg": agreement.mean(angles),
+            "median_angle_deg": float(np.median(angles)) if angles.size else math.nan,
+            "within_11_25_deg": agreement.mean(angles <= NEAR_DEG),
+        }
+        return agreement.over(reference.person_mask, values)
+
+    def _difference(self, reference: "NormalResult") -> DifferenceMap:
+        """Angles in degrees."""
+        angles = agreement.angles_deg(self.normals, reference.normals)
+        return DifferenceMap(agreement.outside_to_nan(angles, reference.person_mask), "degrees", FULL_SCALE_DEG)
+
     def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
         """`<stem>_normal.png` and `<stem>_normal.npz`."""
         arrays = self._masked(normals=self.normals)
@@ -41,6 +65,7 @@ class NormalResult(Result):
 
 class NormalTask:
     name = "normal"
+    figures = NormalResult.FIGURES
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, letterboxed."""

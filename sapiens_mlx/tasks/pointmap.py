@@ -15,13 +15,15 @@ import numpy as np
 from .. import zoo
 from ..files import write_arrays
 from ..image import write_png
-from . import draw, fit, scene
+from . import agreement, draw, fit, scene
+from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 
 BACKGROUND = {"readme": draw.PANEL, "reference": draw.GREY}  # outside people
 PERCENTILES = {"readme": (2, 98), "reference": (1, 99)}  # of the depth, and of its inverse
 REFERENCE_CLAMP_M = (0.1, 250.0)
 DEPTH16_MOST_MM = 65535
+FULL_SCALE_CM = 10.0  # of a map of differences
 
 
 @dataclass
@@ -33,6 +35,10 @@ class PointmapResult(Result):
 
     NAME = "pointmap"
     FILE_OPTIONS = ("points",)
+    FIGURES = (
+        Figure("depth_difference", "Depth difference", "%", higher_is_better=False),
+        Figure("scale_difference", "Scale difference", "%", higher_is_better=False),
+    )
 
     points: np.ndarray = field(repr=False)
     scale: float
@@ -96,6 +102,31 @@ class PointmapResult(Result):
             draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown)
         return picture
 
+    def picture_beside(self, reference: "PointmapResult") -> np.ndarray:
+        """With the reference's metres for the colours."""
+        return self.picture(depth_range_m=reference.depth_range_m())
+
+    def _agreement(self, reference: "PointmapResult") -> Agreement:
+        """Depth and scale by the reference's: the mean of |z - z'| / z', and |s / s' - 1|."""
+        region = reference.in_front()
+        total, count = 0.0, 0
+        for rows in agreement.bands(len(region)):
+            expected = reference.depth_m[rows][region[rows]]
+            relative = np.abs(self.depth_m[rows][region[rows]] - expected) / expected
+            total += float(relative.sum(dtype=np.float64))
+            count += len(relative)
+        values = {
+            "depth_difference": total / count if count else math.nan,
+            "scale_difference": abs(self.scale / reference.scale - 1) if reference.scale else math.nan,
+        }
+        return agreement.over(reference.person_mask, values)
+
+    def _difference(self, reference: "PointmapResult") -> DifferenceMap:
+        """Of the depth, in centimetres."""
+        difference = np.abs(self.depth_m - reference.depth_m)
+        difference *= np.float32(100)
+        return DifferenceMap(agreement.outside_to_nan(difference, reference.in_front()), "cm of depth", FULL_SCALE_CM)
+
     def _write(
         self, path: Callable[[str], Path], picture: np.ndarray, *, points: int = zoo.DEFAULTS.points, **options: Any
     ) -> list[Path]:
@@ -124,6 +155,7 @@ class PointmapResult(Result):
 
 class PointmapTask:
     name = "pointmap"
+    figures = PointmapResult.FIGURES
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, letterboxed."""

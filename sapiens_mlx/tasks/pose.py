@@ -1,6 +1,7 @@
 """Pose: every person cut out upright and alone, 308 heatmaps back, their peaks as keypoints in pixels of the photo."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,12 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from .. import zoo
+from ..errors import SapiensError
 from ..files import write_arrays, write_bytes
 from ..image import write_png
-from . import draw, udp
+from . import agreement, draw, udp
+from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 from .keypoints import keypoints
-from .pose_picture import pose_picture
+from .pose_picture import point_radii, pose_picture
+
+NEAR_PX = 5.0
+FULL_SCALE_PX = 10.0
 
 Part = tuple[np.ndarray, np.ndarray]  # keypoints (308, 2) and scores (308,) of one person
 
@@ -29,6 +36,11 @@ class PoseResult(Result):
     """
 
     NAME = "pose"
+    FIGURES = (
+        Figure("mean_shift_px", "Mean shift", "px", higher_is_better=False),
+        Figure("p95_shift_px", "95th percentile of shifts", "px", higher_is_better=False),
+        Figure("pck_5px", "Within 5 px (PCK)", "%", higher_is_better=True),
+    )
 
     keypoints: np.ndarray = field(repr=False)
     keypoint_scores: np.ndarray = field(repr=False)
@@ -46,6 +58,46 @@ class PoseResult(Result):
             style=style,
             **options,
         )
+
+    def _agreement(self, reference: "PoseResult") -> Agreement:
+        """Over the points that are confident in the reference: its score at least zoo.DEFAULTS.keypoint_threshold."""
+        confident = self._confident(reference)
+        shifts = self._shifts_px(reference)[confident]
+        values = {
+            "mean_shift_px": agreement.mean(shifts),
+            "p95_shift_px": float(np.percentile(shifts, 95)) if shifts.size else math.nan,
+            "pck_5px": agreement.mean(shifts <= NEAR_PX),
+        }
+        people = f"{len(confident)} people" if len(confident) != 1 else "1 person"
+        return agreement.noted(values, f"{shifts.size} confident points of {people}")
+
+    def _difference(self, reference: "PoseResult") -> DifferenceMap:
+        """How far points moved, in photo pixels, in a disc about each confident one; the farthest lie on top."""
+        values = np.full(self.photo_rgb.shape[:2], np.nan, np.float32)
+        shifts, confident = self._shifts_px(reference), self._confident(reference)
+        discs = []
+        for person, shown in enumerate(confident):
+            radii = point_radii(values.shape, self.keypoints[person], shown, self.boxes_xyxy[person])
+            discs += [
+                (shifts[person, index], self.keypoints[person, index], radii[index]) for index in np.nonzero(shown)[0]
+            ]
+        for shift, (x, y), radius in sorted(discs, key=lambda disc: disc[0]):
+            reach = max(1.5, radius)
+            top, left = max(0, math.ceil(y - reach)), max(0, math.ceil(x - reach))
+            place = values[top : max(0, int(y + reach) + 1), left : max(0, int(x + reach) + 1)]
+            rows, columns = np.ogrid[: place.shape[0], : place.shape[1]]
+            place[(rows + top - y) ** 2 + (columns + left - x) ** 2 <= reach**2] = shift
+        return DifferenceMap(values, "pixels moved", FULL_SCALE_PX)
+
+    def _confident(self, reference: "PoseResult") -> np.ndarray:
+        """(P, 308) bool. SapiensError where the results are not of the same people."""
+        if not np.array_equal(self.boxes_xyxy, reference.boxes_xyxy):
+            raise SapiensError("The poses are of different boxes. Give both the same boxes_xyxy to compare them.")
+        return reference.keypoint_scores >= zoo.DEFAULTS.keypoint_threshold
+
+    def _shifts_px(self, reference: "PoseResult") -> np.ndarray:
+        """(P, 308) float32 photo pixels."""
+        return np.hypot(*np.moveaxis(self.keypoints - reference.keypoints, -1, 0))
 
     def to_json(self) -> dict[str, Any]:
         """What `<stem>_pose.json` holds: numbers in photo pixels, every keypoint with its score, however low.
@@ -90,6 +142,7 @@ class PoseResult(Result):
 
 class PoseTask:
     name = "pose"
+    figures = PoseResult.FIGURES
 
     def fit(
         self, photo_rgb: np.ndarray, input_hw: tuple[int, int], *, boxes_xyxy: np.ndarray, flip: bool = True

@@ -109,7 +109,7 @@ def pose_picture(
     for person in in_order:
         shown = scores[person] > keypoint_threshold
         if point_size is None:
-            radii = _radii(photo_hw, points_xy[person], shown, boxes_xyxy[person])
+            radii = point_radii(photo_hw, points_xy[person], shown, boxes_xyxy[person])
         else:
             radii = _in_proportion(point_size / 2)
         colour = LONE_POINTS if count == 1 else box_colours[person]
@@ -129,7 +129,9 @@ def pose_picture(
 # ---- sizes and colours ----------------------------------------------------------------------------------------------
 
 
-def _radii(photo_hw: tuple[int, int], points_xy: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
+def point_radii(
+    photo_hw: tuple[int, int], points_xy: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray
+) -> np.ndarray:
     """(308,) radii in photo pixels: for the body by the photo or the person's box, whichever asks for less."""
     radii = _in_proportion(min((photo_hw[0] * photo_hw[1]) ** 0.5 / 220, _box_side(box_xyxy) / 60))
     for group, limit in POINT_LIMIT.items():

@@ -13,6 +13,7 @@ import numpy as np
 from ..files import write_arrays
 from ..image import write_indexed_png, write_png
 from . import draw, fit
+from .agreement import Agreement, DifferenceMap, Figure, bands
 from .base import Fitted, Result
 
 OPACITY = {"readme": 0.55, "reference": 0.5}
@@ -52,6 +53,11 @@ class SegResult(Result):
     """`labels` (H, W) uint8 at photo size; `logits` (h, w, 29) float32 as the network left them."""
 
     NAME = "seg"
+    FIGURES = (
+        Figure("pixel_agreement", "Equal labels", "%", higher_is_better=True),
+        Figure("mean_iou", "Mean IoU", "%", higher_is_better=True),
+        Figure("worst_class_iou", "Worst class, IoU", "%", higher_is_better=True),
+    )
 
     labels: np.ndarray = field(repr=False)
     logits: np.ndarray = field(repr=False)
@@ -104,6 +110,33 @@ class SegResult(Result):
             draw.legend(picture, entries, busy=self.foreground_mask())
         return picture
 
+    def _agreement(self, reference: "SegResult") -> Agreement:
+        """Over the whole photo. IoU is of the classes that the reference has, the background among them."""
+        counts = self._confusion(reference)
+        hits, expected, found = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+        there = np.flatnonzero(expected)
+        iou = hits[there] / (expected + found - hits)[there]
+        worst = int(iou.argmin())
+        values = {
+            "pixel_agreement": float(hits.sum() / counts.sum()),
+            "mean_iou": float(iou.mean()),
+            "worst_class_iou": float(iou[worst]),
+        }
+        return Agreement(values, "the whole photo", {"worst_class_iou": classes().title(int(there[worst]))})
+
+    def _confusion(self, reference: "SegResult") -> np.ndarray:
+        """(29, 29) counts of pixels: rows by the reference's label, columns by this one's."""
+        size = len(classes().names)
+        counts = np.zeros(size * size, np.int64)
+        for rows in bands(len(self.labels)):
+            pairs = reference.labels[rows].astype(np.intp) * size + self.labels[rows]
+            counts += np.bincount(pairs.ravel(), minlength=size * size)
+        return counts.reshape(size, size)
+
+    def _difference(self, reference: "SegResult") -> DifferenceMap:
+        """1 where labels differ."""
+        return DifferenceMap((self.labels != reference.labels).astype(np.float32), "", 1.0, labels=True)
+
     def _write(self, path: Callable[[str], Path], picture: np.ndarray, *, style: str, **options: Any) -> list[Path]:
         """`<stem>_seg.png`, `<stem>_seg_labels.png` (indexed, in the picture's colours) and `<stem>_seg.npz`."""
         palette = classes().dome29_rgb if draw.is_reference(style) else classes().bright_rgb
@@ -116,6 +149,7 @@ class SegResult(Result):
 
 class SegTask:
     name = "seg"
+    figures = SegResult.FIGURES
 
     def fit(self, photo_rgb: np.ndarray, input_hw: tuple[int, int]) -> list[Fitted]:
         """One input: the whole photo, stretched."""

@@ -68,7 +68,12 @@ LEVELS = {
         Level("fp16", "float16"),
         Level("bf16", "bfloat16"),
         Level("8bit", "bfloat16", 8, 64, "affine"),
+        Level("6bit", "bfloat16", 6, 64, "affine"),
+        Level("5bit", "bfloat16", 5, 64, "affine"),
         Level("4bit", "bfloat16", 4, 64, "affine"),
+        Level("mxfp8", "bfloat16", 8, 32, "mxfp8"),
+        Level("mxfp4", "bfloat16", 4, 32, "mxfp4"),
+        Level("nvfp4", "bfloat16", 4, 16, "nvfp4"),
     )
 }
 

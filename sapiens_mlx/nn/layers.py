@@ -23,17 +23,25 @@ class LayerScale(nn.Module):
 
 
 class QuantizedLinear(nn.Module):
-    """A Linear layer whose weight (out, in) stays packed: `bits` a value, a scale (and bias) for each `group_size`."""
+    """A Linear layer whose weight (out, in) stays packed, `bits` a value. Each group of `group_size` columns has a
+    scale and a bias, both floats, when `mode` is "affine"; for the other modes of mx.quantize an 8-bit scale only."""
 
     def __init__(self, shape: tuple[int, int], group_size: int, bits: int, mode: str, ops: ModuleType) -> None:
         super().__init__()
         self._ops = ops
         self._level = {"group_size": group_size, "bits": bits, "mode": mode}
         out_features, in_features = shape
+        groups = (out_features, in_features // group_size)
         self.weight = mx.zeros((out_features, in_features * bits // 32), mx.uint32)
-        self.scales = mx.zeros((out_features, in_features // group_size))
-        self.biases = mx.zeros((out_features, in_features // group_size)) if mode == "affine" else None
+        self.scales = mx.zeros(groups, mx.float16 if mode == "affine" else mx.uint8)
+        if mode == "affine":
+            self.biases = mx.zeros(groups, mx.float16)
         self.bias = mx.zeros((out_features,))
+
+    @property
+    def values(self) -> int:
+        """How many weights are packed in it."""
+        return self.weight.size * 32 // self._level["bits"]
 
     def __call__(self, x: mx.array) -> mx.array:
         biases = self.get("biases")

@@ -5,17 +5,20 @@ from types import ModuleType
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_unflatten
+from mlx.utils import tree_flatten, tree_unflatten
 
 from ..errors import WeightsError
 from ..nn.layers import QuantizedLinear
-from ..zoo import Level
+from ..zoo import LEVELS, Level
 
-# The scale branch's last layer has a single row, which packed kernels do not take.
+# By name. Everything else is kept in floats: convolutions, norms, the patch projection, and the scale branch's last
+# layer, whose single row packed kernels do not take.
 QUANTIZED = re.compile(
     r"(backbone\.)?(tokenizer\.)?blocks\.\d+\.(attn\.(wq|wk|wv|proj)|ffn\.(w12|w3))"
     r"|decode_head\.scale_final_layer\.[13]"
 )
+# Metal's kernels walk along a row 32 columns at a time and do not look for its end (ml-explore/mlx pull request 3912).
+KERNEL_COLUMNS = 32
 
 
 def is_quantized(module_name: str, level: Level) -> bool:
@@ -23,19 +26,29 @@ def is_quantized(module_name: str, level: Level) -> bool:
     return level.bits is not None and QUANTIZED.fullmatch(module_name) is not None
 
 
+def takes(level: Level, columns: int) -> bool:
+    """Whether a layer of that many columns can be stored at `level`: plain floats take any, packing whole groups."""
+    return level.bits is None or columns % max(level.group_size, KERNEL_COLUMNS) == 0
+
+
 def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
     """A weight (out, in) as the tensors of a QuantizedLinear: `<layer>.weight`, `.scales` and, when affine, `.biases`.
 
-    It is quantized from float32: bfloat16 would leave the scales only 8 bits (0.87 % weight error at 8bit against
-    0.54 %). They are stored in float16, which the CPU unpacks with; on a GPU they take the compute dtype, since its
-    kernels want one dtype, so bfloat16 costs that precision there after all.
+    It is quantized from float32: bfloat16 would leave affine scales only 8 bits (0.87 % weight error at 8bit against
+    0.54 %). They are stored in float16, which the CPU widens and unpacks with; on a GPU they take the compute dtype,
+    since its kernels want one dtype, so bfloat16 costs that precision there after all. The scales of the other modes
+    are 8-bit codes everywhere.
 
     Raises:
-        WeightsError: when the layer's width is not a multiple of the level's group.
+        WeightsError: when the layer's width does not suit the level; it says which levels it would suit.
     """
-    if weight.shape[1] % level.group_size:
+    rows, columns = weight.shape
+    if not takes(level, columns):
+        whole = max(level.group_size, KERNEL_COLUMNS)
+        suiting = ", ".join(other.name for other in LEVELS.values() if takes(other, columns))
         raise WeightsError(
-            f"{name} has {weight.shape[1]} columns, and {level.name} packs them in groups of {level.group_size}"
+            f"{name} has {rows} rows and {columns} columns, and {level.name} needs a multiple of {whole} columns "
+            f"(it packs them in groups of {level.group_size}). Levels for a layer of this width: {suiting}"
         )
     layer = name.removesuffix(".weight")
     options = {"group_size": level.group_size, "bits": level.bits, "mode": level.mode}
@@ -56,3 +69,15 @@ def use_packed_layers(module: nn.Module, level: Level, ops: ModuleType) -> None:
         if isinstance(layer, nn.Linear) and is_quantized(name, level)
     ]
     module.update_modules(tree_unflatten(packed))
+
+
+def quantized_share(module: nn.Module) -> float:
+    """Which share of a network's weights, counted one by one, is kept packed: 0..1. Scales and biases are no weights.
+
+    Example: 0.85 for a network with 85 million weights in QuantizedLinear layers and 15 million anywhere else.
+    """
+    packed = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
+    stored = sum(tensor.size for layer in packed for name, tensor in layer.parameters().items() if name != "bias")
+    values = sum(layer.values for layer in packed)
+    others = sum(tensor.size for _, tensor in tree_flatten(module.parameters())) - stored
+    return values / (values + others)

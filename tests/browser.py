@@ -32,8 +32,10 @@ class Server:
 
 
 @contextmanager
-def serving(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Runs `python *command PORT` until it answers; told to end (SIGTERM) afterwards. All its files are in `folder`."""
+def serving(
+    command: list[str], folder: Path, environment: Mapping[str, str], project: Path = REPOSITORY
+) -> Iterator[Server]:
+    """Runs `python *command` in `project` until it answers; told to end (SIGTERM) afterwards. Files are in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -51,7 +53,7 @@ def serving(command: list[str], folder: Path, environment: Mapping[str, str]) ->
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
-            cwd=REPOSITORY,
+            cwd=project,
             env=os.environ | own | environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -25,7 +25,8 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, DAY_S)) as demo:
         gr.HTML(words.header(runtime.device_name()))
-        studio.build(visits, weights)
+        gr.set_static_paths([words.demo_licence_file()])
+        studio.build(visits, weights, folder / "examples")
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 

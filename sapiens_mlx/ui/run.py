@@ -35,17 +35,19 @@ Values = Mapping[str, Any]
 
 
 class Actions:
-    """The handlers of the Studio tab. `weights` is a folder or None, as for Predictor."""
+    """The handlers of the Studio tab. `weights` is a folder or None, as for Predictor; `examples` the file of each
+    example's button."""
 
-    def __init__(self, view: View, visits: Visits, weights: str | None) -> None:
+    def __init__(self, view: View, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
         self._view, self._visits, self._weights = view, visits, weights
+        self._examples = {button._id: path for button, path in examples.items()}
 
     # ---- the photo --------------------------------------------------------------------------------------------------
 
     def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
         """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
         visit, view = self._visit(request), self._view
-        fresh = {view.panel: gr.update(visible=False), view.boxes: people.rows(), view.people: "find"}
+        fresh = {view.panel: gr.update(visible=False)} | self._nobody_yet()
         try:
             self._take(visit, photo)
         except SapiensError as problem:
@@ -58,18 +60,36 @@ class Actions:
 
     def _take(self, visit: Visit, photo: Any) -> None:
         """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is."""
-        from ..image import read_image, shrink, write_png
-
-        if photo is not None and visit.shown is not None and photo.path == str(visit.shown):
-            return
+        if photo is not None and Path(photo.path).is_relative_to(visit.folder):
+            return  # what the page shows of the photo, or of one that another has replaced in the meantime
         visit.forget_photo()
         self._visits.release(visit)  # the upload of the photo before; this one's goes with the run
         if photo is None:
             return
         self._visits.hold(visit, photo.path)
-        visit.photo_rgb = read_image(photo.path)
-        visit.photo_name = photo.orig_name or Path(photo.path).name
+        self._open(visit, photo.path, photo.orig_name or Path(photo.path).name)
+
+    def _open(self, visit: Visit, path: str | Path, name: str) -> None:
+        from ..image import read_image, shrink, write_png
+
+        visit.photo_rgb = read_image(path)
+        visit.photo_name = name
         visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(visit.photo_rgb, SHOWN_PX))
+
+    def _nobody_yet(self) -> Updates:
+        """The table of people for a new photo."""
+        return {self._view.boxes: people.rows(), self._view.people: "find"}
+
+    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
+        visit, path = self._visit(request), self._examples[event.target._id]
+        visit.forget_photo()
+        self._visits.release(visit)
+        try:
+            self._open(visit, path, path.name)
+        except SapiensError as problem:
+            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+        return self._photo_alone(visit) | self._nobody_yet() | {self._view.photo: str(visit.shown)}
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
@@ -83,6 +103,7 @@ class Actions:
 
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes one task for the photo, on the machine that serves this page, and draws it."""
+        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visit = self._visit(request)
         photo_rgb = None
         try:

@@ -1,11 +1,12 @@
 """The tab Studio: photo and choices on one side, the picture large on the other. Layout, and which event does what."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from .. import runtime, zoo
-from . import controls, people, words
+from . import controls, examples, people, words
 from .run import Actions
 from .storage import Visits
 from .view import View
@@ -21,14 +22,16 @@ SIZE_WORDS = {"rtmdet-m": "rtmdet-m (0.4b or larger)"}
 STYLES = (("Vivid", "readme"), ("Reference", "reference"))
 
 
-def build(visits: Visits, weights: str | None) -> None:
-    """Lay out the tab in the current Blocks and connect it. `weights` is a folder or None, as for Predictor."""
+def build(visits: Visits, weights: str | None, folder: Path) -> None:
+    """Lay out the tab in the current Blocks and connect it. `weights` is a folder or None, as for Predictor; `folder`
+    is for the examples' small pictures."""
     inputs: dict[str, gr.components.Component] = {}
     with gr.Row(elem_classes="studio"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
             run, stop, task_parts, about = _choices(inputs)
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             shown = _outcome(inputs)
+            pressed = examples.build(folder)  # the style sheet puts them above the empty page
     view = View(
         photo=inputs["photo"],
         run=run,
@@ -38,7 +41,7 @@ def build(visits: Visits, weights: str | None) -> None:
         style=inputs["style"],
         **shown,
     )
-    _connect(view, inputs, Actions(view, visits, weights), task_parts, about)
+    _connect(view, inputs, Actions(view, visits, weights, pressed), task_parts, about, list(pressed))
 
 
 # ---- layout ---------------------------------------------------------------------------------------------------------
@@ -171,7 +174,14 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
-def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[str, Any], about: gr.HTML) -> None:
+def _connect(
+    view: View,
+    inputs: dict[str, Any],
+    do: Actions,
+    task_parts: dict[str, Any],
+    about: gr.HTML,
+    pressed: list[gr.Button],
+) -> None:
     frames = [view.slider_frame, view.picture_frame, view.panel, view.details]
     drawn = [view.slider, view.picture, *frames, view.empty, view.status]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
@@ -184,19 +194,37 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
         **PRIVATE,
         concurrency_limit=4,
     )
-    begun = view.run.click(do.begin, None, idle[:3], queue=False, scroll_to_output=True, **PRIVATE)
-    running = begun.then(
-        do.run,
-        inputs_kwargs=inputs,
-        outputs=[*drawn, view.run, view.stop, *told, *view.downloads],
-        show_progress="minimal",
-        show_progress_on=view.status,
-        api_name="predict",
-        api_description="Run one task on a photo: body parts, pose, normals, depth, albedo, cut-out or people.",
-        **MODEL,
-    )
 
-    running.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+    def runs_after(event: Any, **api: str) -> gr.events.Dependency:
+        """The run that begins when `event` comes."""
+        # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
+        again = {"trigger_mode": "multiple"}
+        running = event(do.begin, None, idle[:3], queue=False, scroll_to_output=True, **again, **PRIVATE).then(
+            do.run,
+            inputs_kwargs=inputs,
+            outputs=[*drawn, view.run, view.stop, *told, *view.downloads],
+            show_progress="minimal",
+            show_progress_on=view.status,
+            **again,
+            **api,
+            **MODEL,
+        )
+        running.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+        return running
+
+    description = "Run one task on a photo: body parts, pose, normals, depth, albedo, cut-out or people."
+    running = [runs_after(view.run.click, api_name="predict", api_description=description)]
+    if pressed:
+        taken = gr.on(
+            [button.click for button in pressed],
+            do.example_taken,
+            None,
+            [view.photo, view.picture, *frames, view.empty, view.boxes, view.people],
+            trigger_mode="multiple",
+            **PRIVATE,
+            concurrency_limit=1,  # in the order in which they were pressed
+        )
+        running.append(runs_after(taken.success, api_visibility="private"))
 
     redrawn = {"inputs_kwargs": inputs, "outputs": drawn, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
     filed = {
@@ -225,7 +253,7 @@ def _connect(view: View, inputs: dict[str, Any], do: Actions, task_parts: dict[s
 
     # Two steps: "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
     # its last report. Otherwise that report would stand, or the next run would be the one that is cancelled.
-    view.stop.click(None, None, None, cancels=[running, cutting], queue=False, **PRIVATE).then(
+    view.stop.click(None, None, None, cancels=[*running, cutting], queue=False, **PRIVATE).then(
         do.stopped, None, idle, concurrency_limit=None, **PRIVATE
     )
 

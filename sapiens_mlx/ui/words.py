@@ -21,7 +21,7 @@ HINTS = {
     "detect": "a box around everyone",
 }
 LEVELS = {
-    "fp32": "weights as published, 32 bit",
+    "fp32": "weights of 32 bit, nothing rounded",
     "fp16": "weights of 16 bit, half the memory",
     "bf16": "weights of 16 bit, half the memory",
     "8bit": "about a quarter of the memory",

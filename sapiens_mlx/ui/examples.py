@@ -1,0 +1,51 @@
+"""The example pictures: whatever lies in examples/, each a button with a small picture of it and its name."""
+
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from ..shipped import examples_folder
+
+SIDE_PX = 320  # of the small pictures: two pixels to each of the page's
+
+
+def files() -> list[Path]:
+    """The pictures by name; none where the folder is empty or gone."""
+    return sorted(examples_folder().glob("*.jpg"))
+
+
+def caption(path: Path) -> str:
+    """What the page calls a picture: one_person.jpg is "One person"."""
+    return path.stem.replace("_", " ").capitalize()
+
+
+def build(folder: Path) -> dict[gr.Button, Path]:
+    """The buttons and the file of each, in the current Blocks; nothing where there is no example.
+
+    `folder` is where the small pictures go. It is served as it is, since Gradio's cache forgets them after a day.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    icons = {path: icon for path in files() if (icon := _icon(path, folder))}
+    if not icons:
+        return {}
+    gr.set_static_paths([folder])
+    with gr.Column(elem_classes="examples"):
+        gr.HTML("<h2>Or press an example: it runs at once</h2>")
+        with gr.Row():
+            return {
+                gr.Button(caption(path), icon=str(icon), size="sm", min_width=96, elem_classes="example"): path
+                for path, icon in icons.items()
+            }
+
+
+def _icon(path: Path, folder: Path) -> Path | None:
+    """The small picture of one in `folder`; None for what is no picture."""
+    icon = folder / path.name
+    try:
+        with Image.open(path) as picture:
+            picture.thumbnail((SIDE_PX, SIDE_PX))  # a JPEG is read at a part of its size, in a few milliseconds
+            picture.convert("RGB").save(icon)
+    except OSError:
+        return None
+    return icon

@@ -67,6 +67,7 @@ def test_a_quantized_layer_multiplies_by_the_weight_it_stands_for(level):
         layer = QuantizedLinear((96, 192), **options(level), ops=ops)
         layer.load_weights([(name.split(".")[1], t) for name, t in tensors.items()] + [("bias", mx.zeros((96,)))])
         assert np.abs(np.array(layer(x)) - expected).max() < 1e-5, ops.__name__
+        assert np.array_equal(np.array(layer.unpacked()), dense)
 
 
 def test_layers_one_after_the_other_do_not_spoil_each_other():

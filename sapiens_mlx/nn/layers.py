@@ -43,6 +43,12 @@ class QuantizedLinear(nn.Module):
         """How many weights are packed in it."""
         return self.weight.size * 32 // self._level["bits"]
 
+    def unpacked(self) -> mx.array:
+        """The weight it stands for, (out, in) float32: for measuring, not on the way of a photo."""
+        groups = [self[name] for name in ("scales", "biases") if name in self]
+        wide = [tensor if tensor.dtype == mx.uint8 else tensor.astype(mx.float32) for tensor in groups]
+        return mx.dequantize(self.weight, *wide, dtype=mx.float32, **self._level)
+
     def __call__(self, x: mx.array) -> mx.array:
         biases = self.get("biases")
         return self._ops.quantized_linear(x, self.weight, self.scales, biases, **self._level) + self.bias

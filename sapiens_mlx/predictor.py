@@ -24,7 +24,8 @@ from .tasks.detect import DetectResult
 from .tasks.fit import normalise
 from .weights import store
 
-CPU_BATCH_BYTES = 2.5e9  # more people at once gain nothing on the CPU: one and its mirror image
+# More people at once than one and its mirror image gain nothing on the CPU, and Stop would wait for all of them.
+CPU_BATCH, CPU_BATCH_BYTES = 2, 2.5e9
 
 
 FOREGROUNDS = ("none", "auto", "matting", "seg")
@@ -303,9 +304,10 @@ def _inputs_at_once(model: store.Model) -> int:
     """How many inputs go through the network together: on a GPU what fits half of the memory that the weights leave."""
     embed_dim = model.module.backbone.config.embed_dim
     bytes_each = activation_bytes(embed_dim, model.input_hw, model.compute_dtype.size)
+    if runtime.device() == "cpu":
+        return max(1, min(CPU_BATCH, int(CPU_BATCH_BYTES / bytes_each)))
     left = runtime.memory_limit_bytes() - models.nbytes
-    room = CPU_BATCH_BYTES if runtime.device() == "cpu" else left / 2
-    return max(1, int(room / bytes_each))
+    return max(1, int(left / 2 / bytes_each))
 
 
 def _batches(fitted: Sequence[Fitted], most: int) -> Iterator[list[Fitted]]:

@@ -238,7 +238,7 @@ def test_an_installed_package_brings_the_weights_and_the_examples(clone, tmp_pat
     installed = tmp_path / "installed"
     with zipfile.ZipFile(next((tmp_path / "wheel").glob("*.whl"))) as wheel:
         wheel.extractall(installed)
-    modules = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "sapiens_mlx").rglob("*.py")}
+    modules = {path.relative_to(clone) for path in (clone / "sapiens_mlx").rglob("*.py")}
     assert {path.relative_to(installed) for path in (installed / "sapiens_mlx").rglob("*.py")} == modules
     assert {path.name for path in (installed / "sapiens_mlx/demo").glob("*.safetensors")} == set(SHIPPED)
     listed = "from sapiens_mlx.ui import examples; print([path.name for path in examples.files()])"

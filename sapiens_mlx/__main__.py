@@ -1,4 +1,4 @@
-"""The command line: python -m sapiens_mlx predict | models | serve."""
+"""The command line: python -m sapiens_mlx predict | compare | models | serve."""
 
 import argparse
 import contextlib
@@ -17,6 +17,9 @@ PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
   python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
+COMPARE_EXAMPLE = """examples:
+  python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
+  python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
 MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
@@ -77,19 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
     predict.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
     predict.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
-    predict.add_argument(
-        "--boxes", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a person in photo pixels; may be repeated"
-    )
-    predict.add_argument("--boxes-file", metavar="FILE", help="boxes as JSON [[x1, y1, x2, y2], ...] or CSV rows")
-    predict.add_argument(
-        "--detector", choices=("rtmdet", "none"), default="rtmdet", help="who finds the people (rtmdet)"
-    )
-    predict.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
-    predict.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
+    _add_people(predict)
     predict.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
-    predict.add_argument(
-        "--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher"
-    )
     predict.add_argument("--style", choices=("readme", "reference"), default=default.style, help="look of the pictures")
     predict.add_argument(
         "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"
@@ -99,6 +91,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
     predict.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+    compare = command(
+        "compare", _compare, "one photo at several levels and sizes: pictures and numbers", COMPARE_EXAMPLE
+    )
+    compare.add_argument("photo", metavar="PHOTO")
+    compare.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)} ({default.task})")
+    compare.add_argument("--size", default=default.size, help=f"of --levels: {', '.join(zoo.SIZES)} ({default.size})")
+    compare.add_argument("--levels", metavar="L,L,...", help=f"of {', '.join(zoo.LEVELS)}")
+    compare.add_argument(
+        "--variants", metavar="S:L,...", help="more of them, each a size and a level: 0.4b:bf16,1b:4bit"
+    )
+    compare.add_argument("--reference", metavar="L", help="what all are measured by: a level or size:level (the best)")
+    compare.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    compare.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
+    _add_people(compare)
+    compare.add_argument(
+        "--foreground",
+        default="auto",
+        metavar="auto|none|FILE",
+        help="compare normals, depth, albedo over people (auto)",
+    )
+    compare.add_argument(
+        "--runs", type=_count, metavar="N", help="time the median of N runs (3; 1 where they are slow)"
+    )
+    compare.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
     models = command("models", _models, "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
     models.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
@@ -115,6 +132,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    """Who is in the photo, for pose."""
+    default = zoo.DEFAULTS
+    parser.add_argument(
+        "--boxes", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a person in photo pixels; may be repeated"
+    )
+    parser.add_argument("--boxes-file", metavar="FILE", help="boxes as JSON [[x1, y1, x2, y2], ...] or CSV rows")
+    parser.add_argument(
+        "--detector", choices=("rtmdet", "none"), default="rtmdet", help="who finds the people (rtmdet)"
+    )
+    parser.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
+    parser.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
+    parser.add_argument("--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher")
+
+
 def _box(text: str) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
@@ -127,7 +159,7 @@ def _box(text: str) -> list[float]:
 
 def _count(text: str) -> int:
     if not (text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of points; write 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; write 1 or more")
     return int(text)
 
 
@@ -152,24 +184,13 @@ def _bytes(text: str) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from .boxes import read_boxes
     from .files import output_folder
     from .predictor import Options, Predictor
 
     names = [name.strip() for name in options.task.split(",")]
     predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
     folder = output_folder(options.out)
-    boxes = list(options.boxes or [])
-    if options.boxes_file:
-        boxes += read_boxes(options.boxes_file)
-    choices = Options(
-        boxes_xyxy=boxes or None,
-        detector=options.detector,
-        box_threshold=options.box_threshold,
-        nms_threshold=options.nms,
-        flip=not options.no_flip,
-        foreground=options.foreground,
-    )
+    choices = Options(**_people(options), foreground=options.foreground)
     results, failed, told = [], [], set()
     for stem, photo in _stems(options.inputs):
         for predictor in predictors:
@@ -192,6 +213,22 @@ def _predict(options: argparse.Namespace) -> int:
         one = len(options.inputs) * len(predictors) == 1
         print(json.dumps(results[0] if one else {"results": results, "failed": failed}))
     return 1 if failed and results else 2 if failed else 0
+
+
+def _people(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of predictor.Options that say who is in the photo."""
+    from .boxes import read_boxes
+
+    boxes = list(options.boxes or [])
+    if options.boxes_file:
+        boxes += read_boxes(options.boxes_file)
+    return {
+        "boxes_xyxy": boxes or None,
+        "detector": options.detector,
+        "box_threshold": options.box_threshold,
+        "nms_threshold": options.nms,
+        "flip": not options.no_flip,
+    }
 
 
 def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
@@ -261,6 +298,50 @@ def _print_report(done: dict[str, Any], told: set[str]) -> None:
             print(f"  note: {notice}")
     for path in done["files"]:
         print(f"  {path}")
+
+
+# ---- compare --------------------------------------------------------------------------------------------------------
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from . import compare_files
+    from .compare import Comparison
+    from .files import output_folder
+    from .variants import parse_list
+
+    comparison = Comparison(
+        options.photo,
+        options.task,
+        parse_list(options.levels, options.size, options.variants),
+        options.reference,
+        weights=options.weights,
+        runs=options.runs,
+        foreground=options.foreground,
+        **_people(options),
+    )
+    folder, stem = output_folder(options.out), Path(options.photo).stem
+    try:
+        for entry in comparison.run(_progress_line(sys.stderr)):
+            entry.result = None  # its pictures and numbers are enough
+            if sys.stderr is not None:
+                sys.stderr.write(_cleared_line(sys.stderr))
+            if not (options.json or entry.error):
+                print(compare_files.in_a_line(comparison, entry), flush=True)
+    except (KeyboardInterrupt, CancelledError):
+        if comparison.entries:
+            compare_files.save(comparison, folder, stem)  # what is done is done
+        raise
+    errors = [entry.error for entry in comparison.entries if entry.error]
+    if len(errors) == len(comparison.entries):
+        raise SapiensError(errors[0])
+    paths = [str(path) for path in compare_files.save(comparison, folder, stem)]
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(compare_files.to_json(comparison) | {"files": paths}, allow_nan=False))
+    else:
+        print("", compare_files.to_text(comparison), "", *paths, sep="\n")
+    return 1 if errors else 0
 
 
 # ---- models and serve -----------------------------------------------------------------------------------------------

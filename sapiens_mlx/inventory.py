@@ -71,11 +71,11 @@ def as_text(listing: dict[str, Any]) -> str:
     """The listing for people."""
     lines = [f"{'task':9} {'size':8} {'on this machine':16} {'from':40} licence"]
     for row in listing["checkpoints"]:
-        here = _amount(row["bytes"]) if row["file"] else "no"
+        here = amount(row["bytes"]) if row["file"] else "no"
         source = "ships with the project, no download" if row["bundled"] else row["repo"] or "not published yet"
         lines.append(f"{row['task']:9} {row['size']:8} {here:16} {source:40} {row['licence']}")
     lines += ["", f"conversions kept in {listing['cache']}:"]
-    lines += [f"  {row['name']:36} {_amount(row['bytes'])}" for row in listing["conversions"]] or ["  none"]
+    lines += [f"  {row['name']:36} {amount(row['bytes'])}" for row in listing["conversions"]] or ["  none"]
     lines += ["", f"levels that fit about {listing['memory_bytes'] / 1e9:.0f} GB ({listing['device']}):"]
     lines += [f"  {size:5} {' '.join(levels) or 'none'}" for size, levels in listing["fits"].items()]
     licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
@@ -102,7 +102,7 @@ def remove(names: list[str]) -> list[str]:
     return removed
 
 
-def _amount(size_bytes: int) -> str:
+def amount(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 

@@ -109,7 +109,7 @@ def test_vectors_without_length_or_outside_people_count():
     result = normals((0, 1, 1), (0, 0, 1), (1, 0, 0), (1, 0, 0), mask=~LEFT)
     found = result.agreement(reference)
     assert found.values["mean_angle_deg"] == pytest.approx(45)
-    assert found.over == "people (50.0% of the photo)"
+    assert found.over == "people (50.0 % of the photo)"
     shown = result.difference(reference).values
     assert np.isfinite(shown[:, 0]).all() and np.isnan(shown[:, 1:]).all()
 

@@ -167,7 +167,7 @@ def psnr_db(square: float) -> float:
 
 def over(region: np.ndarray | None, values: dict[str, float]) -> Agreement:
     """The figures of a dense task as an Agreement, with a note where they are no numbers."""
-    return noted(values, "the whole photo" if region is None else f"people ({region.mean():.1%} of the photo)")
+    return noted(values, "the whole photo" if region is None else f"people ({100 * region.mean():.1f} % of the photo)")
 
 
 def noted(values: dict[str, float], taken_over: str) -> Agreement:

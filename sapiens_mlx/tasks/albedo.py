@@ -22,6 +22,7 @@ class AlbedoResult(Result):
     """`albedo` (H, W, 3) float32 RGB, 0..1."""
 
     NAME = "albedo"
+    OVER_PEOPLE = True
     FIGURES = (
         Figure("psnr_db", "PSNR", "dB", higher_is_better=True),
         Figure("mean_difference", "Mean difference", "%", higher_is_better=False),

@@ -39,6 +39,7 @@ class Result:
     NAME: ClassVar[str]
     FILE_OPTIONS: ClassVar[tuple[str, ...]] = ()
     FIGURES: ClassVar[tuple[Figure, ...]] = ()  # what agreement() gives, the most telling first
+    OVER_PEOPLE: ClassVar[bool] = False  # outside people the arrays mean nothing
 
     photo_rgb: np.ndarray = field(repr=False)
     person_mask: np.ndarray | None = field(default=None, repr=False, kw_only=True)

@@ -26,6 +26,7 @@ class NormalResult(Result):
     """`normals` (H, W, 3) float32: unit vectors at the network's size, so slightly shorter where they were mixed."""
 
     NAME = "normal"
+    OVER_PEOPLE = True
     FIGURES = (
         Figure("mean_angle_deg", "Mean angle", "°", higher_is_better=False),
         Figure("median_angle_deg", "Median angle", "°", higher_is_better=False),

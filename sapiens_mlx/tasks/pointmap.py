@@ -34,6 +34,7 @@ class PointmapResult(Result):
     """
 
     NAME = "pointmap"
+    OVER_PEOPLE = True
     FILE_OPTIONS = ("points",)
     FIGURES = (
         Figure("depth_difference", "Depth difference", "%", higher_is_better=False),

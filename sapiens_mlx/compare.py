@@ -1,0 +1,364 @@
+"""One photo at several sizes and levels: a result, a picture of it and of the differences, and numbers, each in turn.
+
+What is done is told by compare_files.py: as JSON, tables, a picture, files.
+
+for entry in compare("photo.jpg", "seg", ["demo:fp32", "demo:4bit"]):
+    print(entry.variant, entry.agreement)
+"""
+
+import gc
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import runtime, tasks, zoo
+from .compare_sheet import PICTURE_PX
+from .detect import validate_boxes
+from .errors import SapiensError
+from .image import ImageSource, read_image, read_mask, shrink
+from .models import models
+from .nn.layers import QuantizedLinear
+from .predictor import FOREGROUNDS, Options, Predictor
+from .runtime import Progress, inference, no_progress
+from .tasks.agreement import Agreement
+from .tasks.base import Report, Result
+from .variants import Variant, check, chosen, most_precise
+from .weights import locate, store
+
+LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
+RUNS = 3  # of each network; the median counts
+SLOW_S = 3.0  # one run is enough where the CPU takes longer: its first is then no slower than the others
+ON_THE_CPU = "On the CPU every level computes in float32, so the rounding of 16-bit activations is absent here."
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a variant takes. Bytes count weights as they are stored at its level.
+
+    `network_seconds` is the median of `runs`. `file_bytes` is the file that holds the weights, or where none is kept,
+    as of the demo's conversions, their tensors. `weights_bytes` is what they occupy in memory. `peak_memory_bytes` is
+    the most that was held while loading and running (MLX's count on a GPU; on the CPU the process, less the pictures
+    and results of other variants); None where the system does not tell. `quantized_share` (0..1) is of the numbers
+    that make up the network.
+    """
+
+    network_seconds: float
+    runs: int
+    file_bytes: int
+    weights_bytes: int
+    peak_memory_bytes: int | None
+    quantized_share: float
+
+
+@dataclass
+class Entry:
+    """One variant, done: either `error` says why there is nothing, or all the rest is there.
+
+    `picture` and `heat_map` are (H, W, 3) uint8 at photo size; the heat map is of the differences from the reference.
+    Set `result` to None where its arrays are no longer needed: ten of a large photo are gigabytes.
+    """
+
+    variant: Variant
+    error: str | None = None
+    result: Result | None = field(default=None, repr=False)
+    report: Report | None = None
+    cost: Cost | None = None
+    agreement: Agreement | None = None
+    picture: np.ndarray | None = field(default=None, repr=False)
+    heat_map: np.ndarray | None = field(default=None, repr=False)
+    tile: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)  # both, small, for the sheet
+
+
+def compare(
+    photo: ImageSource,
+    task: str,
+    variants: Sequence[Variant | str],
+    reference: Variant | str | None = None,
+    **options: Any,
+) -> "Comparison":
+    """A comparison, to iterate over: each step computes one variant. Arguments and errors are those of Comparison."""
+    return Comparison(photo, task, variants, reference, **options)
+
+
+class Comparison:
+    """Several variants on one photo. Iterating computes what is not yet done; `entries` holds what is.
+
+    The reference is computed first, since all others are measured by it, then the rest in the order asked. Only one
+    network is in memory at a time. Where a variant fails, its entry says why, and the others go on; Stop (a
+    CancelledError out of `progress`) keeps what is done, and iterating again goes on from there.
+    """
+
+    def __init__(
+        self,
+        photo: ImageSource,
+        task: str,
+        variants: Sequence[Variant | str],
+        reference: Variant | str | None = None,
+        *,
+        weights: str | Path | None = None,
+        runs: int | None = None,
+        foreground: str | Path | np.ndarray = "auto",
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            photo: path, bytes, PIL image, or (H, W, 3) uint8 RGB array.
+            variants: 2 to 10, as Variant or as text ("0.4b:bf16").
+            reference: what all are measured by, one of them or another; a level alone is looked for among them, at
+                the largest size. Default: the most precise level of those that fit the memory, at the largest size;
+                should it fail, the next takes its place, and `notices` says so.
+            weights: as for Predictor.
+            runs: how often each network runs, of which the median is taken; default 3, or 1 where the CPU takes more
+                than 3 s for the first.
+            foreground: where normals, depth and albedo are compared: "auto" (over people, when weights that find them
+                are here), "none" (everywhere), an (H, W) bool array, or a picture file that is light on people.
+            name: the photo's, for what is written; default its file's.
+            options: those of predictor.Options for pose. People are found once, and are the same for all.
+
+        Raises:
+            SapiensError: for variants that cannot be compared, a name that is not in the tables, a bad photo.
+        """
+        self.task = zoo.task_row(task).name
+        self.figures = tasks.figures(task)
+        if not self.figures:
+            compared = ", ".join(name for name in zoo.TASKS if tasks.figures(name))
+            raise SapiensError(f"Results of {task} cannot be compared. Choose one of: {compared}.")
+        self.variants = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
+        self._asked_reference = None if reference is None else chosen(reference, self.variants)
+        check(self.variants, self._asked_reference)
+        self.weights = None if weights is None else str(weights)
+        for variant in {*self.variants, self._asked_reference} - {None}:
+            self._predictor(variant)  # checks size and weights
+        if runs is not None and runs < 1:
+            raise SapiensError(f"{runs} runs are too few. Give 1 or more.")
+        self.runs = runs
+        self.options = Options(**options)  # foreground is ours: it is found once
+        self.photo_rgb = read_image(photo)
+        if self.options.boxes_xyxy is not None:
+            validate_boxes(self.options.boxes_xyxy, self.photo_rgb.shape[:2])
+        self.name = name or (Path(photo).name if isinstance(photo, str | Path) else "photo.png")
+        self.foreground = foreground
+        self._mask = _given_mask(foreground, self.photo_rgb.shape[:2])
+        self.reference = self._asked_reference or most_precise(self.variants)
+        self.running: Variant | None = None
+        self.notices: list[str] = [ON_THE_CPU] if runtime.device() == "cpu" else []
+        self._done: dict[Variant, Entry] = {}
+        self._reference_result: Result | None = None
+        self.bar: tuple | None = None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.run()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is done, in the order asked; a reference that was not among the variants stands first."""
+        order = [*([] if self.reference in self.variants else [self.reference]), *self.variants]
+        return [self._done[variant] for variant in order if variant in self._done]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether sizes differ, so that a level alone does not name a variant."""
+        return len({variant.size for variant in (*self.variants, self.reference)}) > 1
+
+    def run(self, progress: Progress = no_progress) -> Iterator[Entry]:
+        """Computes what is not yet done and yields each entry as it ends; `running` names the one under way.
+
+        Raises:
+            SapiensError: when the reference that was asked for fails: there is nothing to measure by then.
+            CancelledError: from `progress`.
+        """
+        while waiting := [one for one in [self.reference, *self.variants] if one not in self._done]:
+            self.running = waiting[0]
+            try:
+                entry = self._entry(waiting[0], progress)
+            finally:
+                self.running = None
+            self._done[entry.variant] = entry
+            if entry.error and entry.variant == self.reference:
+                self._replace_reference(entry)
+            yield entry
+
+    def _replace_reference(self, failed: Entry) -> None:
+        if self._asked_reference is not None:
+            raise SapiensError(f"There is nothing to compare with: {failed.error}")
+        left = [variant for variant in self.variants if variant not in self._done]
+        if left:
+            self.reference = most_precise(left)
+            self._notice(f"{failed.variant} failed, so {self.reference} is the reference in its place.")
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def _predictor(self, variant: Variant) -> Predictor:
+        return Predictor(self.task, variant.size, variant.level, self.weights)
+
+    # ---- computing --------------------------------------------------------------------------------------------------
+
+    def _entry(self, variant: Variant, progress: Progress) -> Entry:
+        try:
+            result, cost = self._measure(variant, progress)
+            reference = self._reference_result
+            if variant == self.reference:
+                self._find_people(result, progress)
+                reference = self._reference_result = result
+            result.person_mask = reference.person_mask
+            return self._compared(Entry(variant, None, result, result.report, cost), reference)
+        except SapiensError as problem:
+            return Entry(variant, f"{variant}: {problem}")
+        except (RuntimeError, MemoryError) as problem:  # MLX's own: out of memory, or a kernel that is not there
+            return Entry(
+                variant, f"{variant} could not be computed ({problem}). Choose a smaller size or another level."
+            )
+
+    def _measure(self, variant: Variant, progress: Progress) -> tuple[Result, Cost]:
+        predictor = self._predictor(variant)
+        inference.run(_forget_networks)
+        can_tell_peak = _forget_peak()
+        result = predictor(self.photo_rgb, progress=progress, **vars(self.options))
+        if not result.is_finite():
+            raise SapiensError(_not_finite(variant))
+        result.photo_rgb = self.photo_rgb  # one copy for all
+        self._share_people(result)
+        for notice in result.report.notices:
+            self._notice(notice)
+        reports = [result.report]
+        while len(reports) < self._wanted_runs(reports[0]):
+            again = predictor(self.photo_rgb, progress=progress, **vars(self.options))  # with the boxes that were found
+            reports.append(again.report)
+        peak_bytes = max(report.peak_memory_bytes for report in reports) - self._kept_bytes()
+        weights_bytes, share = inference.run(self._weigh, predictor)
+        cost = Cost(
+            network_seconds=statistics.median(report.seconds["network"] for report in reports),
+            runs=len(reports),
+            file_bytes=_file_bytes(predictor) or weights_bytes,
+            weights_bytes=weights_bytes,
+            peak_memory_bytes=peak_bytes if can_tell_peak else None,
+            quantized_share=share,
+        )
+        return result, cost
+
+    def _wanted_runs(self, first: Report) -> int:
+        slow = runtime.device() == "cpu" and first.seconds["network"] > SLOW_S
+        return self.runs or (1 if slow else RUNS)
+
+    def _kept_bytes(self) -> int:
+        """What the variants that are done hold of the process's memory; of MLX's they hold nothing."""
+        if runtime.device() == "gpu":
+            return 0
+        return sum(
+            value.nbytes
+            for entry in self._done.values()
+            for one in (entry, entry.result)
+            if one is not None
+            for value in vars(one).values()
+            if isinstance(value, np.ndarray) and value is not self.photo_rgb and value is not self._mask
+        )
+
+    def _share_people(self, result: Result) -> None:
+        """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
+        if not hasattr(result, "boxes_xyxy"):
+            return
+        if self._reference_result is not None:
+            result.box_scores = self._reference_result.box_scores
+        else:
+            self.options = Options(**vars(self.options) | {"boxes_xyxy": result.boxes_xyxy})
+
+    def _find_people(self, reference: Result, progress: Progress) -> None:
+        """The mask that normals, depth and albedo are compared over, by a network of its own."""
+        if not reference.OVER_PEOPLE:
+            return
+        if self._mask is None and isinstance(self.foreground, str) and self.foreground == "auto":
+            try:
+                self._mask = self._people(progress)
+            except SapiensError as problem:
+                self._notice(f"Figures are over the whole photo: {problem}")
+        reference.person_mask = self._mask
+
+    def _people(self, progress: Progress) -> np.ndarray:
+        """(H, W) bool; SapiensError where there is nobody, or nothing to find them with."""
+        source = self._predictor(self.reference).mask_source()
+        if source is None:
+            raise SapiensError("neither seg nor matting weights are on this machine.")
+        mask = source(self.photo_rgb, progress=progress).foreground_mask()
+        if mask.mean() < LEAST_PEOPLE:
+            raise SapiensError("nobody was found in it.")
+        return mask
+
+    def _compared(self, entry: Entry, reference: Result) -> Entry:
+        result = entry.result
+        difference = result.difference(reference)
+        entry.agreement = result.agreement(reference)
+        entry.picture = result.picture_beside(reference)
+        entry.heat_map = difference.picture(self.photo_rgb)
+        bare = difference.picture(self.photo_rgb, bar=False)
+        entry.tile = shrink(entry.picture, PICTURE_PX), shrink(bare, PICTURE_PX)
+        self.bar = difference.bar()
+        return entry
+
+    def _weigh(self, predictor: Predictor, progress: Progress) -> tuple[int, float]:
+        """Bytes of the network in memory, and the share of its numbers that are quantized."""
+        model = models.estimator(predictor.task, predictor.size, predictor.level, predictor.weights, progress)
+        packed = whole = 0
+        for _, layer in model.module.named_modules():
+            own = {name: value for name, value in layer.items() if hasattr(value, "nbytes")}
+            if isinstance(layer, QuantizedLinear):
+                packed += 8 * own["weight"].nbytes // model.level.bits
+                whole += own["bias"].size
+            else:
+                whole += sum(value.size for value in own.values())
+        return model.nbytes, packed / (packed + whole)
+
+
+# ---- one variant ----------------------------------------------------------------------------------------------------
+
+
+def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
+    """The user's own mask as (H, W) bool; None for "auto" and "none"."""
+    if isinstance(foreground, np.ndarray):
+        if foreground.shape != photo_hw:
+            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
+        return foreground.astype(bool)
+    if foreground in ("auto", "none"):
+        return None
+    if foreground in FOREGROUNDS:
+        raise SapiensError(f"Results cannot be compared over {foreground}. Choose auto, none, or a picture file.")
+    return read_mask(foreground, photo_hw)
+
+
+def _not_finite(variant: Variant) -> str:
+    if zoo.level(variant.level).dtype == "float16":
+        return "the network's numbers overflow in float16. Take bf16, which has the range of float32."
+    return "the network's numbers are not finite. Its weights may be damaged; load them again."
+
+
+def _forget_networks(progress: Progress) -> None:
+    """Drops what is loaded, so that one variant's memory is not counted as another's."""
+    models.clear()
+    gc.collect()
+
+
+def _forget_peak() -> bool:
+    """Makes the peak count from here. False where the system does not let us; on a GPU each result counts anew."""
+    if runtime.device() == "gpu":
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # macOS without a GPU
+        return False
+    return True
+
+
+def _file_bytes(predictor: Predictor) -> int | None:
+    """The size of the file that holds the weights at the predictor's level; None where there is none."""
+    if zoo.level(predictor.level).dtype == "float32":
+        path = locate.find_local(predictor.checkpoint, predictor.weights)
+        return path.stat().st_size if path else None
+    stem = f"{predictor.task}-{predictor.size}-{predictor.level}-"
+    kept = [folder / "model.safetensors" for folder in store.conversions() if folder.name.startswith(stem)]
+    return next((path.stat().st_size for path in kept if path.is_file() and "partial" not in path.parent.name), None)

@@ -251,14 +251,10 @@ class Comparison:
         """What the variants that are done hold of the process's memory; of MLX's they hold nothing."""
         if runtime.device() == "gpu":
             return 0
-        return sum(
-            value.nbytes
-            for entry in self._done.values()
-            for one in (entry, entry.result)
-            if one is not None
-            for value in vars(one).values()
-            if isinstance(value, np.ndarray) and value is not self.photo_rgb and value is not self._mask
-        )
+        results = [entry.result for entry in self._done.values()] + [self._reference_result]
+        holders = [*self._done.values(), *(result for result in results if result is not None)]
+        arrays = {id(value): value for one in holders for value in vars(one).values() if isinstance(value, np.ndarray)}
+        return sum(array.nbytes for array in arrays.values() if array is not self.photo_rgb)
 
     def _share_people(self, result: Result) -> None:
         """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
@@ -295,9 +291,9 @@ class Comparison:
         difference = result.difference(reference)
         entry.agreement = result.agreement(reference)
         entry.picture = result.picture_beside(reference)
-        entry.heat_map = difference.picture(self.photo_rgb)
-        bare = difference.picture(self.photo_rgb, bar=False)
-        entry.tile = shrink(entry.picture, PICTURE_PX), shrink(bare, PICTURE_PX)
+        entry.heat_map = difference.picture(self.photo_rgb, bar=False)
+        entry.tile = shrink(entry.picture, PICTURE_PX), shrink(entry.heat_map, PICTURE_PX).copy()
+        difference.draw_bar(entry.heat_map)  # only now: a sheet has one bar for all
         self.bar = difference.bar()
         return entry
 

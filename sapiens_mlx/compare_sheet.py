@@ -50,7 +50,10 @@ def draw_sheet(title: str, words: Sequence[str], tiles: Sequence[Tile], bar: tup
     header_h = MARGIN + round(1.6 * TITLE_PX) + text_h * len(header) + (bar_h + text_h if bar else 0)
     gap = MARGIN // 4
     pictures_h = 2 * (picture_hw[0] + gap)
-    tile_h = heading_h + pictures_h + text_h * max(map(len, captions), default=0) + MARGIN
+    bodies = [
+        pictures_h * (both is not None) + text_h * len(lines) for both, lines in zip(pictures, captions, strict=True)
+    ]
+    tile_h = heading_h + max(bodies, default=0) + MARGIN
     canvas = np.full((header_h + MARGIN // 2 + rows * tile_h, width, 3), BACKGROUND, np.uint8)
 
     _line(canvas, title, (MARGIN, MARGIN), TITLE_PX, draw.WHITE)

@@ -85,8 +85,14 @@ class DifferenceMap:
 
         picture = draw.heat_map(photo_rgb, self.values, self.full_scale, widen=self.labels)
         if bar:
-            draw.colour_bar(picture, *self.bar(), busy=self.values > 0)
+            self.draw_bar(picture)
         return picture
+
+    def draw_bar(self, picture_rgb: np.ndarray) -> None:
+        """Add what the colours mean to a picture without it, in place."""
+        from . import draw
+
+        draw.colour_bar(picture_rgb, *self.bar(), busy=self.values > 0)
 
     def bar(self) -> tuple[np.ndarray, str, tuple[str, str], tuple[str, ...]]:
         """What draw.colour_bar needs to explain the colours: the colours, a title, words and numbers along them."""

@@ -21,6 +21,7 @@ from .pose_picture import point_radii, pose_picture
 
 NEAR_PX = 5.0
 FULL_SCALE_PX = 10.0
+DISC = 1.5  # radius of a shift on the map, by that of the point in the picture: colours need room
 
 Part = tuple[np.ndarray, np.ndarray]  # keypoints (308, 2) and scores (308,) of one person
 
@@ -82,7 +83,7 @@ class PoseResult(Result):
                 (shifts[person, index], self.keypoints[person, index], radii[index]) for index in np.nonzero(shown)[0]
             ]
         for shift, (x, y), radius in sorted(discs, key=lambda disc: disc[0]):
-            reach = max(1.5, radius)
+            reach = max(2.0, DISC * radius)
             top, left = max(0, math.ceil(y - reach)), max(0, math.ceil(x - reach))
             place = values[top : max(0, int(y + reach) + 1), left : max(0, int(x + reach) + 1)]
             rows, columns = np.ogrid[: place.shape[0], : place.shape[1]]

@@ -22,7 +22,7 @@ from .runtime import Job, Progress, inference, no_progress
 from .tasks.base import Fitted, Report, Result
 from .tasks.detect import DetectResult
 from .tasks.fit import normalise
-from .weights import store
+from .weights import conversion, store
 
 # More people at once than one and its mirror image gain nothing on the CPU, and Stop would wait for all of them.
 CPU_BATCH, CPU_BATCH_BYTES = 2, 2.5e9
@@ -79,11 +79,12 @@ class Predictor:
         Args:
             task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device. "detect"
                 takes any size, and is the detector that goes with it; a file of one's own is taken for an RTMDet-m.
-            weights: a folder in the reference's layout, or one file; default: see weights/locate.py.
+            weights: a folder in the reference's layout, one file, or a folder that `convert --out` wrote, whose size
+                and level are then the defaults; default: see weights/locate.py.
 
         Raises:
             SapiensError: for a name that is not in the tables.
-            WeightsError: when `weights` does not exist.
+            WeightsError: when `weights` does not exist, or is a conversion that cannot be read.
         """
         self.task = zoo.task_row(task).name
         self.weights = None if weights is None else str(Path(weights).expanduser())
@@ -92,11 +93,14 @@ class Predictor:
                 f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
             )
         own_detector = task == "detect" and self.weights is not None and Path(self.weights).is_file()
+        given = conversion.published(self.weights)
+        if given is not None and given.task == task:
+            size, level = size or given.size, level or given.level
         self.checkpoint = zoo.checkpoint(task, size or ("rtmdet-m" if own_detector else zoo.DEFAULTS.size))
         self.size = self.checkpoint.size
         self._level = zoo.level(level).name if level else None
-        # A single file is this task's; the detector's and the mask's weights lie beside it only in a folder.
-        self._folder = self.weights if self.weights and Path(self.weights).is_dir() else None
+        # A file or a conversion is one task's: the detector's and the mask's weights lie only in a folder of all.
+        self._folder = self.weights if self.weights and Path(self.weights).is_dir() and given is None else None
 
     @property
     def level(self) -> str:
@@ -185,7 +189,7 @@ class Predictor:
             licence=self.checkpoint.licence.name,
             seconds={name: round(seconds, 4) for name, seconds in stages.seconds.items()},
             peak_memory_bytes=runtime.peak_memory_bytes(),
-            notices=notices,
+            notices=notices + store.take_notices(),
         )
         return result
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from sapiens_mlx import zoo
 from sapiens_mlx.errors import CancelledError, WeightsError, WeightsMissingError
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.weights import store
+from sapiens_mlx.weights import conversion, store
 
 PIXELS = rule.noise("pixels", (1, 128, 96, 3))
 
@@ -160,7 +160,7 @@ def test_convolutions_are_not_quantized(machine, tiny_size):
 def test_a_kept_conversion_gives_the_same_numbers_and_needs_no_source(machine, tiny_size):
     path = written(machine)
     first = output(load(level="8bit"))
-    assert [folder.name.rsplit("-", 1)[0] for folder in store.conversions()] == ["seg-tiny-8bit"]
+    assert [folder.name.rsplit("-", 1)[0] for folder in conversion.conversions()] == ["seg-tiny-8bit"]
     assert np.array_equal(output(load(level="8bit")), first)
     path.unlink()
     assert np.array_equal(output(load(level="8bit")), first)
@@ -180,7 +180,7 @@ def test_a_conversion_of_another_file_is_not_taken(machine, tiny_size):
 def test_a_damaged_conversion_is_made_again(machine, tiny_size, damage):
     written(machine)
     first = output(load(level="8bit"))
-    (folder,) = store.conversions()
+    (folder,) = conversion.conversions()
     model, config = folder / "model.safetensors", folder / "config.json"
     if damage == "config":
         config.write_text("{")
@@ -189,9 +189,9 @@ def test_a_damaged_conversion_is_made_again(machine, tiny_size, damage):
     elif damage == "model gone":
         model.unlink()
     else:
-        config.write_text(config.read_text().replace('"format": 1', '"format": 0'))
+        config.write_text(config.read_text().replace('"format": 2', '"format": 1'))
     assert np.array_equal(output(load(level="8bit")), first)
-    assert store.conversions() == [folder]
+    assert conversion.conversions() == [folder]
     assert model.is_file()
 
 
@@ -204,7 +204,7 @@ def test_stop_while_converting_leaves_nothing(machine, tiny_size):
 
     with pytest.raises(CancelledError):
         load(level="8bit", progress=stop)
-    assert store.conversions() == []
+    assert conversion.conversions() == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

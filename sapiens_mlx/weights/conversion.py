@@ -1,0 +1,366 @@
+"""Conversions on disk: what a checkpoint became at a level, kept in a cache or written to be published.
+
+A conversion is a folder with `model.safetensors`, whose tensors are ours, and `config.json`, which says what of and
+how it was made, and the size and digest by which damage is noticed. It is written beside its name and renamed whole:
+whoever is killed leaves what was there before, or the new one, and perhaps a `<name>.partial-<number>`. The writer of
+that holds a lock on it while it lives; where nobody does, the next to write a conversion removes it.
+
+In the cache a folder is called `<task>-<size>-<level>-<source id>`. Two processes that make the same conversion at the
+same time both write one, and whichever comes second leaves that of the first.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from .. import __version__, zoo
+from ..errors import WeightsError
+from ..runtime import Progress, no_progress
+from .original import Converted, Shapes
+from .quantize import quantized_share
+
+FORMAT = 2  # raise it when our layout of tensors or of config.json changes: older conversions are then made again
+CONFIG, MODEL = "config.json", "model.safetensors"
+LIBRARY = "sapiens-mlx"
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PARTIAL = ".partial-"
+_CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """The original file. `repo` is the one on the hub it was downloaded from, where that is known; so with `sha256`."""
+
+    file: str
+    bytes: int
+    sha256: str | None = None
+    repo: str | None = None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What config.json says. `tensors` are the names and shapes in the source; `quantized_share` is 0..1 of weights.
+
+    `model_mtime_ns` is when the cache's own file was written; None in folders that are made to be passed on.
+    """
+
+    task: str
+    size: str
+    level: str
+    licence: str
+    source: Source
+    quantized_share: float
+    model_bytes: int
+    model_sha256: str
+    model_mtime_ns: int | None
+    tensors: Shapes
+
+    def to_json(self) -> dict[str, Any]:
+        level = zoo.level(self.level)
+        return {
+            "library": LIBRARY,
+            "version": __version__,
+            "format": FORMAT,
+            "task": self.task,
+            "size": self.size,
+            "level": self.level,
+            "dtype": level.dtype,
+            "bits": level.bits,
+            "group_size": level.group_size,
+            "mode": level.mode,
+            "quantized_share": self.quantized_share,
+            "licence": self.licence,
+            "source": vars(self.source),
+            "model": {"bytes": self.model_bytes, "sha256": self.model_sha256, "mtime_ns": self.model_mtime_ns},
+            "tensors": self.tensors,
+        }
+
+
+def read(folder: Path) -> Conversion | None:
+    """What a folder says of itself; None when it is no conversion of ours, of another format, or damaged there."""
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        if (config["library"], config["format"]) != (LIBRARY, FORMAT):
+            return None
+        model = config["model"]
+        return Conversion(
+            task=zoo.task_row(config["task"]).name,
+            size=str(config["size"]),
+            level=zoo.level(config["level"]).name,
+            licence=str(config["licence"]),
+            source=Source(**config["source"]),
+            quantized_share=float(config["quantized_share"]),
+            model_bytes=int(model["bytes"]),
+            model_sha256=str(model["sha256"]),
+            model_mtime_ns=model["mtime_ns"],
+            tensors={str(name): tuple(shape) for name, shape in config["tensors"].items()},
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def published(weights: str | Path | None) -> Conversion | None:
+    """What `--weights` names, when that is a conversion's own folder and not a folder of checkpoints or a file.
+
+    Raises:
+        WeightsError: it is a conversion that cannot be read: damaged, of another version, or another program's.
+    """
+    if weights is None:
+        return None
+    folder = Path(weights).expanduser()
+    if not ((folder / MODEL).is_file() and (folder / CONFIG).is_file()):
+        return None
+    found = read(folder)
+    if found is None:
+        raise WeightsError(
+            f"{folder / CONFIG} is damaged, or another version or program wrote it. Convert the original checkpoint: "
+            "python -m sapiens_mlx convert --help"
+        )
+    return found
+
+
+# ---- the cache ------------------------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where conversions are kept: $SAPIENS_MLX_CACHE, else ~/.cache/sapiens-mlx."""
+    return Path(os.environ.get("SAPIENS_MLX_CACHE") or "~/.cache/sapiens-mlx").expanduser()
+
+
+def conversions() -> list[Path]:
+    """The folders of all kept conversions, damaged and unfinished ones too, by name."""
+    return sorted(folder for folder in cache_folder().glob("*-*") if folder.is_dir())
+
+
+def folder_for(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path) -> Path:
+    """Where the conversion of that file is kept. It changes with the file's place, size or time."""
+    state = source.resolve().stat()
+    identity = f"{source.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    return cache_folder() / f"{_stem(checkpoint, level)}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def kept(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path | None) -> list[Path]:
+    """The whole conversions of that file; with None, for when the file itself is gone, of any, the newest first."""
+    if source is not None:
+        folders = [folder_for(checkpoint, level, source)]
+    else:
+        folders = [f for f in cache_folder().glob(f"{_stem(checkpoint, level)}-*") if _PARTIAL not in f.name]
+    whole = [folder for folder in folders if is_whole(folder, checkpoint, level)]
+    return sorted(whole, key=lambda folder: (folder / MODEL).stat().st_mtime, reverse=True)
+
+
+def is_whole(folder: Path, checkpoint: zoo.Checkpoint, level: zoo.Level, *, thorough: bool = False) -> bool:
+    """Whether a kept conversion is what its name says, and undamaged.
+
+    The model's size and time are compared, which costs nothing. Its SHA-256 is when the time is another than on the day
+    it was made, as after a copy, or when asked to be `thorough`.
+    """
+    found = read(folder)
+    if found is None or (found.task, found.size, found.level) != (checkpoint.task, checkpoint.size, level.name):
+        return False
+    try:
+        state = (folder / MODEL).stat()
+        if state.st_size != found.model_bytes:
+            return False
+        is_touched = state.st_mtime_ns != found.model_mtime_ns
+        if (thorough or is_touched) and sha256(folder / MODEL) != found.model_sha256:
+            return False
+    except OSError:
+        return False
+    if is_touched:
+        with contextlib.suppress(OSError):  # a cache that may only be read is verified every time
+            _write_config(folder, replace(found, model_mtime_ns=state.st_mtime_ns))
+    return True
+
+
+def keep(folder: Path, converted: Converted, checkpoint: zoo.Checkpoint, level: zoo.Level, source: Source) -> None:
+    """Writes a conversion into the cache, in place of a damaged one.
+
+    Raises:
+        WeightsError: it cannot be written; says why, and what to do.
+    """
+    remedy = "Free some space, or set SAPIENS_MLX_CACHE to a folder that can be written"
+    with explaining(folder, converted.nbytes, remedy), partial_folder(folder) as partial:
+        write(partial, converted, checkpoint, level, source)
+        try:
+            partial.rename(folder)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            if not is_whole(folder, checkpoint, level):  # else another process has just made it
+                discard(folder)
+                partial.rename(folder)
+
+
+def discard(folder: Path) -> None:
+    """Takes a damaged conversion away: out of its place at once, then off the disk."""
+    with contextlib.suppress(OSError):
+        aside = _partial_name(folder)
+        folder.rename(aside)
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+
+
+def _stem(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
+    return f"{checkpoint.task}-{checkpoint.size}-{level.name}"
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, to be filled and renamed; removed if it is still there when the block ends.
+
+    Leftovers of others with the same parent are removed first, unless their writers live.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    partial, lock = _locked_folder(folder)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(folder: Path) -> tuple[Path, int]:
+    """A new partial folder, and the open file that its lock hangs on: it ends with this process, however that ends."""
+    while True:
+        partial = _partial_name(folder)
+        partial.mkdir()
+        lock = os.open(partial, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # a disk without locks, where nobody's leftovers are removed
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if partial.stat().st_ino == os.fstat(lock).st_ino:
+                return partial, lock
+        os.close(lock)  # another process came between the two, and took it for a leftover
+
+
+def _sweep(parent: Path) -> None:
+    for folder in parent.iterdir():
+        if not re.search(rf"{re.escape(_PARTIAL)}[0-9a-f]{{8}}$", folder.name) or not folder.is_dir():
+            continue
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
+
+
+def _partial_name(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}{_PARTIAL}{secrets.token_hex(4)}")
+
+
+def write(
+    folder: Path,
+    converted: Converted,
+    checkpoint: zoo.Checkpoint,
+    level: zoo.Level,
+    source: Source,
+    *,
+    keeps_time: bool = True,
+) -> Conversion:
+    """Writes model.safetensors and config.json into an existing folder, and returns what the latter says.
+
+    Raises:
+        OSError, and RuntimeError from MLX: they cannot be written.
+    """
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < 1.01 * converted.nbytes:  # noticed before minutes of writing rather than after
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    model = folder / MODEL
+    mx.save_safetensors(str(model), converted.tensors, {"format": "mlx"})
+    _flush(model)
+    conversion = Conversion(
+        task=checkpoint.task,
+        size=checkpoint.size,
+        level=level.name,
+        licence=checkpoint.licence.name,
+        source=source,
+        quantized_share=round(quantized_share(converted.module), 6),
+        model_bytes=model.stat().st_size,
+        model_sha256=sha256(model),
+        model_mtime_ns=model.stat().st_mtime_ns if keeps_time else None,
+        tensors=converted.shapes,
+    )
+    _write_config(folder, conversion)
+    return conversion
+
+
+def _write_config(folder: Path, conversion: Conversion) -> None:
+    fresh = folder / f".{CONFIG}.{os.getpid()}"
+    lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in conversion.to_json().items())
+    try:
+        fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        _flush(fresh)
+        fresh.replace(folder / CONFIG)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk, before a rename says that it is all there."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def explaining(folder: Path, needed_bytes: int, remedy: str) -> Iterator[None]:
+    """Turns what goes wrong with writing `folder` into a WeightsError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:
+        free_bytes = _free_bytes(folder)
+        is_full = isinstance(problem, OSError) and problem.errno in _DISK_FULL
+        if is_full or free_bytes < needed_bytes:
+            cause = f"it takes {needed_bytes / 1e6:,.1f} MB, and its disk has {free_bytes / 1e6:,.1f} MB left for us"
+        else:
+            cause = getattr(problem, "strerror", None) or str(problem)
+        raise WeightsError(f"{folder} cannot be written: {cause}. {remedy}.") from problem
+
+
+def _free_bytes(folder: Path) -> int:
+    here = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+    return shutil.disk_usage(here).free
+
+
+# ---- sources --------------------------------------------------------------------------------------------------------
+
+
+def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progress) -> Source:
+    """Which file that is. Its SHA-256 is read off the hub's cache, where it is the blob's name, or if `digest` made."""
+    blob = path.resolve()
+    known = blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
+    repos = [match for part in path.parts if (match := re.fullmatch(r"models--(.+?)--(.+)", part))]
+    return Source(
+        file=path.name,
+        bytes=blob.stat().st_size,
+        sha256=known or (sha256(path, progress) if digest else None),
+        repo=f"{repos[-1][1]}/{repos[-1][2]}" if repos else None,
+    )
+
+
+def sha256(path: Path, progress: Progress = no_progress) -> str:
+    """The file's digest in hex; `progress` hears ("digest", megabytes so far, megabytes in all)."""
+    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            progress("digest", done / 1e6, total / 1e6)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The command line: python -m sapiens_mlx predict | compare | models | serve."""
+"""The command line: python -m sapiens_mlx predict | compare | convert | models | serve."""
 
 import argparse
 import contextlib
@@ -20,6 +20,10 @@ PREDICT_EXAMPLE = """examples:
 COMPARE_EXAMPLE = """examples:
   python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
   python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
+CONVERT_EXAMPLE = """examples:
+  python -m sapiens_mlx convert facebook/sapiens2-seg-0.4b --level 4bit
+  python -m sapiens_mlx convert sapiens2_0.4b_seg.safetensors --level 8bit --out sapiens2-seg-0.4b-8bit
+  python -m sapiens_mlx convert --task pose --size 1b --level mxfp4 --out pose --upload me/sapiens2-pose-1b-mxfp4"""
 MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
@@ -116,6 +120,19 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=_count, metavar="N", help="time the median of N runs (3; 1 where they are slow)"
     )
     compare.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+    convert = command("convert", _convert, "quantize a checkpoint once, to keep or to publish", CONVERT_EXAMPLE)
+    convert.add_argument("source", nargs="?", metavar="REPO|FILE", help="a repository on the hub, or a checkpoint file")
+    convert.add_argument("--task", help=f"{', '.join(zoo.TASKS)} (what the name of REPO or FILE says)")
+    convert.add_argument("--size", help=f"{', '.join(zoo.SIZES)} (what the name says)")
+    convert.add_argument("--level", required=True, help=", ".join(zoo.LEVELS))
+    convert.add_argument("--out", metavar="DIR", help="a new folder, ready to be published (the cache)")
+    convert.add_argument(
+        "--upload", metavar="REPO", help="send DIR to OWNER/NAME on the Hugging Face hub, after asking"
+    )
+    convert.add_argument("--yes", action="store_true", help="send without asking")
+    convert.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
+    convert.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
     models = command("models", _models, "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
     models.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
@@ -342,6 +359,72 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         print("", compare_files.to_text(comparison), "", *paths, sep="\n")
     return 1 if errors else 0
+
+
+# ---- convert --------------------------------------------------------------------------------------------------------
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from .convert import convert
+
+    if options.upload:
+        _check_upload(options)
+    outcome = convert(
+        options.source,
+        options.task,
+        options.size,
+        options.level,
+        out=options.out,
+        repo=options.upload,
+        weights=options.weights,
+        progress=_progress_line(sys.stderr),
+    )
+    if sys.stderr is not None:
+        sys.stderr.write(_cleared_line(sys.stderr))
+    if not options.json:
+        _print_conversion(outcome)
+    uploaded = _upload(outcome.folder, options) if options.upload else None
+    if options.json:
+        print(json.dumps(outcome.to_json() | {"uploaded": uploaded}))
+    elif options.upload:
+        print(f"sent to {uploaded}" if uploaded else f"Nothing was sent; {outcome.folder} is kept.")
+    return 0
+
+
+def _print_conversion(outcome: Any) -> None:
+    about = outcome.about
+    how = "was there already" if outcome.was_there else f"{outcome.seconds:.1f} seconds"
+    print(f"{about.task} {about.size} at {about.level}: {outcome.folder} ({how})")
+    print(
+        f"  {about.model_bytes / 1e6:,.1f} MB from {about.source.bytes / 1e6:,.1f} MB; "
+        f"{100 * about.quantized_share:.1f} % of the weights quantized; "
+        f"peak memory {outcome.peak_memory_bytes / 1e9:.1f} GB; weights: {about.licence}"
+    )
+    for path in outcome.files:
+        print(f"  {path}")
+
+
+def _check_upload(options: argparse.Namespace) -> None:
+    """Refuses before minutes of work what could not be sent after them."""
+    from .weights import publish
+
+    if options.out is None:
+        raise SapiensError("--upload sends the folder that --out names: add --out DIR.")
+    if not (options.yes or (sys.stdin is not None and sys.stdin.isatty())):
+        raise SapiensError("--upload asks before it sends, and this is no terminal. Add --yes to send without asking.")
+    publish.check_upload(options.upload)
+
+
+def _upload(folder: Path, options: argparse.Namespace) -> str | None:
+    """The address of what was sent; None when the user would rather not."""
+    from .weights import publish
+
+    print(publish.plan(folder, options.upload), file=sys.stderr)
+    if not options.yes:
+        print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return None
+    return publish.upload(folder, options.upload)
 
 
 # ---- models and serve -----------------------------------------------------------------------------------------------

@@ -185,15 +185,17 @@ def is_whole(folder: Path, checkpoint: zoo.Checkpoint, level: zoo.Level, *, thor
     return True
 
 
-def keep(folder: Path, converted: Converted, checkpoint: zoo.Checkpoint, level: zoo.Level, source: Source) -> None:
-    """Writes a conversion into the cache, in place of a damaged one.
+def keep(
+    folder: Path, converted: Converted, checkpoint: zoo.Checkpoint, level: zoo.Level, source: Source
+) -> Conversion:
+    """Writes a conversion into the cache, in place of a damaged one, and returns what its config.json says.
 
     Raises:
         WeightsError: it cannot be written; says why, and what to do.
     """
     remedy = "Free some space, or set SAPIENS_MLX_CACHE to a folder that can be written"
     with explaining(folder, converted.nbytes, remedy), partial_folder(folder) as partial:
-        write(partial, converted, checkpoint, level, source)
+        written = write(partial, converted, checkpoint, level, source)
         try:
             partial.rename(folder)
         except OSError as problem:
@@ -202,6 +204,7 @@ def keep(folder: Path, converted: Converted, checkpoint: zoo.Checkpoint, level: 
             if not is_whole(folder, checkpoint, level):  # else another process has just made it
                 discard(folder)
                 partial.rename(folder)
+    return written
 
 
 def discard(folder: Path) -> None:
@@ -343,16 +346,23 @@ def _free_bytes(folder: Path) -> int:
 
 
 def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progress) -> Source:
-    """Which file that is. Its SHA-256 is read off the hub's cache, where it is the blob's name, or if `digest` made."""
+    """Which file that is. Its SHA-256 is read off the hub's cache, where it is the blob's name, or if `digest` made.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
     blob = path.resolve()
     known = blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
     repos = [match for part in path.parts if (match := re.fullmatch(r"models--(.+?)--(.+)", part))]
-    return Source(
-        file=path.name,
-        bytes=blob.stat().st_size,
-        sha256=known or (sha256(path, progress) if digest else None),
-        repo=f"{repos[-1][1]}/{repos[-1][2]}" if repos else None,
-    )
+    try:
+        return Source(
+            file=path.name,
+            bytes=blob.stat().st_size,
+            sha256=known or (sha256(path, progress) if digest else None),
+            repo=f"{repos[-1][1]}/{repos[-1][2]}" if repos else None,
+        )
+    except OSError as problem:
+        raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
 
 
 def sha256(path: Path, progress: Progress = no_progress) -> str:

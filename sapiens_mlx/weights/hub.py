@@ -43,6 +43,17 @@ class _Remote:
     size_bytes: int
 
 
+def is_repo(name: str) -> bool:
+    """Whether `name` is one that a repository can have, written owner/name."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
+
+
 def cache_folder() -> Path:
     """Where the hub's cache lies: $HF_HUB_CACHE, or hub/ in $HF_HOME, by default ~/.cache/huggingface."""
     from huggingface_hub import constants

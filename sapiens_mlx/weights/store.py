@@ -67,7 +67,8 @@ def load(
                 conversion.discard(folder)
     if source is None:
         source = locate.find(checkpoint, weights, progress=progress)
-    kept, described = conversion.folder_for(checkpoint, row, source), conversion.source_of(source)
+    with original.naming(source):
+        kept, described = conversion.folder_for(checkpoint, row, source), conversion.source_of(source)
     converted = original.convert(source, checkpoint, row, rope_dtype, progress)
     if keeps:
         try:

@@ -1,0 +1,177 @@
+"""From a checkpoint to a conversion that is kept in the cache, or written as a folder to publish."""
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from . import runtime, zoo
+from .errors import SapiensError, WeightsMissingError
+from .runtime import Progress, inference, no_progress
+from .weights import conversion, hub, locate, original, publish
+
+_HUB = "https://huggingface.co/"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A conversion that is there now. `seconds` from the first byte read to the last written, without a download."""
+
+    folder: Path
+    about: conversion.Conversion
+    was_there: bool
+    seconds: float
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What --json prints, but for the upload."""
+        about = self.about
+        return {
+            "folder": str(self.folder),
+            "files": [str(path) for path in self.files],
+            "was_there": self.was_there,
+            "task": about.task,
+            "size": about.size,
+            "level": about.level,
+            "source": vars(about.source),
+            "source_bytes": about.source.bytes,
+            "bytes": about.model_bytes,
+            "quantized_share": about.quantized_share,
+            "licence": about.licence,
+            "seconds": self.seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir() if path.is_file())
+
+
+def convert(
+    source: str | Path | None = None,
+    task: str | None = None,
+    size: str | None = None,
+    level: str = "4bit",
+    *,
+    out: str | Path | None = None,
+    repo: str | None = None,
+    weights: str | Path | None = None,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Converts a checkpoint to a level, tensor by tensor: memory holds the result and a little more.
+
+    Args:
+        source: a repository on the hub ("facebook/sapiens2-seg-0.4b"), or a file; default: see locate.find.
+        task, size: default: what the name of `source` says.
+        out: a folder to make, ready to be published; default: the cache, where every run at that level finds it.
+        repo: "owner/name" that the folder will be sent to. A folder `out` that is there from an earlier try is taken.
+        weights: a folder in the reference's layout, where the file is looked for first.
+
+    Raises:
+        SapiensError: for names that are in no table, and where a task or size is not told; `out` is there already.
+        WeightsError: the source is nowhere, damaged or of another task or size; the result cannot be written.
+    """
+    given = None if source is None else str(source).removeprefix(_HUB).rstrip("/")
+    file = _existing_file(given)
+    task, size = _told(given if file is None else file.name, task, size, overrides=file is not None)
+    checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
+    if task == "detect":
+        raise SapiensError("The person detector is small and is not quantized: there is nothing to convert.")
+    folder = None if out is None else Path(out).expanduser().resolve()
+    if folder is None and (row.dtype == "float32" or checkpoint.bundled):
+        which = "The demo weights are converted in no time" if checkpoint.bundled else "fp32 is the original's own type"
+        raise SapiensError(f"{which}, so that no copy is kept. Add --out DIR to write one.")
+    if folder is not None:
+        if repo is not None and publish.is_whole(folder, checkpoint, row):
+            return Outcome(folder, conversion.read(folder), True, 0.0, runtime.peak_memory_bytes())
+        publish.check_target(folder)
+    repository = given if file is None else None
+    return inference.run(_convert, file, repository, checkpoint, row, folder, repo, weights, progress=progress)
+
+
+def _convert(
+    file: Path | None,
+    repository: str | None,
+    checkpoint: zoo.Checkpoint,
+    level: zoo.Level,
+    out: Path | None,
+    repo: str | None,
+    weights: str | Path | None,
+    progress: Progress,
+) -> Outcome:
+    path = file or _find(repository, checkpoint, weights, progress)
+    start = time.perf_counter()
+    folder = out or conversion.folder_for(checkpoint, level, path)
+    was_there = out is None and conversion.is_whole(folder, checkpoint, level, thorough=True)
+    if was_there:
+        about = conversion.read(folder)
+    else:
+        with original.naming(path):
+            source = conversion.source_of(path, digest=out is not None, progress=progress)
+        converted = original.convert(path, checkpoint, level, mx.bfloat16, progress)
+        if out is None:
+            about = conversion.keep(folder, converted, checkpoint, level, source)
+        else:
+            about = publish.write_folder(folder, converted, checkpoint, level, source, repo)
+    seconds = round(time.perf_counter() - start, 3)
+    return Outcome(folder, about, was_there, seconds, runtime.peak_memory_bytes())
+
+
+def _existing_file(given: str | None) -> Path | None:
+    """The file that was given; None for a repository's name, or nothing."""
+    if given is None:
+        return None
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        if conversion.published(path):
+            raise SapiensError(f"{path} is a conversion already. Convert the original: give its file or repository.")
+        raise SapiensError(f"{path} is a folder. Give the checkpoint's file, or --weights {path} --task T --size S.")
+    if not hub.is_repo(given) or path.suffix in (".safetensors", ".pth"):
+        raise SapiensError(f"There is no file {given}. Give a checkpoint's file, or a repository as OWNER/NAME.")
+    return None
+
+
+def _told(name: str | None, task: str | None, size: str | None, *, overrides: bool) -> tuple[str, str]:
+    """Task and size as given, else as `name` tells. A given one may contradict the name only where it `overrides`."""
+    named_task, named_size = names_in(name or "")
+    for option, given, named in (("--task", task, named_task), ("--size", size, named_size)):
+        if given and named and given != named and not overrides:
+            raise SapiensError(f"{name} is named for {named}, and {option} says {given}. Leave {option} out.")
+    task, size = task or named_task, size or named_size
+    if task and size:
+        return task, size
+    where = f"The name {name} does not tell" if name else "Say"
+    missing = " and ".join(
+        part
+        for part, value in ((f"the task (--task {'|'.join(zoo.TASKS)})", task), ("the size (--size 0.4b)", size))
+        if not value
+    )
+    raise SapiensError(f"{where} {missing}. {'Add it.' if name else 'Or give a file or repository that is named so.'}")
+
+
+def names_in(name: str) -> tuple[str | None, str | None]:
+    """Task and size that a file's or repository's name tells, as in sapiens2_0.4b_seg.safetensors; None where it does
+    not, or tells of several."""
+    plain = name.rpartition("/")[2].lower().replace("_", "-")
+    sizes = sorted(zoo.SIZES, key=len, reverse=True)  # 1b-4k before 1b
+
+    def only(words: list[str]) -> str | None:
+        pattern = rf"(?<![a-z0-9.])({'|'.join(map(re.escape, words))})(?![a-z0-9])"
+        found = set(re.findall(pattern, plain))
+        return found.pop() if len(found) == 1 else None
+
+    return only(list(zoo.TASKS)), only(sizes)
+
+
+def _find(repository: str | None, checkpoint: zoo.Checkpoint, weights: str | Path | None, progress: Progress) -> Path:
+    if repository is None or repository == checkpoint.repo:
+        return locate.find(checkpoint, weights, progress=progress)
+    try:
+        return hub.cached(repository, checkpoint.filename) or hub.download(repository, checkpoint.filename, progress)
+    except hub.UnavailableError as problem:
+        raise WeightsMissingError(f"{checkpoint.filename} cannot be had from {repository}: {problem}") from problem

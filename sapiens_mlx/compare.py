@@ -21,13 +21,13 @@ from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink
 from .models import models
-from .nn.layers import QuantizedLinear
 from .predictor import FOREGROUNDS, Options, Predictor
 from .runtime import Progress, inference, no_progress
 from .tasks.agreement import Agreement
 from .tasks.base import Report, Result
 from .variants import Variant, check, chosen, most_precise
-from .weights import locate, store
+from .weights import conversion, locate
+from .weights.quantize import quantized_share
 
 LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
 RUNS = 3  # of each network; the median counts
@@ -300,15 +300,7 @@ class Comparison:
     def _weigh(self, predictor: Predictor, progress: Progress) -> tuple[int, float]:
         """Bytes of the network in memory, and the share of its numbers that are quantized."""
         model = models.estimator(predictor.task, predictor.size, predictor.level, predictor.weights, progress)
-        packed = whole = 0
-        for _, layer in model.module.named_modules():
-            own = {name: value for name, value in layer.items() if hasattr(value, "nbytes")}
-            if isinstance(layer, QuantizedLinear):
-                packed += 8 * own["weight"].nbytes // model.level.bits
-                whole += own["bias"].size
-            else:
-                whole += sum(value.size for value in own.values())
-        return model.nbytes, packed / (packed + whole)
+        return model.nbytes, quantized_share(model.module)
 
 
 # ---- one variant ----------------------------------------------------------------------------------------------------
@@ -352,9 +344,12 @@ def _forget_peak() -> bool:
 
 def _file_bytes(predictor: Predictor) -> int | None:
     """The size of the file that holds the weights at the predictor's level; None where there is none."""
-    if zoo.level(predictor.level).dtype == "float32":
-        path = locate.find_local(predictor.checkpoint, predictor.weights)
-        return path.stat().st_size if path else None
-    stem = f"{predictor.task}-{predictor.size}-{predictor.level}-"
-    kept = [folder / "model.safetensors" for folder in store.conversions() if folder.name.startswith(stem)]
-    return next((path.stat().st_size for path in kept if path.is_file() and "partial" not in path.parent.name), None)
+    given = conversion.published(predictor.weights)
+    if given is not None:
+        return given.model_bytes
+    source = locate.find_local(predictor.checkpoint, predictor.weights)
+    level = zoo.level(predictor.level)
+    if level.dtype == "float32":
+        return source.stat().st_size if source else None
+    kept = conversion.kept(predictor.checkpoint, level, source)
+    return (kept[0] / conversion.MODEL).stat().st_size if kept else None

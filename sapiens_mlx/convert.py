@@ -109,6 +109,8 @@ def _convert(
     if was_there:
         about = conversion.read(folder)
     else:
+        if out is None:
+            conversion.discard(folder)
         with original.naming(path):
             source = conversion.source_of(path, digest=out is not None, progress=progress)
         converted = original.convert(path, checkpoint, level, mx.bfloat16, progress)

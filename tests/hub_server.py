@@ -1,6 +1,8 @@
 """A local HTTP server that stands for the Hugging Face hub and its CDN, with faults that can be switched on."""
 
+import base64
 import hashlib
+import json
 import re
 import threading
 import time
@@ -22,9 +24,12 @@ class Request:
 class Hub:
     """Serves `files` by "owner/name/filename". As the hub does, it answers for itself and sends the bytes from a CDN.
 
+    It also takes files: into repositories that are made as they are sent to.
+
     Faults: `cut_after` breaks the connection after so many bytes, `cuts` times; `status` refuses all, `cdn_status`
-    the bytes (once there are no more cuts); `page` gives a web page at the "hub" or "cdn"; `announced` is a wrong size;
-    `damaged` changes the bytes but not the etag; `ranges` off ignores Range; `pause_s` slows the bytes down, per 64 KB.
+    the bytes (once there are no more cuts); `write_status` whatever would change a repository; `page` gives a web page
+    at the "hub" or "cdn"; `announced` is a wrong size; `damaged` changes the bytes but not the etag; `ranges` off
+    ignores Range; `pause_s` slows the bytes down, per 64 KB.
     """
 
     files: dict[str, bytes]
@@ -38,6 +43,9 @@ class Hub:
     damaged: bool = False
     ranges: bool = True
     pause_s: float = 0
+    write_status: int | None = None
+    stored: dict[str, bytes] = field(default_factory=dict)  # large files that arrived, by their SHA-256
+    commits: list[str] = field(default_factory=list)  # their messages
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> "Hub":
@@ -75,6 +83,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
+    def do_POST(self) -> None:
+        self._receive()
+
+    def do_PUT(self) -> None:
+        self._receive()
+
     def log_message(self, *_: object) -> None:
         """Silent."""
 
@@ -91,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(status, hub.headers, b"{}")
         if on_cdn:
             return self._bytes(hub.files[self.path.removeprefix("/cdn/")], start, cuts)
+        if about := re.fullmatch(r"/api/models/([^/]+/[^/]+)", self.path):
+            return self._about(about[1])
         where = re.fullmatch(rf"/(.+)/resolve/(?:main|{COMMIT})/(.+)", self.path)
         data = hub.files.get(f"{where[1]}/{where[2]}") if where else None
         if data is None:
@@ -105,6 +121,56 @@ class _Handler(BaseHTTPRequestHandler):
             },
             b"",
         )
+
+    def _about(self, repo: str) -> None:
+        if not any(name.startswith(f"{repo}/") for name in self.hub.files):
+            return self._answer(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
+        return self._json({"id": repo, "private": False, "downloads": 0, "likes": 0, "tags": [], "siblings": []})
+
+    def _receive(self) -> None:
+        """What sends files: a repository is made, small files come with the commit, large ones (LFS) before it."""
+        hub = self.hub
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        hub.requests.append(Request(self.command, self.path, None, self.headers.get("Authorization")))
+        if hub.write_status is not None:
+            return self._answer(hub.write_status, hub.headers, b"{}")
+        if self.path == "/api/repos/create":
+            sent = json.loads(body)
+            return self._json({"url": f"{hub.endpoint}/{sent['organization']}/{sent['name']}"})
+        if self.path.startswith("/lfs/"):
+            hub.stored[hashlib.sha256(body).hexdigest()] = body
+            return self._json({})
+        if re.fullmatch(r"/api/models/[^/]+/[^/]+/preupload/main", self.path):
+            modes = {True: "lfs", False: "regular"}
+            files = [
+                {"path": f["path"], "uploadMode": modes[f["path"].endswith(".safetensors")], "shouldIgnore": False}
+                for f in json.loads(body)["files"]
+            ]
+            return self._json({"files": files})
+        if self.path.endswith("/info/lfs/objects/batch"):
+            objects = [
+                one | {"actions": {"upload": {"href": f"{hub.cdn}/lfs/{one['oid']}"}}}
+                for one in json.loads(body)["objects"]
+            ]
+            return self._json({"transfer": "basic", "objects": objects})
+        if where := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/main", self.path):
+            return self._commit(where[1], [json.loads(line) for line in body.splitlines()])
+        return self._answer(404, {}, b"{}")
+
+    def _commit(self, repo: str, lines: list[dict]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "header":
+                self.hub.commits.append(value["summary"])
+            elif line["key"] == "file":
+                self.hub.files[f"{repo}/{value['path']}"] = base64.b64decode(value["content"])
+            else:
+                self.hub.files[f"{repo}/{value['path']}"] = self.hub.stored[value["oid"]]
+        url = f"{self.hub.endpoint}/{repo}/commit/{COMMIT}"
+        self._json({"success": True, "commitUrl": url, "commitOid": COMMIT})
+
+    def _json(self, answer: dict) -> None:
+        self._answer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
     def _bytes(self, data: bytes, start: int | None, cuts: bool) -> None:
         hub = self.hub
@@ -126,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             body = body[:sent]
             try:
                 for at in range(0, len(body), 1 << 16):

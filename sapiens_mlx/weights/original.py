@@ -114,17 +114,18 @@ class Tensors:
         if {"F64", "BF16"} <= types:
             raise WeightsError("some of its tensors are stored as F64 and others as BF16, and only one of them is read")
         # MLX opens no file with float64 in it. Its own reading is lazy: an array holds nothing until it is evaluated.
-        self._wide = safe_open(path, framework="numpy") if "F64" in types else None
-        self._lazy = {} if self._wide else mx.load(str(path), format="safetensors")
+        self._path, self._is_wide = path, "F64" in types
+        self._lazy = {} if self._is_wide else mx.load(str(path), format="safetensors")
 
     def __contains__(self, name: str) -> bool:
         return name in self._stored
 
     def take(self, name: str) -> mx.array:
         """The tensor, once: nothing is kept of it here. float64 comes as float32."""
-        if self._wide:
-            return mx.array(self._wide.get_tensor(name).astype(np.float32))
-        return self._lazy.pop(name)
+        if not self._is_wide:
+            return self._lazy.pop(name)
+        with safe_open(self._path, framework="numpy") as file:  # opened anew: a map would grow by all that was read
+            return mx.array(file.get_tensor(name).astype(np.float32))
 
 
 def build(

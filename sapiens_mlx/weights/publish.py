@@ -156,7 +156,7 @@ def _explaining(folder: Path, repo: str) -> Iterator[None]:
     except HTTPError as problem:
         cause = f"the connection to {constants.ENDPOINT} failed ({str(problem) or type(problem).__name__})"
         raise _not_sent(folder, cause, "Check it and try again") from problem
-    except (OSError, RuntimeError) as problem:  # the transfer's own, in native code
+    except (OSError, RuntimeError, ValueError) as problem:  # the transfer's own, or a card that the hub refuses
         raise _not_sent(folder, str(problem).splitlines()[0], "Try again") from problem
 
 

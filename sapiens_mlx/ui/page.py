@@ -6,7 +6,7 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import studio, words
+from . import compare, studio, words
 from .storage import Visits, make_process_folder
 from .theme import STYLE_SHEET, theme
 
@@ -26,7 +26,11 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, DAY_S)) as demo:
         gr.HTML(words.header(runtime.device_name()))
         gr.set_static_paths([words.demo_licence_file()])
-        studio.build(visits, weights, folder / "examples")
+        with gr.Tabs(elem_classes="tabs"):
+            with gr.Tab("Studio"):
+                studio.build(visits, weights, folder / "examples")
+            with gr.Tab("Compare levels"):
+                compare.build(visits, weights, folder / "examples")
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 

@@ -15,9 +15,10 @@ from .. import zoo
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from ..tasks.base import Result
-from . import controls, people, words
+from . import controls, people, photos, words
 from .command import command_line
 from .findings import findings
+from .photos import SHOWN_PX
 from .problems import explained
 from .progress import Step, follow, step
 from .storage import Visit, Visits
@@ -25,8 +26,6 @@ from .view import View
 
 if TYPE_CHECKING:
     from ..predictor import Predictor
-
-SHOWN_PX = 2048  # the longer side of what the page shows; downloads are of full size
 
 NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
 
@@ -49,7 +48,7 @@ class Actions:
         visit, view = self._visit(request), self._view
         fresh = {view.panel: gr.update(visible=False)} | self._nobody_yet()
         try:
-            self._take(visit, photo)
+            photos.take(self._visits, visit, photo)
         except SapiensError as problem:
             visit.forget_photo()
             shown = {view.photo: None, view.status: words.notice(str(problem), "This photo cannot be used")}
@@ -57,24 +56,6 @@ class Actions:
         # The photo is always given back: Gradio makes a component that is left out anew, without our preprocess.
         shown = {view.photo: visit.shown and str(visit.shown), view.status: ""}
         return fresh | shown | {view.empty: gr.update(value=words.empty(visit.shown is not None), visible=True)}
-
-    def _take(self, visit: Visit, photo: Any) -> None:
-        """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is."""
-        if photo is not None and Path(photo.path).is_relative_to(visit.folder):
-            return  # what the page shows of the photo, or of one that another has replaced in the meantime
-        visit.forget_photo()
-        self._visits.release(visit)  # the upload of the photo before; this one's goes with the run
-        if photo is None:
-            return
-        self._visits.hold(visit, photo.path)
-        self._open(visit, photo.path, photo.orig_name or Path(photo.path).name)
-
-    def _open(self, visit: Visit, path: str | Path, name: str) -> None:
-        from ..image import read_image, shrink, write_png
-
-        visit.photo_rgb = read_image(path)
-        visit.photo_name = name
-        visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(visit.photo_rgb, SHOWN_PX))
 
     def _nobody_yet(self) -> Updates:
         """The table of people for a new photo."""
@@ -86,7 +67,7 @@ class Actions:
         visit.forget_photo()
         self._visits.release(visit)
         try:
-            self._open(visit, path, path.name)
+            photos.open_file(visit, path, path.name)
         except SapiensError as problem:
             raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
         return self._photo_alone(visit) | self._nobody_yet() | {self._view.photo: str(visit.shown)}
@@ -107,7 +88,7 @@ class Actions:
         visit = self._visit(request)
         photo_rgb = None
         try:
-            self._take(visit, values["photo"])
+            photos.take(self._visits, visit, values["photo"])
             self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
             photo_rgb = visit.photo_rgb
             if photo_rgb is None:

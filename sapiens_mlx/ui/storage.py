@@ -1,4 +1,4 @@
-"""What visitors have on the server: a folder and the last result each, freed when they leave or the server stops.
+"""What visitors have on the server: a folder and the last result a tab, freed when they leave or the server stops.
 
 Gradio deletes nothing when a page is closed or the process is told to end, so both are done here.
 """
@@ -15,13 +15,18 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..runtime import Job
 from ..tasks.base import Result
 
+if TYPE_CHECKING:
+    from .compare_run import Compared
+
 PREFIX = "sapiens-studio-"
+STUDIO, COMPARE = "studio", "compare"  # the tabs that keep something
 MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
 
 
@@ -68,7 +73,8 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 @dataclass(eq=False)
 class Visit:
-    """One visitor's photo and last result. `shown` is the photo as the page shows it: upright, without EXIF, a PNG.
+    """One visitor's photo and last result in one tab. `shown` is the photo as the page shows it: upright, without EXIF,
+    a PNG.
 
     `mask` (H, W) bool is where people are, as seg of the size and level in `mask_of` sees it; None before it was asked
     for, or where there are no weights for it.
@@ -81,6 +87,7 @@ class Visit:
     result: Result | None = None
     mask: np.ndarray | None = None
     mask_of: tuple[str | None, str] | None = None
+    compared: "Compared | None" = None
     job: Job | None = None
     closed: bool = False
     uploads: set[str] = field(default_factory=set)
@@ -97,11 +104,11 @@ class Visit:
         """Back to an empty page; the work on the photo is stopped and the visitor's files are removed."""
         if self.job is not None:
             self.job.cancel()
-        self.photo_rgb = self.shown = self.result = self.mask = self.mask_of = None
+        self.photo_rgb = self.shown = self.result = self.mask = self.mask_of = self.compared = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def next_folder(self, kind: str) -> Path:
-        """A new folder for "photo", "picture" or "files", so that no browser takes an old file for a new one.
+        """A new folder for a `kind` such as "photo" or "picture", so that no browser takes an old file for a new one.
 
         Of each kind the one before it stays, for a download under way; older ones are removed.
         """
@@ -113,26 +120,27 @@ class Visit:
 
 
 class Visits:
-    """The visitors of this process, by Gradio's session hash."""
+    """The visits of this process, by Gradio's session hash and the tab."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._visits: OrderedDict[str, Visit] = OrderedDict()
+        self._visits: OrderedDict[tuple[str, str], Visit] = OrderedDict()
         self._holders: Counter[str] = Counter()  # of uploads: equal ones share a path
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._visits)
 
-    def of(self, session: str) -> Visit:
-        """The visit of a session, begun now if it is new."""
+    def of(self, session: str, tab: str = STUDIO) -> Visit:
+        """The visit of a session to a tab, begun now if it is new."""
+        key = (session, tab)
         with self._lock:
-            if session not in self._visits:
-                self._visits[session] = Visit(self._folder / f"visit-{secrets.token_hex(16)}")
+            if key not in self._visits:
+                self._visits[key] = Visit(self._folder / f"visit-{secrets.token_hex(16)}")
                 while len(self._visits) > MOST_VISITS:
                     self._free(self._visits.popitem(last=False)[1])
-            self._visits.move_to_end(session)
-            return self._visits[session]
+            self._visits.move_to_end(key)
+            return self._visits[key]
 
     def hold(self, visit: Visit, upload: str) -> None:
         """Remember that `upload`, a file that Gradio received, is the visitor's: it goes when its last holder does."""
@@ -149,9 +157,8 @@ class Visits:
     def leave(self, session: str) -> None:
         """The visitor has closed the page: stop the work, free the memory, remove the files."""
         with self._lock:
-            visit = self._visits.pop(session, None)
-            if visit is not None:
-                self._free(visit)
+            for key in [key for key in self._visits if key[0] == session]:
+                self._free(self._visits.pop(key))
 
     def _free(self, visit: Visit) -> None:
         visit.closed = True

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import controls, examples, people, words
+from . import controls, examples, people, photos, words
 from .run import Actions
 from .storage import Visits
 from .view import View
@@ -50,20 +50,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> None:
 def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, Any], gr.HTML]:
     """The left side. Fills `inputs`; returns Run, Stop, the parts that only some tasks have, and what is chosen."""
     task = zoo.DEFAULTS.task
-    inputs["photo"] = gr.Image(
-        label="Photo",
-        show_label=False,
-        sources=["upload", "clipboard", "webcam"],
-        type="filepath",
-        format="png",
-        height=260,
-        buttons=["fullscreen"],
-        placeholder="Drop a photo of people here\n\nor click to choose one",
-        elem_classes="photo",
-    )
-    # Where the upload lies, unopened: Gradio would decode it before its size was checked. (It writes a file beside the
-    # source of every subclass, so this is set on the one component; Gradio's check of the path comes before.)
-    inputs["photo"].preprocess = lambda payload: payload
+    inputs["photo"] = photos.frame()
     inputs["task"] = gr.Radio(
         [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
     )
@@ -108,8 +95,8 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
 
 def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
     """The right side: fills `inputs`, and returns the other fields of View."""
-    status = gr.HTML(elem_id="status")
-    empty = gr.HTML(words.empty(), elem_id="empty")
+    status = gr.HTML(elem_id="status", elem_classes="status-area")
+    empty = gr.HTML(words.empty(), elem_classes="start")
     style_groups: dict[str, gr.Row] = {}
     with gr.Column(visible=False, elem_classes="panel") as panel:
         with gr.Column() as slider_frame:
@@ -131,7 +118,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
                 alt_text="The picture that was computed from the photo",
             )
         with gr.Column(elem_classes="details") as details:
-            notes = gr.HTML(elem_id="notes")
+            notes = gr.HTML(elem_classes="notes-area")
             with gr.Row(elem_classes="look"):
                 inputs["view"] = gr.Radio(list(VIEWS), value="slider", label="View", elem_classes="chips small")
                 inputs["style"] = gr.Radio(

@@ -25,7 +25,12 @@ LEVELS = {
     "fp16": "weights of 16 bit, half the memory",
     "bf16": "weights of 16 bit, half the memory",
     "8bit": "about a quarter of the memory",
+    "6bit": "about a fifth of the memory",
+    "5bit": "about a sixth of the memory, less exact",
     "4bit": "about an eighth of the memory, less exact",
+    "mxfp8": "8-bit floats, about a quarter of the memory",
+    "mxfp4": "4-bit floats, about an eighth of the memory, less exact",
+    "nvfp4": "4-bit floats in small groups, about an eighth of the memory, less exact",
 }
 DETECTORS = {
     "demo": "A small RTMDet, the demo's person detector",
@@ -74,8 +79,8 @@ def choice(task: str, size: str, level: str) -> str:
     what = DETECTORS[checkpoint.size] if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
     notices = [checkpoint.notice, "" if checkpoint.bundled else row.notice]
     return (
-        f'<div class="choice">{_asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
-        f"<p>{what}. {_licence(checkpoint.licence)}</p></div>"
+        f'<div class="choice">{asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
+        f"<p>{what}. {licence(checkpoint.licence)}</p></div>"
     )
 
 
@@ -86,10 +91,10 @@ def _size_words(size: str) -> str:
     return f"Sapiens2 {size}, {amount:.{digits}f} {unit} parameters"
 
 
-def _licence(licence: zoo.Licence) -> str:
+def licence(row: zoo.Licence) -> str:
     """A link; to a licence of the project's own, the one of the demo weights, as this server has it."""
-    url = licence.url if "://" in licence.url else f"gradio_api/file={quote(str(demo_licence_file()))}"
-    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(licence.name)}</a>'
+    url = row.url if "://" in row.url else f"gradio_api/file={quote(str(demo_licence_file()))}"
+    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(row.name)}</a>'
 
 
 def demo_licence_file() -> Path:
@@ -97,7 +102,8 @@ def demo_licence_file() -> Path:
     return demo_folder() / Path(zoo.DEMO_LICENCE.url).name
 
 
-def _asides(texts: Iterable[str]) -> str:
+def asides(texts: Iterable[str]) -> str:
+    """A marked line for each sentence that is to be seen."""
     return "".join(f'<p class="aside">{escape(text)}</p>' for text in texts if text)
 
 
@@ -134,10 +140,10 @@ def notice(message: str, title: str = "That did not work") -> str:
 
 def notes(report: Report) -> str:
     """What there is to know about this result, for the line under its picture."""
-    return f'<div class="notes">{_asides(report.notices)}</div>' if report.notices else ""
+    return f'<div class="notes">{asides(report.notices)}</div>' if report.notices else ""
 
 
-def card(report: Report, licence: zoo.Licence, findings: str) -> str:
+def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
     """How the picture came about: seconds by stage, memory, device, precision, licence."""
     total = sum(report.seconds.values())
     stages = "".join(
@@ -152,7 +158,7 @@ def card(report: Report, licence: zoo.Licence, findings: str) -> str:
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
         "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
-        "Weights": _licence(licence),
+        "Weights": licence(licence_row),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
@@ -167,6 +173,11 @@ def file_label(path: Path) -> str:
     endings = {"_side_by_side.png": "Beside the photo", "_labels.png": "Labels", "_depth16.png": "Depth in mm"}
     formats = {".png": "Picture", ".npz": "Arrays", ".json": "Data", ".ply": "Points", ".glb": "3-D mesh"}
     title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])
+    return file_words(title, path)
+
+
+def file_words(title: str, path: Path) -> str:
+    """The same with a title of one's own."""
     size = path.stat().st_size
     amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, size / 1e3):.0f} kB"
     return f"{title} · {path.suffix[1:].upper()} · {amount}"

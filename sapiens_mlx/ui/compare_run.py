@@ -1,0 +1,410 @@
+"""What happens in the tab Compare levels: generators that compute one variant after another and show each as it ends.
+
+A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import runtime, zoo
+from ..errors import CancelledError, SapiensError
+from ..runtime import inference
+from . import compare_words, photos, words
+from .compare_view import CompareView
+from .photos import SHOWN_PX
+from .problems import explained
+from .progress import Step, follow, step
+from .storage import COMPARE, Visit, Visits
+
+if TYPE_CHECKING:
+    from ..compare import Comparison, Entry
+    from ..variants import Variant
+
+BEST = "best"  # the reference that is chosen for the visitor
+PHOTO = "photo"  # one of the pictures that the slider can show
+FIRST_TICKED = ("fp32", "8bit", "4bit")  # of the demo, for whoever has not chosen yet
+
+Updates = dict[gr.blocks.Block, Any]
+Values = Mapping[str, Any]
+
+
+@dataclass
+class Compared:
+    """A comparison and what the page shows of it.
+
+    `pictures` are the files of each variant's result and differences, no larger than the page shows them; the arrays
+    they were made from are let go, since ten of a large photo are gigabytes. `picked` is what the visitor has chosen
+    to see, by "left", "right" and "differing"; the newest results where nothing is.
+    """
+
+    comparison: "Comparison"
+    wanted: Any
+    pictures: "dict[Variant, tuple[Path, Path]]" = field(default_factory=dict)
+    picked: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return len({*self.comparison.variants, self.comparison.reference})
+
+    def picture(self, name: str, visit: Visit) -> str:
+        """The file of a picture of the slider: the photo's, or that of a variant by its name."""
+        if name == PHOTO:
+            return str(visit.shown)
+        return str(next(files[0] for variant, files in self.pictures.items() if str(variant) == name))
+
+    def shown(self) -> tuple[str, str, str]:
+        """What the slider has left and right, and whose differences are shown: the visitor's choice, or the newest."""
+        names = [str(variant) for variant in self.pictures]
+        reference = str(self.comparison.reference)
+        left = reference if len(names) > 1 and reference in names else PHOTO
+        newest = next((name for name in reversed(names) if name != left), left)
+        chosen = {"left": left, "right": newest, "differing": newest} | self.picked
+        return chosen["left"], chosen["right"], chosen["differing"]
+
+
+class CompareActions:
+    """The handlers of the tab. `weights` is a folder or None, as for Predictor; `examples` the file of each button."""
+
+    def __init__(
+        self, view: CompareView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]
+    ) -> None:
+        self._view, self._visits, self._weights = view, visits, weights
+        self._examples = {button._id: path for button, path in examples.items()}
+
+    # ---- the photo --------------------------------------------------------------------------------------------------
+
+    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
+        visit = self._visit(request)
+        try:
+            photos.take(self._visits, visit, photo)
+        except SapiensError as problem:
+            visit.forget_photo()
+            return self._fresh(visit, words.notice(str(problem), "This photo cannot be used"))
+        return self._fresh(visit)
+
+    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
+        visit, path = self._visit(request), self._examples[event.target._id]
+        visit.forget_photo()
+        self._visits.release(visit)
+        try:
+            photos.open_file(visit, path, path.name)
+        except SapiensError as problem:
+            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+        return self._fresh(visit)
+
+    def studio_photo_taken(self, request: gr.Request) -> Updates:
+        """The photo of the tab Studio."""
+        visit, studio = self._visit(request), self._visits.of(request.session_hash)
+        photo_rgb, name = studio.photo_rgb, studio.photo_name
+        if photo_rgb is None:
+            status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
+            # The photo goes back all the same: Gradio makes a component that is left out anew, without our preprocess.
+            return {self._view.photo: visit.shown and str(visit.shown), self._view.status: status}
+        visit.forget_photo()
+        self._visits.release(visit)
+        photos.keep(visit, photo_rgb, name)
+        return self._fresh(visit)
+
+    def _fresh(self, visit: Visit, status: str = "") -> Updates:
+        """The page with a new photo, or with none."""
+        there = visit.shown is not None
+        return {
+            self._view.photo: str(visit.shown) if there else None,
+            self._view.status: status,
+            self._view.panel: gr.update(visible=False),
+            self._view.empty: gr.update(value=compare_words.empty(there), visible=True),
+        }
+
+    # ---- what is chosen ---------------------------------------------------------------------------------------------
+
+    def sizes_changed(self, task: str, sizes: Sequence[str], reference: str, *levels: Sequence[str]) -> Updates:
+        """Another task, or other sizes: which there are, what of them fits, what can be the reference."""
+        view = self._view
+        ticked = dict(zip(view.levels, levels, strict=True))
+        offered = [size for size in zoo.task_row(task).sizes if size in view.levels]
+        chosen = [size for size in offered if size in sizes] or [zoo.size_like(task, zoo.DEFAULTS.size)]
+        updates: Updates = {view.sizes: gr.update(choices=offered, **({} if chosen == sizes else {"value": chosen}))}
+        fitting: dict[str, list[str]] = {}
+        for size, levels_box in view.levels.items():
+            updates[view.size_groups[size]] = gr.update(visible=size in chosen)
+            if size not in chosen:
+                continue
+            needed, limit = _needed_bytes(size), runtime.memory_limit_bytes()
+            fitting[size] = [level for level in zoo.LEVELS if needed[level] <= limit]
+            ticked[size] = [level for level in ticked[size] if level in fitting[size]] or _to_begin_with(fitting[size])
+            updates[levels_box] = gr.update(choices=fitting[size], value=ticked[size])
+            too_large = {level: amount for level, amount in needed.items() if level not in fitting[size]}
+            updates[view.too_large[size]] = compare_words.too_large(too_large, limit)
+        references = reference_choices(fitting)
+        known = reference in [name for _, name in references]
+        updates[view.reference] = gr.update(choices=references, value=reference if known else BEST)
+        updates[view.about] = compare_words.about(task, {size: ticked[size] for size in chosen})
+        updates[view.foreground] = gr.update(visible=_is_over_people(task))
+        return updates
+
+    def levels_changed(self, task: str, sizes: Sequence[str], *levels: Sequence[str]) -> str:
+        """What is chosen, in words."""
+        ticked = dict(zip(self._view.levels, levels, strict=True))
+        return compare_words.about(task, {size: ticked[size] for size in self._view.levels if size in sizes})
+
+    # ---- the run ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Updates:
+        """At once after Compare is pressed, before the queue."""
+        return {
+            self._view.status: words.working(step("queued", 0, 0)),
+            self._view.run: gr.update(interactive=False),
+            self._view.stop: gr.update(interactive=True),
+        }
+
+    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Computes each variant in turn, on the machine that serves this page, and shows it as it ends."""
+        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
+        visit = self._visit(request)
+        photo_rgb = None
+        try:
+            photos.take(self._visits, visit, values["photo"])
+            self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
+            photo_rgb = visit.photo_rgb
+            if photo_rgb is None:
+                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
+            compared = self._compared(visit, values)
+            yield self._published(visit)  # what is done already, where the run before was stopped; else the empty page
+            while (yield from self._next(visit, compared)) is not None:
+                yield self._published(visit)
+            yield self._published(visit) | self._exports(visit) | self._idle(_ended_well(compared))
+        except Exception as problem:
+            replaced = visit.photo_rgb is not photo_rgb  # whatever the problem is, a new photo has simply ended this
+            status = explained(CancelledError() if replaced else problem)
+            yield ({} if replaced else self._kept(visit)) | self._idle(status)
+
+    def _kept(self, visit: Visit) -> Updates:
+        """What is done of a comparison that has ended early; nothing where that cannot be shown either."""
+        try:
+            return self._published(visit) | self._exports(visit)
+        except Exception as problem:
+            explained(problem)  # for the log
+            return {}
+
+    def _compared(self, visit: Visit, values: Values) -> Compared:
+        """What these choices ask for: a comparison that Stop has left unfinished goes on, any other begins anew."""
+        from ..compare import Comparison
+        from ..variants import Variant, check
+
+        task = values["task"]
+        names = zoo.task_row(task).sizes
+        sizes = [size for size in self._view.levels if size in values["sizes"] and size in names]
+        variants = [Variant(size, level) for size in sizes for level in values[levels_name(size)]]
+        reference = None if values["reference"] in (None, BEST) else Variant.parse(values["reference"])
+        check(variants, reference)
+        foreground = values["foreground"] if _is_over_people(task) else "auto"
+        wanted = (task, variants, reference, foreground)
+        before = visit.compared
+        if before is not None and before.wanted == wanted and len(before.comparison.entries) < before.total:
+            return before
+        visit.compared = None
+        made = Comparison(
+            visit.photo_rgb,
+            task,
+            variants,
+            reference,
+            weights=self._weights,
+            foreground=foreground,
+            name=visit.photo_name,
+        )
+        visit.compared = Compared(made, wanted)
+        return visit.compared
+
+    def _next(self, visit: Visit, compared: Compared) -> "Generator[Updates, None, Entry | None]":
+        """Progress until one more variant is done; a skip at every other poll, where Stop takes effect.
+
+        Returns its entry, None when all are done. Raises CancelledError when the visitor has taken another photo
+        meanwhile, and SapiensError where there is nothing left to compare with.
+        """
+        comparison, photo_rgb = compared.comparison, visit.photo_rgb
+        job = inference.submit(lambda progress: next(comparison.run(progress), None))
+        visit.job = job
+        if visit.closed:  # the page was closed while this event waited
+            job.cancel()
+        told = ""
+        for now, seconds in follow(job):
+            words_now = words.working(_naming(compared, now), seconds)
+            yield gr.skip() if words_now == told else {self._view.status: words_now}
+            told = words_now
+        entry = job.result()
+        if visit.photo_rgb is not photo_rgb:
+            raise CancelledError
+        return entry
+
+    def stopped(self, request: gr.Request) -> Updates:
+        """After Stop: Gradio has closed the event's generator, which cancels the job. What is done stays."""
+        visit, compared = self._visit(request), self._visit(request).compared
+        if compared is None or not compared.comparison.entries:
+            return self._idle(words.line("Stopped", "The photo and the settings are as they were.", "stopped"))
+        done = f"{len(compared.comparison.entries)} of {compared.total} are done. Compare goes on with the rest."
+        return self._kept(visit) | self._idle(words.line("Stopped", done, "stopped"))
+
+    # ---- what is shown ----------------------------------------------------------------------------------------------
+
+    def _published(self, visit: Visit) -> Updates:
+        """Everything about the variants that are done."""
+        view, compared = self._view, visit.compared
+        if compared is None or not compared.comparison.entries:
+            there = {view.panel: gr.update(visible=False)}
+            return there | {view.empty: gr.update(value=compare_words.empty(visit.shown is not None), visible=True)}
+        from .chart import charts
+
+        comparison = compared.comparison
+        for entry in comparison.entries:
+            _keep_pictures(visit, compared, entry)
+        updates: Updates = {
+            view.panel: gr.update(visible=True),
+            view.empty: gr.update(visible=False),
+            view.pictures: gr.update(visible=bool(compared.pictures)),
+            view.table: compare_words.table(comparison),
+            view.charts: charts(comparison),
+            view.notes: compare_words.notes(comparison),
+            view.exports: gr.update(visible=False),
+        }
+        return updates | (self._pictures(visit, compared) if compared.pictures else {})
+
+    def _pictures(self, visit: Visit, compared: Compared) -> Updates:
+        view, comparison = self._view, compared.comparison
+        left, right, differing = compared.shown()
+        variants = [(compare_words.title(comparison, variant), str(variant)) for variant in compared.pictures]
+        height, width = visit.photo_rgb.shape[:2]
+        return {
+            view.left: gr.update(choices=[("Photo", PHOTO), *variants], value=left),
+            view.right: gr.update(choices=[("Photo", PHOTO), *variants], value=right),
+            view.differing: gr.update(choices=variants, value=differing),
+            view.slider: (compared.picture(left, visit), compared.picture(right, visit)),
+            view.difference: _difference(compared, differing),
+            view.gallery: compare_words.gallery(comparison, visit.shown, compared.pictures, (height, width)),
+        }
+
+    def pair_picked(self, left: str, right: str, request: gr.Request) -> Any:
+        """Other pictures for the slider."""
+        visit = self._visit(request)
+        if visit.compared is None:
+            return gr.skip()
+        visit.compared.picked |= {"left": left, "right": right}
+        return visit.compared.picture(left, visit), visit.compared.picture(right, visit)
+
+    def differing_picked(self, variant: str, request: gr.Request) -> Any:
+        """The differences of another variant."""
+        compared = self._visit(request).compared
+        if compared is None:
+            return gr.skip()
+        compared.picked["differing"] = variant
+        return _difference(compared, variant)
+
+    def _exports(self, visit: Visit) -> Updates:
+        """The files and the command line of what is done."""
+        from ..compare_files import command_line, sheet, to_csv
+        from ..files import write_bytes
+        from ..image import write_png
+
+        view, compared = self._view, visit.compared
+        if compared is None or not compared.comparison.entries:
+            return {}
+        comparison = compared.comparison
+        folder, stem = visit.next_folder("files"), f"{visit.stem}_compare_{comparison.task}"
+        try:
+            table = write_bytes(folder / f"{stem}.csv", to_csv(comparison).encode())
+            picture = write_png(folder / f"{stem}.png", sheet(comparison))
+        except SapiensError as problem:
+            return {view.status: words.notice(str(problem), "The files could not be written")}
+        return {
+            view.exports: gr.update(visible=True),
+            view.csv: gr.update(value=str(table), label=words.file_words("Table", table)),
+            view.sheet: gr.update(value=str(picture), label=words.file_words("All as one picture", picture)),
+            view.command: command_line(comparison),
+        }
+
+    # ---- shared -----------------------------------------------------------------------------------------------------
+
+    def _visit(self, request: gr.Request) -> Visit:
+        return self._visits.of(request.session_hash, COMPARE)
+
+    def _idle(self, status: str) -> Updates:
+        """Ready for the next run."""
+        return {
+            self._view.status: status,
+            self._view.run: gr.update(interactive=True),
+            self._view.stop: gr.update(interactive=False),
+        }
+
+
+def levels_name(size: str) -> str:
+    """What the levels of a size are called among the page's inputs, and in its API."""
+    return "levels_" + "".join(letter if letter.isalnum() else "_" for letter in size)
+
+
+def reference_choices(levels: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """What the others can be measured by: the best of what is ticked, or any one level of the sizes chosen."""
+    named = [(f"{size} {level}", f"{size}:{level}") for size, names in levels.items() for level in names]
+    return [("The most precise that fits", BEST), *named]
+
+
+def _needed_bytes(size: str) -> dict[str, int]:
+    """About the memory of each level of a size."""
+    from ..inventory import needed_bytes
+
+    return {level: needed_bytes(size, level) for level in zoo.LEVELS}
+
+
+def _to_begin_with(fitting: Sequence[str]) -> list[str]:
+    """What is ticked of a size that is chosen for the first time: the level that runs by default, and a small one."""
+    wanted = (zoo.default_level(runtime.device()), "4bit")
+    return [level for level in fitting if level in wanted]
+
+
+def _is_over_people(task: str) -> bool:
+    """Whether results of the task mean nothing outside people."""
+    from .controls import CUT_OUT
+
+    return task in CUT_OUT
+
+
+def _naming(compared: Compared, now: Step) -> Step:
+    """The step with the variant that it is of, and which of how many that is."""
+    running = compared.comparison.running
+    if running is None:
+        return now
+    number = len(compared.comparison.entries) + 1
+    name = compare_words.title(compared.comparison, running)
+    return Step(f"{name} ({number} of {compared.total}): {now.words}", now.share)
+
+
+def _keep_pictures(visit: Visit, compared: Compared, entry: "Entry") -> None:
+    """Write what the page shows of an entry, once, and let its arrays go."""
+    if entry.picture is None:
+        return
+    from ..image import shrink, write_png
+
+    folder = visit.next_folder(f"compared-{entry.variant.size}-{entry.variant.level}")
+    compared.pictures[entry.variant] = (
+        write_png(folder / f"{visit.stem}_{entry.variant.level}.png", shrink(entry.picture, SHOWN_PX)),
+        write_png(folder / f"{visit.stem}_{entry.variant.level}_difference.png", shrink(entry.heat_map, SHOWN_PX)),
+    )
+    entry.picture = entry.heat_map = entry.result = None
+
+
+def _difference(compared: Compared, name: str) -> str:
+    return str(next(files[1] for variant, files in compared.pictures.items() if str(variant) == name))
+
+
+def _ended_well(compared: Compared) -> str:
+    """How a comparison ended that nothing has stopped."""
+    entries = compared.comparison.entries
+    failed = sum(entry.error is not None for entry in entries)
+    if failed == len(entries):
+        return words.notice("None of the variants could be computed. The table says why.")
+    what = f"{len(entries) - failed} of {len(entries)} variants are done; the table says why the others are not."
+    return words.line("Done", what if failed else f"{len(entries)} variants")

@@ -1,0 +1,61 @@
+"""The photo of a tab: its frame on the page, and what comes in by it, read at once, kept upright and without EXIF."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .storage import Visit, Visits
+
+SHOWN_PX = 2048  # the longer side of what the page shows; downloads are of full size
+
+
+def frame() -> gr.Image:
+    """The component that a photo is dropped on."""
+    component = gr.Image(
+        label="Photo",
+        show_label=False,
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        format="png",
+        height=260,
+        buttons=["fullscreen"],
+        placeholder="Drop a photo of people here\n\nor click to choose one",
+        elem_classes="photo",
+    )
+    # Where the upload lies, unopened: Gradio would decode it before its size was checked. (It writes a file beside the
+    # source of every subclass, so this is set on the one component; Gradio's check of the path comes before.)
+    component.preprocess = lambda payload: payload
+    return component
+
+
+def take(visits: Visits, visit: Visit, photo: Any) -> None:
+    """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is.
+
+    Raises:
+        SapiensError: it cannot be used; the visitor then has none.
+    """
+    if photo is not None and Path(photo.path).is_relative_to(visit.folder):
+        return  # what the page shows of the photo, or of one that another has replaced in the meantime
+    visit.forget_photo()
+    visits.release(visit)  # the upload of the photo before; this one's goes with the run
+    if photo is None:
+        return
+    visits.hold(visit, photo.path)
+    open_file(visit, photo.path, photo.orig_name or Path(photo.path).name)
+
+
+def open_file(visit: Visit, path: str | Path, name: str) -> None:
+    """Make a file the visitor's photo. Raises SapiensError where it is none."""
+    from ..image import read_image
+
+    keep(visit, read_image(path), name)
+
+
+def keep(visit: Visit, photo_rgb: Any, name: str) -> None:
+    """Make an (H, W, 3) uint8 RGB array the visitor's photo, in place of the one before."""
+    from ..image import shrink, write_png
+
+    visit.photo_rgb = photo_rgb
+    visit.photo_name = name
+    visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))

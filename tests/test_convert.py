@@ -295,8 +295,6 @@ def test_the_mask_of_another_task_does_not_look_into_the_folder(machine, tiny_si
         (("{source}", "--task", "seg", "--size", "tiny", "--level", "8bit", "--out", "{folder}"), "is not empty"),
         (("{source}", "--task", "seg", "--size", "tiny", "--level", "8bit", "--out", "/proc/x"), "cannot be written"),
         (("{source}", "--task", "seg", "--size", "tiny", "--level", "8bit", "--upload", "me/it"), "add --out DIR"),
-        (("facebook/sapiens2-seg-0.4b", "--level", "8bit"), "HF_HUB_OFFLINE"),
-        (("somebody/sapiens2-seg-0.4b", "--level", "8bit"), "cannot be had from somebody/sapiens2-seg-0.4b"),
         (("facebook/sapiens2-albedo-0.4b", "--level", "8bit"), "not published yet"),
     ],
 )
@@ -474,3 +472,17 @@ def test_a_repository_of_somebody_else_is_downloaded_and_named_as_the_source(tmp
         done = home.convert("me/sapiens2-pose-demo", "--level", "bf16", "--out", str(tmp_path / "pose"))
     assert done.returncode == 2
     assert "the hub has no sapiens2_demo_pose.safetensors in me/sapiens2-pose-demo" in done.stderr
+
+
+@pytest.mark.parametrize("repo", ["facebook/sapiens2-seg-0.4b", "somebody/sapiens2-seg-0.4b"])
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [({}, "the connection to http://127.0.0.1:9 failed"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE")],
+    ids=["nobody answers", "offline"],
+)
+def test_a_source_that_cannot_be_downloaded_is_a_sentence(tmp_path, repo, environment, says):
+    done = Home(tmp_path, None, **environment).convert(repo, "--level", "8bit", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

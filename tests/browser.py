@@ -9,13 +9,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -88,6 +92,39 @@ def chromium_path() -> str:
     if found is None:
         pytest.skip("Chromium is not installed")
     return found
+
+
+@contextmanager
+def browsing() -> Iterator["Browser"]:
+    """Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium_path()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
+    """Opens the page as a new visitor, in a window of a width and height; at the end, no console may hold an error."""
+    problems, contexts = [], []
+
+    def open_page(width: int = 1440, height: int = 900) -> "Page":
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda problem: problems.append(str(problem)))
+        page.goto(url)
+        page.locator("#run").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
 
 
 def draw_photo(path: Path, size: tuple[int, int] = (480, 640), **options: object) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rule
-from browser import ARGUMENTS, Server, chromium_path, draw_photo, serving
+from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
 from PIL import Image
 
 from sapiens_mlx import zoo
@@ -28,9 +28,6 @@ RUN_MS = 60_000
 TITLES = [row.title for row in zoo.TASKS.values()]
 TASKS = ("seg", "pose", "pointmap")  # normal's weights are left out, to be missed
 SECRET = "taken at 48.2082 N 16.3738 E"
-
-# Console errors that are none of ours, each with its reason. Anything else fails the test.
-HARMLESS: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -47,32 +44,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["playwright.Browser"]:
-    path = chromium_path()
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def visit(chromium: "playwright.Browser", server: Server) -> Iterator[Callable]:
-    """Opens the page as a new visitor; when the test is over, no console may hold an error."""
-    problems, contexts = [], []
-
-    def open_page(width: int = 1440, height: int = 900) -> "playwright.Page":
-        context = chromium.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda problem: problems.append(str(problem)))
-        page.goto(server.url)
-        expect(page.locator("#run")).to_be_visible()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [text for text in problems if not any(harmless in text for harmless in HARMLESS)] == []
+    with visiting(chromium, server.url) as open_page:
+        yield open_page
 
 
 @pytest.fixture

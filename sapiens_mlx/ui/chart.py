@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from ..compare import Comparison, Entry
 
-SIZE_INCHES = (4.6, 3.3)
+SIZE_INCHES = (4.2, 3.2)
 # Stand-ins that matplotlib draws with, and the style sheet's colours that take their place, light or dark.
 COLOURS = {"#010203": "var(--body-text-color)", "#040506": "var(--chart-line)", "#070809": "var(--good)"}
 INK, LINE, POINT = COLOURS
 MARKERS = ("o", "s", "D", "^", "v")  # by size
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 9.5, "axes.unicode_minus": False}
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 10, "axes.unicode_minus": False}
 # Where a point's name may stand, in points from it, with its alignment; the first that is free is taken.
 PLACES = (
     (8, 0, "left", "center"),
@@ -96,11 +96,11 @@ def _drawn(comparison: "Comparison", done: Sequence["Entry"], across: Sequence[f
             axes.set_xscale("log")
         else:
             axes.set_xlim(left=0)
+        # No figure is less than nothing, and no share of what is equal more than 100 %; only points need room beyond.
+        share = quality.unit == "%" and quality.higher_is_better
+        _ticks_within(axes, 0 if min(heights) >= 0 else -math.inf, 100 if share else math.inf)
         if not quality.higher_is_better:
-            axes.set_ylim(bottom=max(0, axes.get_ylim()[0]) if min(heights) >= 0 else None)
             axes.invert_yaxis()
-        elif quality.unit == "%":
-            _no_ticks_above(axes, 100)
         names = [
             compare_words.title(comparison, entry.variant)
             + (" (reference)" if entry.variant == comparison.reference else "")
@@ -118,7 +118,7 @@ def _prepare(axes: "Axes", quality: str, across: str) -> None:
     axes.set_facecolor("none")
     axes.figure.set_facecolor("none")
     axes.set_xlabel(across, color=INK)
-    axes.set_title(f"↑ {quality}", loc="left", fontsize=10, color=INK)
+    axes.set_title(f"{quality} (up is better)", loc="left", fontsize=10, color=INK)
     axes.tick_params(colors=INK, length=0)
     axes.grid(color=LINE, linewidth=0.8)
     axes.ticklabel_format(useOffset=False, style="plain")
@@ -126,10 +126,9 @@ def _prepare(axes: "Axes", quality: str, across: str) -> None:
         side.set_visible(False)
 
 
-def _no_ticks_above(axes: "Axes", most: float) -> None:
-    """A share is never more than 100 %, though its point needs room above it."""
+def _ticks_within(axes: "Axes", least: float, most: float) -> None:
     low, high = axes.get_ylim()
-    axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= min(high, most)])
+    axes.set_yticks([tick for tick in axes.get_yticks() if max(low, least) <= tick <= min(high, most)])
     axes.set_ylim(low, high)
 
 
@@ -148,12 +147,12 @@ def _name(axes: "Axes", names: Sequence[str], points: Sequence[tuple[float, floa
     renderer = axes.figure.canvas.get_renderer()
     centres = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
-    frame = axes.figure.bbox
+    frame = axes.get_window_extent(renderer).padded(3)
     for name, point in zip(names, points, strict=True):
         tried: list[tuple[float, Any, Any]] = []
         for right, up, ha, va in PLACES:
             text = axes.annotate(
-                name, point, (right, up), textcoords="offset points", ha=ha, va=va, color=INK, fontsize=9
+                name, point, (right, up), textcoords="offset points", ha=ha, va=va, color=INK, fontsize=9.5
             )
             box = text.get_window_extent(renderer)
             covered = sum(_shared(box, other) for other in taken)
@@ -177,7 +176,8 @@ def _shared(a: Any, b: Any) -> float:
 def _for_the_page(svg: str) -> str:
     """The drawing alone, for the inside of a page, in the page's own colours."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Its style element would reach everything on the page.
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     for stand_in, colour in COLOURS.items():
         svg = svg.replace(stand_in, colour)
     return svg

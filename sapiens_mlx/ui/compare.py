@@ -48,7 +48,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button]:
     levels, too_large, groups = {}, {}, {}
     with gr.Group(elem_classes="weights variants"):
         inputs["sizes"] = gr.CheckboxGroup(
-            list(zoo.task_row(task).sizes), value=[size], label="Sizes", elem_classes="chips small"
+            list(zoo.task_row(task).sizes), value=[size], label="Sizes", elem_id="sizes", elem_classes="chips small"
         )
         for name in sizes:
             with gr.Group(visible=name == size, elem_classes="size") as groups[name]:
@@ -56,6 +56,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button]:
                     list(zoo.LEVELS),
                     value=list(FIRST_TICKED) if name == size else [],
                     label=f"Levels of {name}",
+                    elem_id=levels_name(name),
                     elem_classes="chips small",
                 )
                 too_large[name] = gr.HTML(elem_classes="limits")

@@ -128,7 +128,9 @@ class CompareActions:
         view = self._view
         ticked = dict(zip(view.levels, levels, strict=True))
         offered = [size for size in zoo.task_row(task).sizes if size in view.levels]
-        chosen = [size for size in offered if size in sizes] or [zoo.size_like(task, zoo.DEFAULTS.size)]
+        chosen = [size for size in offered if size in sizes] or [
+            zoo.size_like(task, next(iter(sizes), zoo.DEFAULTS.size))
+        ]
         updates: Updates = {view.sizes: gr.update(choices=offered, **({} if chosen == sizes else {"value": chosen}))}
         fitting: dict[str, list[str]] = {}
         for size, levels_box in view.levels.items():
@@ -200,7 +202,8 @@ class CompareActions:
         task = values["task"]
         names = zoo.task_row(task).sizes
         sizes = [size for size in self._view.levels if size in values["sizes"] and size in names]
-        variants = [Variant(size, level) for size in sizes for level in values[levels_name(size)]]
+        order = list(zoo.LEVELS).index  # not that in which they were ticked
+        variants = [Variant(size, level) for size in sizes for level in sorted(values[levels_name(size)], key=order)]
         reference = None if values["reference"] in (None, BEST) else Variant.parse(values["reference"])
         check(variants, reference)
         foreground = values["foreground"] if _is_over_people(task) else "auto"

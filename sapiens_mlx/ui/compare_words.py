@@ -37,7 +37,7 @@ def empty(photo_there: bool = False) -> str:
     tiles = "".join(f"<li><div><h3>{title}</h3><p>{text}</p></div></li>" for title, text in SHOWS)
     return (
         '<section class="empty"><h2>What does each level cost, and what does it save?</h2>'
-        f'<ol class="steps">{items}</ol><ul class="tiles" aria-label="What is shown">{tiles}</ul></section>'
+        f'<ol class="steps">{items}</ol><ul class="tiles shows" aria-label="What is shown">{tiles}</ul></section>'
     )
 
 
@@ -68,9 +68,9 @@ def too_large(levels: Mapping[str, int], limit_bytes: int) -> str:
         for level, needed in levels.items()
     )
     least, most = min(levels.values()), max(levels.values())
-    needs = _gigabytes(least) if len(levels) == 1 else f"{least / 1e9:.1f} to {_gigabytes(most)}"
+    needs = _gigabytes(least) if least == most else f"{least / 1e9:.1f} to {_gigabytes(most)} each"
     return (
-        f'<div class="too-large"><ul>{items}</ul><p>Too large for this machine: about {needs} each, '
+        f'<div class="too-large"><ul>{items}</ul><p>Too large for this machine: about {needs}, '
         f"and {_gigabytes(limit_bytes)} may be used.</p></div>"
     )
 
@@ -169,7 +169,7 @@ def table(comparison: "Comparison") -> str:
 
 
 def _head(name: str, better: str) -> str:
-    arrow = f' <i aria-hidden="true">{"↑" if better == "higher" else "↓"}</i>' if better else ""
+    arrow = f'&nbsp;<i aria-hidden="true">{"↑" if better == "higher" else "↓"}</i>' if better else ""
     hint = f"{better} is better; " if better else ""
     return (
         f'<th scope="col" data-better="{better}"><button type="button" title="{hint}press to sort">'

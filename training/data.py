@@ -5,6 +5,7 @@ All samples are dicts of NumPy arrays; the networks' inputs are (3, h, w) uint8,
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def dense_matrix(
             center = center + (aim - center) * np.clip(2 * (zoom - 1), 0, 1)
         if stretched:
             factor *= np.exp(rng.uniform(-0.1, 0.1, 2))
-    angle = rng.normal(0, 7) if rng.random() < 0.4 else 0.0
+    angle = rng.normal(0, 7) if rng.random() < 0.2 else 0.0
     return placed(center, factor, input_hw, angle, flip=rng.random() < 0.5)
 
 
@@ -106,7 +107,10 @@ def warp(
 
 
 def photographed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(h, w, 3) uint8 as another camera might have taken it: light, colour, blur, noise, compression."""
+    """(h, w, 3) uint8 as it is, half of the time, or as another camera might have taken it: light, colour, blur, noise,
+    compression. Drawn scenes have a camera of their own already, and small networks have enough to learn."""
+    if rng.random() < 0.5:
+        return image
     x = image.astype(np.float32)
     if rng.random() < 0.8:
         x = 255 * (np.clip(x, 0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
@@ -128,6 +132,19 @@ def photographed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.35:
         x = cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1], 1)
     return x
+
+
+def calmed(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene's people before a backdrop of which only its rough colours are left: easier to tell apart."""
+    alpha = scene.alpha[..., None].astype(np.float32) / 255
+    size = (int(rng.integers(1, 10)),) * 2
+    behind = scene.image_rgb * (1 - alpha)
+    colours = cv2.resize(np.dstack([behind, 1 - alpha]), size, interpolation=cv2.INTER_AREA).reshape(*size, 4)
+    mean = behind.mean((0, 1)) / max(1 - alpha.mean(), 1e-3)
+    colours = (colours[..., :3] + 0.02 * mean) / (colours[..., 3:] + 0.02)
+    smooth = cv2.resize(colours.astype(np.float32), scene.alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    image = scene.image_rgb * alpha + smooth * (1 - alpha)
+    return replace(scene, image_rgb=np.clip(image, 0, 255).astype(np.uint8))
 
 
 def occlude(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -179,7 +196,7 @@ def dense_sample(
     if is_mirror(matrix):
         labels = swapped_classes()[labels]
     if rng is not None:
-        if rng.random() < 0.2:
+        if rng.random() < 0.08:
             covered = occlude(image, rng)
             labels[covered], matte[covered] = 0, 0
         image = photographed(image, rng)
@@ -225,7 +242,7 @@ def pose_sample(
         middle = middle + size * rng.uniform(-0.08, 0.08, 2)
         size = size * np.exp(rng.uniform(np.log(0.8), np.log(1.3)))
         box = np.concatenate([middle - size / 2, middle + size / 2])
-        angle = float(np.clip(rng.normal(0, 18), -45, 45)) if rng.random() < 0.6 else 0.0
+        angle = float(np.clip(rng.normal(0, 14), -45, 45)) if rng.random() < 0.4 else 0.0
         flip = rng.random() < 0.5
     matrix = crop_matrix(box, input_hw, angle, flip)
     image = warp(scene.image_rgb, matrix, input_hw)
@@ -236,7 +253,7 @@ def pose_sample(
     inside = ((input_xy >= -0.5) & (input_xy <= last + 0.5)).all(axis=1)
     visible = visible & inside
     if rng is not None:
-        if rng.random() < 0.25:
+        if rng.random() < 0.12:
             covered = occlude(image, rng)
             x, y = np.clip(np.rint(np.nan_to_num(input_xy)), 0, last).astype(int).T
             visible = visible & ~covered[y, x]
@@ -289,23 +306,34 @@ def scored_people(scene: Scene, least: int = 12) -> list[int]:
 
 
 def endless(
-    kind: str, input_hw: tuple[int, int], rng: np.random.Generator, stretched_share: float = 0.35
+    kind: str,
+    input_hw: tuple[int, int],
+    rng: np.random.Generator,
+    stretched_share: float = 0.35,
+    calm_share: float = 0.0,
 ) -> Iterator[dict]:
-    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene) or detector.
+    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene) or detector; the shares are of
+    views that are stretched, and of scenes with a calm backdrop.
 
     The list of scenes is read again now and then, since scenes are drawn while training goes on.
     """
     while True:
         paths = scenes.listed()
         for _ in range(2000):
-            yield _sample(kind, input_hw, paths, rng, stretched_share)
+            yield _sample(kind, input_hw, paths, rng, stretched_share, calm_share)
 
 
 def _sample(
-    kind: str, input_hw: tuple[int, int], paths: list[Path], rng: np.random.Generator, stretched_share: float
+    kind: str,
+    input_hw: tuple[int, int],
+    paths: list[Path],
+    rng: np.random.Generator,
+    stretched_share: float,
+    calm_share: float,
 ) -> dict:
     def pick() -> Scene:
-        return Scene.read(paths[rng.integers(len(paths))])
+        scene = Scene.read(paths[rng.integers(len(paths))])
+        return calmed(scene, rng) if rng.random() < calm_share else scene
 
     if kind == "detector":
         return detector_sample([pick() for _ in range(4 if rng.random() < 0.35 else 1)], rng)

@@ -214,6 +214,44 @@ class Backbone(nn.Module):
         return x.transpose(1, 2).unflatten(2, self.grid_hw)
 
 
+# A head begins by looking at one of these neighbours, in parts of half the picture, or everywhere (None).
+NEIGHBOURS = ((0, 0), (-1 / 6, 0), (1 / 6, 0), (0, -1 / 6), (0, 1 / 6), None)
+FAST, SLOW = range(3), range(5, 8)  # RoPE's periods: those that tell neighbours apart, those that hardly turn
+FOCUS = 2.0  # of the QK-norm's weights: how much a neighbour is preferred
+
+
+@torch.no_grad()
+def look_around(backbone: Backbone) -> None:
+    """Attention to begin with: by place, as a convolution, and hardly by content (as ConViT, arXiv 2103.10697).
+
+    Queries and keys are mostly their biases, which RoPE turns by each patch's place: a query ahead of the key by the
+    angle of a shift attends to where that shift leads. Few pictures do not teach blocks to look around.
+    """
+    for block in backbone.blocks:
+        attention = block.attn
+        half = attention.wq.out_features // attention.heads // 2  # a pair (i, i + half) is turned together
+        axis = half // 2
+        for layer, heads in ((attention.wq, attention.heads), (attention.wk, attention.kv_heads)):
+            layer.weight.mul_(0.25)
+            bias = torch.zeros(heads, 2 * half)
+            for head in range(heads):
+                shift = NEIGHBOURS[head % len(NEIGHBOURS)] if layer is attention.wq else (0, 0)
+                # A key serves several queries, so it answers to fast and slow ones alike.
+                periods = (*FAST, *SLOW) if layer is attention.wk else FAST if shift is not None else SLOW
+                for i in periods:
+                    for number in (0, 1):
+                        ahead = 2 * math.pi * (shift or (0, 0))[number] / ROPE_BASE ** (i / axis)
+                        pair = number * axis + i
+                        bias[head, pair], bias[head, pair + half] = math.cos(ahead), math.sin(ahead)
+            layer.bias.copy_(bias.flatten())
+        attention.q_norm.weight.fill_(FOCUS)
+        attention.k_norm.weight.fill_(FOCUS)
+        # Blocks add nothing yet: what they would add at random drowns the patches, and the heads learn from those first.
+        for layer in (attention.proj, block.ffn.w3):
+            layer.weight.zero_()
+            layer.bias.zero_()
+
+
 # ---- heads ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@ each task, and `... detector`. It may be stopped at any time and goes on from it
 
 import argparse
 import copy
+import itertools
 import math
 import os
 import signal
@@ -20,17 +21,19 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from . import losses, network, network_rtmdet, scenes, validate
 from .data import endless
 from .export import read_shipped
+from .ranks import Ranks
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 TASKS = tuple(network.CONFIG.heads)
-DENSE = tuple(task for task in TASKS if task != "pose")
+# The trunk's dense tasks take turns: heads cost more than the backbone, which learns more from more pictures.
+TURNS = (("seg", "normal"), ("pointmap", "albedo", "matting"))
 HALF = "half"  # the trunk at half its input's height and width: to begin with, at a fourth of the time
 TRUNKS = ("trunk", HALF)
 RANDOM = "random"
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
 WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
-SAVE_S, LOG_STEPS = 240, 25
+SAVE_S, LOG_STEPS = 120, 100
 GRADIENT_NORM = 2.0
 NOISE_VARIANCE = 0.05  # of a normalised pixel: directions of a patch with less carry noise
 
@@ -44,10 +47,12 @@ class Recipe:
     matrix_lr: float = 0.0
     decay: float = 0.02
     ema: float = 0.999
+    calm: float = 0.3  # share of scenes with a calm backdrop
 
 
 RECIPES = {
-    **{name: Recipe(batch=8, lr=1.5e-3, matrix_lr=1e-2) for name in TRUNKS},
+    HALF: Recipe(batch=2, lr=1e-3, matrix_lr=2e-3, calm=0.5),
+    "trunk": Recipe(batch=4, lr=1e-3, matrix_lr=2e-3),
     "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
     **{task: Recipe(batch=12, lr=8e-4, matrix_lr=5e-3) for task in TASKS},
 }
@@ -172,6 +177,7 @@ class State:
         self.module.load_state_dict(own | fitting)
         if not fitting and self.name != "detector":
             whiten_patches(self.module.backbone.patch_embed, config_of(self.name).input_hw)
+            network.look_around(self.module.backbone)
         return f"{len(fitting)} of {len(own)} tensors from {source}"
 
     def save(self) -> None:
@@ -193,21 +199,24 @@ class State:
 class Samples(IterableDataset):
     """data.endless for each worker of a DataLoader, seeded differently."""
 
-    def __init__(self, kind: str, input_hw: tuple[int, int], seed: int, stretched_share: float) -> None:
-        self.kind, self.input_hw, self.seed, self.stretched_share = kind, input_hw, seed, stretched_share
+    def __init__(self, kind: str, input_hw: tuple[int, int], seed: int, stretched: float, calm: float) -> None:
+        self.kind, self.input_hw, self.seed, self.stretched, self.calm = kind, input_hw, seed, stretched, calm
 
     def __iter__(self) -> Iterator[dict]:
         cv2.setNumThreads(1)
         worker = get_worker_info()
+        if worker:  # a signal to all is for the trainer to answer: it saves, and then ends its workers
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        return endless(self.kind, self.input_hw, rng, self.stretched_share)
+        return endless(self.kind, self.input_hw, rng, self.stretched, self.calm)
 
 
 def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None) -> Iterator[dict]:
     """Endless batches; with `overfit` the same few again and again."""
     kind = "trunk" if name in TRUNKS else name if name in ("detector", "pose") else "dense"
     share = 0.35 if name in TRUNKS else 0.8 if name in STRETCHED else 0.0
-    samples = Samples(kind, config_of(name).input_hw, seed, share)
+    samples = Samples(kind, config_of(name).input_hw, seed, share, RECIPES[name].calm)
     if overfit:
         source = iter(samples)
         kept = [default_collate([next(source) for _ in range(batch)]) for _ in range(max(1, overfit // batch))]
@@ -244,12 +253,14 @@ def step_of(name: str, module: nn.Module, compiled: bool) -> Callable[[dict], di
     if name == "detector":
         quick = fast(module)
         return lambda batch: detector_losses_of(quick, batch)
+
+    def of(tasks: tuple[str, ...]) -> Callable:
+        return fast(lambda batch: losses_of(module, batch, tasks))
+
     if name not in TRUNKS:
-        one = fast(lambda batch: losses_of(module, batch, (name,)))
-        return one
-    dense = fast(lambda batch: losses_of(module, batch, DENSE))
-    pose = fast(lambda batch: losses_of(module, batch, ("pose",)))
-    return lambda batch: dense(batch["dense"]) | pose(batch["pose"])
+        return of((name,))
+    turns, pose = itertools.cycle([of(tasks) for tasks in TURNS]), of(("pose",))
+    return lambda batch: next(turns)(batch["dense"]) | pose(batch["pose"])
 
 
 def moved(batch: dict, device: str) -> dict:
@@ -264,21 +275,25 @@ def train(arguments: argparse.Namespace) -> None:
     cv2.setNumThreads(1)  # its threads would not survive the fork into the workers
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scenes.CACHE / "compiled"))  # minutes, once a machine
     scenes.CACHE.mkdir(parents=True, exist_ok=True)
+    ranks = Ranks()
     file_name = f"overfit-{arguments.name}" if arguments.overfit else arguments.name
     state = State(arguments.name, arguments.start_from, device, file_name)
     recipe = state.recipe
-    log = Log(scenes.CACHE / f"{file_name}.log")
-    log(f"start from {state.origin}; {len(scenes.listed())} scenes; {device}, {arguments.threads} threads")
+    log = Log(scenes.CACHE / f"{file_name}.log", silent=ranks.rank > 0)
+    width = f"{ranks.count} processes of {arguments.threads} threads"
+    log(f"start from {state.origin}; {len(scenes.listed())} scenes; {device}, {width}")
     run = step_of(arguments.name, state.module, arguments.compile)
     state.module.train()
     stop = Stopper()
-    source = batches(arguments.name, recipe.batch, arguments.seed + state.step, arguments.workers, arguments.overfit)
+    seed = arguments.seed + state.step + 1_000_003 * ranks.rank
+    source = batches(arguments.name, recipe.batch, seed, arguments.workers, arguments.overfit)
     start = saved = validated = time.monotonic()
     sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
     for batch in source:
         elapsed = time.monotonic() - start
-        share = elapsed / (60 * arguments.minutes)
-        if share >= 1 or stop.asked:
+        share, asked = ranks.most(elapsed / (60 * arguments.minutes), float(stop.asked))
+        if share >= 1 or asked:
             break
         warm = min(1.0, (state.step - state.first_step + 1) / state.warmup_steps)
         cool = max(0.02, 1 - share) if arguments.cool else 1.0
@@ -288,6 +303,7 @@ def train(arguments: argparse.Namespace) -> None:
         found = run(moved(batch, device))
         total = sum(losses.WEIGHTS.get(task, 1.0) * loss for task, loss in found.items())
         total.backward()
+        ranks.average_gradients(state.module.parameters())
         norm = float(nn.utils.clip_grad_norm_(state.module.parameters(), GRADIENT_NORM))
         if math.isfinite(norm):
             for optimizer in state.optimizers:
@@ -297,7 +313,7 @@ def train(arguments: argparse.Namespace) -> None:
         state.step += 1
         state.average.update(state.module, state.step)
         for task, value in (*((task, loss.item()) for task, loss in found.items()), ("norm", norm)):
-            sums[task] = sums.get(task, 0.0) + value
+            sums[task], counts[task] = sums.get(task, 0.0) + value, counts.get(task, 0) + 1
         now = time.monotonic()
         if state.step == state.first_step + 1:  # compiling took its time
             log(f"first step after {now - start:.0f} s")
@@ -305,27 +321,33 @@ def train(arguments: argparse.Namespace) -> None:
             continue
         state.seconds += now - start - elapsed
         if state.step % LOG_STEPS == 0:
-            means = " ".join(f"{task} {value / LOG_STEPS:.4f}" for task, value in sums.items())
-            each = (now - start) / recipe.batch / (state.step - state.first_step - 1)
+            means = " ".join(f"{task} {value / counts[task]:.4f}" for task, value in sums.items())
+            each = (now - start) / recipe.batch / ranks.count / (state.step - state.first_step - 1)
             log(f"step {state.step} hours {state.seconds / 3600:.2f} ({each:.3f} s a sample): {means}")
-            sums = {}
+            sums, counts = {}, {}
+        if ranks.rank > 0:
+            continue
         if now - saved > SAVE_S:
             state.save()
             saved = now
         if now - validated > 60 * arguments.validate_every:
             log(f"step {state.step} held-out: {validate.report(arguments.name, state.average.module, device)}")
             validated = time.monotonic()
-    state.save()
-    log(f"stop at step {state.step}; held-out: {validate.report(arguments.name, state.average.module, device)}")
+    if ranks.rank == 0:
+        state.save()
+        log(f"stop at step {state.step}; held-out: {validate.report(arguments.name, state.average.module, device)}")
+    ranks.leave()
 
 
 class Log:
     """Lines with the time, on standard output and at the end of a file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, silent: bool) -> None:
+        self.path, self.silent = path, silent
 
     def __call__(self, line: str) -> None:
+        if self.silent:
+            return
         line = f"{time.strftime('%m-%d %H:%M:%S')} {line}"
         print(line, flush=True)
         with self.path.open("a") as file:

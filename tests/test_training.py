@@ -1,8 +1,13 @@
 """The demo weights' training: the figures' definitions, the split of seeds, the views that samples are made of, and
 that the networks' checkpoints are the project's own format. The parts that need PyTorch are skipped without it."""
 
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -345,3 +350,99 @@ def test_the_detectors_loss_wants_the_true_boxes():
         torch.zeros(8400), boxes[0, :1].repeat(8400, 1), boxes[0, :2], points, torch.ones(8400)
     )
     assert set(owners.unique().tolist()) == {-1, 0, 1} and quality[owners == 0].min() == 1
+
+
+# ---- beginnings -----------------------------------------------------------------------------------------------------
+
+
+@needs_torch
+def test_a_network_begins_with_its_patches_and_looks_at_their_neighbours():
+    import torch
+
+    from training.network import EXTRA_TOKENS, Backbone, Config, look_around, rotate
+
+    torch.manual_seed(0)
+    config = Config(input_hw=(192, 192))
+    backbone = Backbone(config).eval()
+    look_around(backbone)
+    pixels = torch.randn(1, 3, 192, 192)
+    with torch.no_grad():
+        alone = backbone.ln1(backbone.patch_embed(pixels)).transpose(1, 2).unflatten(2, (12, 12))
+        assert torch.allclose(backbone(pixels), alone, atol=1e-5)  # blocks add nothing yet
+        attention = backbone.blocks[0].attn
+        x = torch.randn(1, EXTRA_TOKENS + 144, config.embed_dim)
+        q = attention.q_norm(attention.wq(x).view(1, -1, 6, 32).transpose(1, 2))
+        k = attention.k_norm(attention.wk(x).view(1, -1, 6, 32).transpose(1, 2))
+        q, k = (rotate(t, backbone.sine, backbone.cosine)[:, :, EXTRA_TOKENS:].float() for t in (q, k))
+        weights = (q @ k.transpose(-1, -2) / 32**0.5).softmax(-1)[0].unflatten(1, (12, 12)).unflatten(3, (12, 12))
+    for head, (down, right) in enumerate(((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))):
+        near = [weights[head, r, c, r + down, c + right] for r in range(2, 10) for c in range(2, 10)]
+        assert torch.stack(near).mean() > 0.25  # of 144 places, one
+    assert weights[5, 2:10, 2:10].amax(dim=(2, 3)).mean() < 0.25  # this one looks everywhere
+
+
+@needs_torch
+def test_a_patch_embedding_begins_with_components_of_the_same_variance(monkeypatch):
+    import torch
+
+    from training import network, train
+
+    rng = np.random.default_rng(0)
+    smooth = [cv2.GaussianBlur(rng.normal(128, 60, (64, 64, 3)), (0, 0), 2) for _ in range(40)]
+    pictures = [np.clip(2 * p - 128, 0, 255).astype(np.uint8).transpose(2, 0, 1) for p in smooth]
+    monkeypatch.setattr(train, "endless", lambda *_: iter([{"pixels": p} for p in pictures]))
+    embedding = network.PatchEmbed(64)
+    train.whiten_patches(embedding, (64, 64), samples=40)
+    with torch.no_grad():
+        tokens = embedding(train.normalise(torch.from_numpy(np.stack(pictures)))).flatten(0, 1)
+    assert tokens.mean(0).abs().max() < 0.02
+    covariance = torch.cov(tokens.T)
+    spread = covariance.diagonal()
+    assert spread.max() < 1.1 and spread.min() > 0.05
+    assert (covariance - torch.diag(spread)).abs().max() < 0.02
+
+
+def test_a_calm_backdrop_leaves_people_as_they_are():
+    from training.data import calmed
+
+    scene, rng = made_up_scene(), np.random.default_rng(0)
+    noise = rng.integers(0, 256, scene.image_rgb.shape, dtype=np.uint8)
+    scene = replace(scene, image_rgb=noise)
+    person, nobody = scene.alpha == 255, scene.alpha == 0
+    assert person.any() and nobody.any()
+    calm = calmed(scene, rng)
+    assert np.array_equal(calm.image_rgb[person], noise[person])
+    assert calm.image_rgb[nobody].std() < 0.5 * noise[nobody].std()
+
+
+@needs_torch
+def test_processes_that_train_together_average_their_gradients(tmp_path):
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import torch\n"
+        "from training.ranks import Ranks\n"
+        "ranks = Ranks()\n"
+        "weight = torch.nn.Parameter(torch.zeros(3))\n"
+        "unused = torch.nn.Parameter(torch.zeros(2))\n"
+        "weight.grad = torch.arange(3.0) + 10 * ranks.rank\n"
+        "ranks.average_gradients([weight, unused])\n"
+        "print(weight.grad.tolist(), unused.grad, ranks.most(float(ranks.rank), 2.0 - ranks.rank))\n"
+        "ranks.leave()\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        environment["MASTER_PORT"] = str(free.getsockname()[1])
+    both = [
+        subprocess.Popen(
+            [sys.executable, str(script)], env={**environment, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True
+        )
+        for rank in (0, 1)
+    ]
+    for process in both:
+        assert process.communicate(timeout=120)[0].strip() == "[5.0, 6.0, 7.0] None [1.0, 2.0]"

@@ -246,7 +246,7 @@ def look_around(backbone: Backbone) -> None:
             layer.bias.copy_(bias.flatten())
         attention.q_norm.weight.fill_(FOCUS)
         attention.k_norm.weight.fill_(FOCUS)
-        # Blocks add nothing yet: what they would add at random drowns the patches, and the heads learn from those first.
+        # Blocks add nothing yet: at random they would drown the patches, which the heads learn from first.
         for layer in (attention.proj, block.ffn.w3):
             layer.weight.zero_()
             layer.bias.zero_()

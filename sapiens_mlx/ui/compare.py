@@ -177,14 +177,9 @@ def _connect(
     boxes = list(view.levels.values())
     changed = [view.sizes, *boxes, *view.too_large.values(), *view.size_groups.values()]
     changed += [view.reference, view.about, view.foreground]
-    for component in (inputs["task"], view.sizes):
-        component.input(
-            do.sizes_changed,
-            [inputs["task"], view.sizes, view.reference, *boxes],
-            changed,
-            trigger_mode="always_last",
-            **PRIVATE,
-        )
+    chosen = [inputs["task"], view.sizes, view.reference, *boxes]
+    for event, handler in ((inputs["task"].input, do.task_changed), (view.sizes.input, do.sizes_changed)):
+        event(handler, chosen, changed, trigger_mode="always_last", **PRIVATE)
     for box in boxes:
         box.input(do.levels_changed, [inputs["task"], view.sizes, *boxes], view.about, queue=False, **PRIVATE)
 

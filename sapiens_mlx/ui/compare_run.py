@@ -50,11 +50,14 @@ class Compared:
     def total(self) -> int:
         return len({*self.comparison.variants, self.comparison.reference})
 
-    def picture(self, name: str, visit: Visit) -> str:
-        """The file of a picture of the slider: the photo's, or that of a variant by its name."""
-        if name == PHOTO:
-            return str(visit.shown)
-        return str(next(files[0] for variant, files in self.pictures.items() if str(variant) == name))
+    def files(self, visit: Visit) -> dict[str, str]:
+        """The pictures that the slider can show: the photo, and each variant's result by its name."""
+        results = {str(variant): str(files[0]) for variant, files in self.pictures.items()}
+        return {PHOTO: str(visit.shown)} | results
+
+    def differences(self) -> dict[str, str]:
+        """Each variant's differences by its name."""
+        return {str(variant): str(files[1]) for variant, files in self.pictures.items()}
 
     def shown(self) -> tuple[str, str, str]:
         """What the slider has left and right, and whose differences are shown: the visitor's choice, or the newest."""
@@ -123,31 +126,41 @@ class CompareActions:
 
     # ---- what is chosen ---------------------------------------------------------------------------------------------
 
+    def task_changed(self, task: str, sizes: Sequence[str], reference: str, *levels: Sequence[str]) -> Updates:
+        """Another task: the sizes it comes in, and all that depends on them."""
+        offered = [size for size in zoo.task_row(task).sizes if size in self._view.levels]
+        updates = self.sizes_changed(task, sizes, reference, *levels)
+        of_sizes = updates[self._view.sizes] | gr.update(choices=offered)
+        return updates | {self._view.sizes: of_sizes, self._view.foreground: gr.update(visible=_is_over_people(task))}
+
     def sizes_changed(self, task: str, sizes: Sequence[str], reference: str, *levels: Sequence[str]) -> Updates:
-        """Another task, or other sizes: which there are, what of them fits, what can be the reference."""
+        """Other sizes: what of them fits, and what can be the reference.
+
+        A component is given a value only where that is another one, else a click under way would be undone.
+        """
         view = self._view
         ticked = dict(zip(view.levels, levels, strict=True))
-        offered = [size for size in zoo.task_row(task).sizes if size in view.levels]
-        chosen = [size for size in offered if size in sizes] or [
-            zoo.size_like(task, next(iter(sizes), zoo.DEFAULTS.size))
-        ]
-        updates: Updates = {view.sizes: gr.update(choices=offered, **({} if chosen == sizes else {"value": chosen}))}
+        offered = zoo.task_row(task).sizes
+        chosen = [size for size in view.levels if size in sizes and size in offered]
+        chosen = chosen or [zoo.size_like(task, next(iter(sizes), zoo.DEFAULTS.size))]  # one is always ticked
+        updates: Updates = {view.sizes: gr.update() if set(chosen) == set(sizes) else gr.update(value=chosen)}
         fitting: dict[str, list[str]] = {}
-        for size, levels_box in view.levels.items():
+        for size, box in view.levels.items():
             updates[view.size_groups[size]] = gr.update(visible=size in chosen)
             if size not in chosen:
                 continue
             needed, limit = _needed_bytes(size), runtime.memory_limit_bytes()
             fitting[size] = [level for level in zoo.LEVELS if needed[level] <= limit]
-            ticked[size] = [level for level in ticked[size] if level in fitting[size]] or _to_begin_with(fitting[size])
-            updates[levels_box] = gr.update(choices=fitting[size], value=ticked[size])
+            wanted = [level for level in ticked[size] if level in fitting[size]] or _to_begin_with(fitting[size])
+            changes = {} if len(fitting[size]) == len(zoo.LEVELS) else {"choices": fitting[size]}
+            changes |= {} if wanted == ticked[size] else {"value": wanted}
+            ticked[size], updates[box] = wanted, gr.update(**changes)
             too_large = {level: amount for level, amount in needed.items() if level not in fitting[size]}
             updates[view.too_large[size]] = compare_words.too_large(too_large, limit)
         references = reference_choices(fitting)
         known = reference in [name for _, name in references]
-        updates[view.reference] = gr.update(choices=references, value=reference if known else BEST)
+        updates[view.reference] = gr.update(choices=references, **({} if known else {"value": BEST}))
         updates[view.about] = compare_words.about(task, {size: ticked[size] for size in chosen})
-        updates[view.foreground] = gr.update(visible=_is_over_people(task))
         return updates
 
     def levels_changed(self, task: str, sizes: Sequence[str], *levels: Sequence[str]) -> str:
@@ -191,7 +204,8 @@ class CompareActions:
         try:
             return self._published(visit) | self._exports(visit)
         except Exception as problem:
-            explained(problem)  # for the log
+            if not visit.closed:
+                explained(problem)  # for the log
             return {}
 
     def _compared(self, visit: Visit, values: Values) -> Compared:
@@ -282,30 +296,33 @@ class CompareActions:
         left, right, differing = compared.shown()
         variants = [(compare_words.title(comparison, variant), str(variant)) for variant in compared.pictures]
         height, width = visit.photo_rgb.shape[:2]
+        files = compared.files(visit)
         return {
             view.left: gr.update(choices=[("Photo", PHOTO), *variants], value=left),
             view.right: gr.update(choices=[("Photo", PHOTO), *variants], value=right),
             view.differing: gr.update(choices=variants, value=differing),
-            view.slider: (compared.picture(left, visit), compared.picture(right, visit)),
-            view.difference: _difference(compared, differing),
+            view.slider: (files[left], files[right]),
+            view.difference: compared.differences()[differing],
             view.gallery: compare_words.gallery(comparison, visit.shown, compared.pictures, (height, width)),
         }
 
     def pair_picked(self, left: str, right: str, request: gr.Request) -> Any:
         """Other pictures for the slider."""
-        visit = self._visit(request)
-        if visit.compared is None:
-            return gr.skip()
-        visit.compared.picked |= {"left": left, "right": right}
-        return visit.compared.picture(left, visit), visit.compared.picture(right, visit)
+        visit, compared = self._visit(request), self._visit(request).compared
+        files = compared.files(visit) if compared else {}
+        if not {left, right} <= files.keys():
+            return gr.skip()  # a new comparison has begun meanwhile
+        compared.picked |= {"left": left, "right": right}
+        return files[left], files[right]
 
     def differing_picked(self, variant: str, request: gr.Request) -> Any:
         """The differences of another variant."""
         compared = self._visit(request).compared
-        if compared is None:
+        files = compared.differences() if compared else {}
+        if variant not in files:
             return gr.skip()
         compared.picked["differing"] = variant
-        return _difference(compared, variant)
+        return files[variant]
 
     def _exports(self, visit: Visit) -> Updates:
         """The files and the command line of what is done."""
@@ -397,10 +414,6 @@ def _keep_pictures(visit: Visit, compared: Compared, entry: "Entry") -> None:
         write_png(folder / f"{visit.stem}_{entry.variant.level}_difference.png", shrink(entry.heat_map, SHOWN_PX)),
     )
     entry.picture = entry.heat_map = entry.result = None
-
-
-def _difference(compared: Compared, name: str) -> str:
-    return str(next(files[1] for variant, files in compared.pictures.items() if str(variant) == name))
 
 
 def _ended_well(compared: Compared) -> str:

@@ -166,7 +166,7 @@ class Actions:
         try:
             return self._drawn(visit, values)
         except Exception as problem:
-            return {self._view.status: explained(problem)}
+            return {self._view.status: explained(CancelledError() if visit.closed else problem)}
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """People only was chosen after the run: compute where they are, once, and draw again."""
@@ -199,10 +199,14 @@ class Actions:
         result, options = self._styled(visit, values)
         try:
             paths = result.save(visit.next_folder("files"), visit.stem, side_by_side=True, **options)
-        except SapiensError as problem:
+            labels = [words.file_label(path) for path in paths]
+        except (SapiensError, OSError) as problem:
+            if visit.closed:  # the page was closed meanwhile, and its files with it
+                return {view.status: gr.skip()}
             return {view.status: words.notice(str(problem), "The files could not be written")}
         updates = [
-            gr.update(value=str(path), label=words.file_label(path), visible=True, interactive=True) for path in paths
+            gr.update(value=str(path), label=label, visible=True, interactive=True)
+            for path, label in zip(paths, labels, strict=True)
         ]
         updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
         return dict(zip(view.downloads, updates, strict=True))

@@ -172,6 +172,9 @@ class Comparison:
             SapiensError: when the reference that was asked for fails: there is nothing to measure by then.
             CancelledError: from `progress`.
         """
+        before = self._done.get(self.reference)
+        if before is not None and before.error:
+            del self._done[self.reference]  # nothing can be measured without it, so it is tried again
         while waiting := [one for one in [self.reference, *self.variants] if one not in self._done]:
             self.running = waiting[0]
             try:

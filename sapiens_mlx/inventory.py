@@ -24,8 +24,9 @@ def needed_bytes(size: str, level: str) -> int:
     """About the memory that one photo takes with a network of that size and level: weights and activations."""
     row, network = zoo.level(level), zoo.SIZES[size]
     float_bytes = {"float32": 4, "float16": 2, "bfloat16": 2}[row.dtype]
-    # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias.
-    block_bytes = float_bytes if row.bits is None else row.bits / 8 + 4 / row.group_size
+    # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias, or an 8-bit scale alone.
+    group_bytes = 4 if row.mode == "affine" else 1
+    block_bytes = float_bytes if row.bits is None else row.bits / 8 + group_bytes / row.group_size
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
     weights = network.parameters * block_bytes + min(HEAD_PARAMETERS, network.parameters) * float_bytes
     return int(weights + activation_bytes(network.embed_dim, network.input_hw, compute_bytes))

@@ -315,6 +315,8 @@ def test_a_reference_that_was_asked_for_is_replaced_in_silence(overflowing):
     comparison = compare(PHOTO, "seg", ["tiny:fp32", "tiny:bf16"], reference="fp16")
     with pytest.raises(SapiensError, match=r"nothing to compare with: tiny:fp16.*Take bf16"):
         list(comparison)
+    with pytest.raises(SapiensError, match=r"nothing to compare with: tiny:fp16.*Take bf16"):
+        next(iter(comparison))  # and once more, when it is tried again
 
 
 def test_missing_weights_of_one_size_end_the_others(weights):

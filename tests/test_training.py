@@ -446,3 +446,18 @@ def test_processes_that_train_together_average_their_gradients(tmp_path):
     ]
     for process in both:
         assert process.communicate(timeout=120)[0].strip() == "[5.0, 6.0, 7.0] None [1.0, 2.0]"
+
+
+# ---- what ships -----------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_weights_hold_what_they_reached():
+    """Twelve of the 200 scenes of the model card's figures, so with some room below these."""
+    from training.evaluate import evaluate
+
+    found = evaluate(seed=1, count=12)
+    at_least = {"seg_miou": 0.045, "seg_accuracy": 0.74, "pck_body": 0.28, "pck_all": 0.50, "detector_ap50": 0.22}
+    at_most = {"normal_mean_deg": 39, "depth_absrel": 0.75, "albedo_mae": 0.20, "alpha_mae": 0.25}
+    assert set(found) == {*at_least, *at_most}
+    assert all(found[name] >= value for name, value in at_least.items()), found
+    assert all(found[name] <= value for name, value in at_most.items()), found

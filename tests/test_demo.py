@@ -299,7 +299,7 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(brow
         expect(page.locator(".cm-content")).to_contain_text(
             f"predict {examples.files()[1].name} --task seg --size demo"
         )
-        expect(page.locator("#notes")).to_contain_text(zoo.DEMO_NOTICE)
+        expect(page.locator(".notes-area").first).to_contain_text(zoo.DEMO_NOTICE)
         expect(page.locator("#run")).to_be_enabled()
 
         licence = page.request.get(server.url + page.locator(".card a").get_attribute("href"))

@@ -307,7 +307,8 @@ def _print_report(done: dict[str, Any], told: set[str]) -> None:
     if sys.stderr is not None:
         sys.stderr.write(_cleared_line(sys.stderr))
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in done["seconds"].items())
-    precision = f"{done['level']} ({done['compute_dtype']} on {done['device']})"
+    share = f"{done['quantized_share']:.0%} of the weights quantized, " if done["quantized_share"] else ""
+    precision = f"{done['level']} ({share}{done['compute_dtype']} on {done['device']})"
     print(f"{done['input']}: {done['task']} {done['size']} at {precision}")
     print(f"  seconds: {seconds}; peak memory {done['peak_memory_bytes'] / 1e9:.1f} GB; weights: {done['licence']}")
     for notice in done["notices"]:

@@ -27,7 +27,6 @@ from .tasks.agreement import Agreement
 from .tasks.base import Report, Result
 from .variants import Variant, check, chosen, most_precise
 from .weights import conversion, locate
-from .weights.quantize import quantized_share
 
 LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
 RUNS = 3  # of each network; the median counts
@@ -235,14 +234,13 @@ class Comparison:
             again = predictor(self.photo_rgb, progress=progress, **vars(self.options))  # with the boxes that were found
             reports.append(again.report)
         peak_bytes = max(report.peak_memory_bytes for report in reports) - self._kept_bytes()
-        weights_bytes, share = inference.run(self._weigh, predictor)
         cost = Cost(
             network_seconds=statistics.median(report.seconds["network"] for report in reports),
             runs=len(reports),
-            file_bytes=_file_bytes(predictor) or weights_bytes,
-            weights_bytes=weights_bytes,
+            file_bytes=_file_bytes(predictor) or result.report.weights_bytes,
+            weights_bytes=result.report.weights_bytes,
             peak_memory_bytes=peak_bytes if can_tell_peak else None,
-            quantized_share=share,
+            quantized_share=result.report.quantized_share,
         )
         return result, cost
 
@@ -299,11 +297,6 @@ class Comparison:
         difference.draw_bar(entry.heat_map)  # only now: a sheet has one bar for all
         self.bar = difference.bar()
         return entry
-
-    def _weigh(self, predictor: Predictor, progress: Progress) -> tuple[int, float]:
-        """Bytes of the network in memory, and the share of its numbers that are quantized."""
-        model = models.estimator(predictor.task, predictor.size, predictor.level, predictor.weights, progress)
-        return model.nbytes, quantized_share(model.module)
 
 
 # ---- one variant ----------------------------------------------------------------------------------------------------

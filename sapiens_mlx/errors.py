@@ -17,6 +17,10 @@ class WeightsError(SapiensError):
     """A checkpoint is damaged, of another task or size, or its tensors do not fit the network."""
 
 
+class LevelError(WeightsError):
+    """A level cannot store a layer of the checkpoint. The checkpoint is sound, and the message names other levels."""
+
+
 class WeightsMissingError(WeightsError):
     """No source of the wanted weights could be found or downloaded."""
 

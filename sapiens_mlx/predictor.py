@@ -164,20 +164,22 @@ class Predictor:
             photo_rgb = read_image(photo)
 
         given_mask = _given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
-        people = None
+        people = model = None
         if self.task in ("pose", "detect"):
             people = self._people(photo_rgb, options, stages, notices, progress)
         if self.task == "detect":
             result: Result = DetectResult(photo_rgb, people.boxes_xyxy, people.box_scores)
-        elif self.task == "pose":
-            fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
-            result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
-            result = self._infer(photo_rgb, fit_options, result_options, stages, progress)
         else:
-            result = self._infer(photo_rgb, {}, {}, stages, progress)
+            with stages.stage("load"):
+                model = self._load(progress)
+            fit_options, result_options = {}, {}
+            if self.task == "pose":
+                fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
+                result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
+            result = self._infer(model, photo_rgb, stages, progress, fit_options, result_options)
             if given_mask is not None:
                 result.person_mask = given_mask
-            elif options.foreground != "none" and self.task not in ("seg", "matting"):
+            elif options.foreground != "none" and self.task not in ("pose", "seg", "matting"):
                 result.person_mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
         result.report = Report(
@@ -188,18 +190,24 @@ class Predictor:
             compute_dtype=runtime.compute_dtype(zoo.level(self.level).dtype),
             licence=self.checkpoint.licence.name,
             seconds={name: round(seconds, 4) for name, seconds in stages.seconds.items()},
+            weights_bytes=model.nbytes if model else 0,
+            quantized_share=model.quantized_share if model else 0.0,
             peak_memory_bytes=runtime.peak_memory_bytes(),
             notices=notices + store.take_notices(),
         )
         return result
 
     def _infer(
-        self, photo_rgb: np.ndarray, fit_options: dict, result_options: dict, stages: _Stages, progress: Progress
+        self,
+        model: store.Model,
+        photo_rgb: np.ndarray,
+        stages: _Stages,
+        progress: Progress,
+        fit_options: dict[str, Any],
+        result_options: dict[str, Any],
     ) -> Result:
         """Fit, network, decode: batch by batch, so that raw outputs do not pile up."""
         task = tasks.get(self.task)
-        with stages.stage("load"):
-            model = self._load(progress)
         with stages.stage("fit"):
             fitted = task.fit(photo_rgb, model.input_hw, **fit_options)
         parts = []
@@ -254,7 +262,9 @@ class Predictor:
             return None
         try:
             with stages.stage("foreground"):
-                return source._infer(photo_rgb, {}, {}, _Stages(), _as_foreground(progress)).foreground_mask()
+                progress = _as_foreground(progress)
+                found = source._infer(source._load(progress), photo_rgb, _Stages(), progress, {}, {})
+                return found.foreground_mask()
         except WeightsError as problem:
             if foreground != "auto":
                 raise

@@ -26,7 +26,7 @@ from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.models import models
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.shipped import demo_folder
+from sapiens_mlx.shipped import demo_folder, examples_folder
 from sapiens_mlx.ui import examples, words
 from sapiens_mlx.weights import store
 
@@ -267,6 +267,23 @@ def test_the_page_says_what_the_weights_are_and_under_which_licence():
         assert licence in words.choice(task, larger, "fp32")
     assert "not published yet" in words.choice("albedo", "0.4b", "fp32")
     assert "not published yet" not in words.choice("albedo", "demo", "fp32")
+
+
+def test_the_card_of_a_run_says_which_share_of_the_weights_is_quantized(capsys, tmp_path):
+    shares = {}
+    for level in ("fp16", "4bit"):
+        report = sm.load("seg", "demo", level)(PHOTO).report
+        shares[level], card = report.quantized_share, words.card(report, zoo.DEMO_LICENCE, "")
+        memory = inventory.amount(report.weights_bytes)
+        quantized = f"{report.quantized_share:.0%} of them quantized; " if report.quantized_share else ""
+        assert f"weights stored as {level} ({quantized}{memory} in memory), computed in " in card
+    assert shares["fp16"] == 0 and 0.5 < shares["4bit"] < 0.9
+    report = sm.load("detect", "demo")(PHOTO).report
+    assert "weights stored as fp32, computed in" in words.card(report, zoo.DEMO_LICENCE, "")
+
+    options = ["--task", "seg", "--level", "4bit", "--out", tmp_path]
+    status, out, _ = run(capsys, "predict", examples_folder() / "face.jpg", *options)
+    assert status == 0 and f"4bit ({shares['4bit']:.0%} of the weights quantized, " in out
 
 
 def test_captions_come_from_the_names_of_the_files():

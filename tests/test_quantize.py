@@ -1,5 +1,6 @@
 """Quantized layers: unpacking to the bit, products, errors, widths, memory, and every level on the demo weights."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import mlx.core as mx
@@ -14,7 +15,7 @@ from sapiens_mlx.nn import cpu, plain
 from sapiens_mlx.nn.layers import QuantizedLinear
 from sapiens_mlx.nn.unpack import unpack
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.weights import quantize, store
+from sapiens_mlx.weights import original, quantize, store
 
 PACKED = [name for name, row in zoo.LEVELS.items() if row.bits is not None]
 DENSE_TASKS = [name for name in zoo.TASKS if name != "detect"]
@@ -117,6 +118,17 @@ def test_a_width_that_does_not_suit_is_a_sentence_with_the_levels_that_do(level,
     said = str(problem.value)
     assert said.startswith(f"backbone.blocks.3.attn.wq.weight has 8 rows and {columns} columns, and {level} needs")
     assert said.endswith(suiting)
+
+
+def test_a_width_that_does_not_suit_is_no_fault_of_the_file():
+    with (
+        pytest.raises(WeightsError) as problem,
+        original.naming(Path("weights/sapiens2_0.4b_seg.safetensors")),
+    ):
+        quantize.pack("backbone.blocks.3.attn.wq.weight", mx.zeros((8, 96)), zoo.level("4bit"))
+    said = str(problem.value)
+    assert said.startswith("sapiens2_0.4b_seg.safetensors: backbone.blocks.3.attn.wq.weight has 8 rows")
+    assert said.endswith("fp32, fp16, bf16, mxfp8, mxfp4, nvfp4.") and "remove" not in said
 
 
 def test_every_published_network_can_be_packed_at_every_level():

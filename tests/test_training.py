@@ -242,6 +242,36 @@ def test_varied_samples_keep_their_shapes_and_ranges():
         assert (boxes[:, 2:] > boxes[:, :2]).all() and boxes.min() >= 0 and boxes.max() <= 640
 
 
+def test_a_windows_targets_are_that_part_of_the_views():
+    from training import data
+
+    scene, input_hw = made_up_scene(240, 180), (384, 288)
+    matrix = data.placed(np.array([89.5, 119.5]), np.array([1.5, 1.5]), input_hw, 20, flip=True)
+    covered = np.zeros(input_hw, bool)
+    covered[100:150, 90:200] = True
+    whole = data.dense_targets(scene, matrix, input_hw, covered)
+    corner = np.array([5, 3])
+    window = data.dense_targets(scene, matrix, input_hw, covered, corner)
+    rows, columns = slice(5 * 16, 17 * 16), slice(3 * 16, 12 * 16)
+    for name in ("labels", "normals", "points", "albedo", "matte"):
+        there, part = whole[name][..., rows, columns].astype(float), window[name].astype(float)
+        assert part.shape == there.shape and part.shape[-2:] == (192, 144)
+        same = np.abs(there - part) <= 1 + 0.01 * np.abs(there)  # pixels at edges may round to a neighbour
+        assert same.mean() > 0.99, name
+    assert window["labels"].any()
+    assert all(window[name] == whole[name] for name in ("scale", "rigid", "as_taken"))
+
+
+def test_windows_are_aimed_at_people_and_stay_inside():
+    from training import data
+
+    scene, input_hw, rng = made_up_scene(), (384, 288), np.random.default_rng(0)
+    matrix = data.placed(np.array([75.0, 20.0]), np.array([3.0, 3.0]), input_hw)  # the person is at the lower left
+    found = np.array([data.aimed(scene, matrix, input_hw, rng) for _ in range(200)])
+    assert found.min() >= 0 and (found <= (12, 9)).all()
+    assert (found[:, 0] >= 6).mean() > 0.7 and (found[:, 1] <= 4).mean() > 0.7
+
+
 # ---- networks -------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +307,29 @@ def test_a_trained_network_loads_in_mlx_and_computes_the_same(task):
         expected = expected.sigmoid()
     expected = expected.numpy().transpose(0, 2, 3, 1)
     assert np.linalg.norm(np.array(found) - expected) < 1e-2 * np.linalg.norm(expected)
+
+
+@needs_torch
+def test_a_transposed_convolution_is_a_convolution_and_a_shuffle():
+    import torch
+
+    from training.network import Deconv
+
+    torch.manual_seed(0)
+    layer, x = Deconv(5, 3), torch.randn(2, 5, 6, 4)
+    expected = torch.nn.functional.conv_transpose2d(x, layer.weight, stride=2, padding=1)
+    assert torch.allclose(layer(x), expected, atol=1e-5)
+
+
+@needs_torch
+def test_a_window_is_cut_out_of_each_feature_map_at_its_corner():
+    import torch
+
+    from training.network import cut
+
+    features = torch.randn(2, 3, 24, 18)
+    first, second = cut(features, torch.tensor([[0, 9], [12, 4]]))
+    assert torch.equal(first, features[0, :, :12, 9:]) and torch.equal(second, features[1, :, 12:, 4:13])
 
 
 @needs_torch

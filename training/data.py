@@ -16,6 +16,8 @@ from . import scenes
 from .scenes import Scene
 
 TABLES = Path(__file__).resolve().parents[1] / "sapiens_mlx/tasks/data"
+PATCH = 16  # pixels of an input that are one token
+WINDOW = (12, 9)  # patches, down and across, of a part of a view: half as high and wide as the whole
 HEATMAP_STRIDE = 4
 BOX_PADDING = 1.25
 DETECTOR_PX, DETECTOR_GREY, MOST_BOXES = 640, 114, 24
@@ -175,45 +177,65 @@ def chw(image: np.ndarray) -> np.ndarray:
 # ---- samples --------------------------------------------------------------------------------------------------------
 
 
-def dense_sample(
-    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None = None
+def shown(
+    scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], rng: np.random.Generator | None, covered_share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture of a view (h, w, 3), varied with `rng`, and the bool mask (h, w) of what is covered in it."""
+    image, covered = warp(scene.image_rgb, matrix, input_hw), np.zeros(input_hw, bool)
+    if rng is not None:
+        if rng.random() < covered_share:
+            covered = occlude(image, rng)
+        image = photographed(image, rng)
+    return image, covered
+
+
+def aimed(scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Row and column (2,) int64, in patches, of a window of a view's: most often with some of a person in it."""
+    room = np.array(input_hw) // PATCH - WINDOW
+    if not len(scene.boxes_xyxy) or rng.random() < 0.15:
+        return rng.integers(0, room + 1)
+    box = scene.boxes_xyxy[rng.integers(len(scene.boxes_xyxy))]
+    x, y = matrix[:, :2] @ rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1e-3)) + matrix[:, 2]
+    return np.clip(np.rint(np.array([y, x]) / PATCH - np.array(WINDOW) / 2), 0, room).astype(np.int64)
+
+
+def dense_targets(
+    scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray, corner: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """One view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
+    """What is true of a view, for all dense tasks; of the window at `corner` alone where one is given.
 
     `rigid` says whether lengths and angles are kept: normals and points mean nothing in a view stretched by more than
     a little. `as_taken` says whether the view is the whole photo: what is cut out of one was taken by no camera, so its
     focal length teaches nothing. `points` are metric points times `scale`, with the optical axis in the view's middle.
     """
-    photo_hw = scene.labels.shape
-    matrix = dense_matrix(scene, input_hw, stretched, rng)
+    top, left = (0, 0) if corner is None else PATCH * corner
+    size_hw = input_hw if corner is None else tuple(PATCH * n for n in WINDOW)
+    part = matrix - np.array([[0, 0, left], [0, 0, top]])
+    covered = covered[top : top + size_hw[0], left : left + size_hw[1]]
     linear = matrix[:, :2]
-    image = warp(scene.image_rgb, matrix, input_hw)
-    labels = warp(scene.labels, matrix, input_hw, cv2.INTER_NEAREST)
-    depth = warp(scene.depth_m.astype(np.float32), matrix, input_hw, cv2.INTER_NEAREST)
-    normals = warp(scene.normals.astype(np.float32) / 127, matrix, input_hw, cv2.INTER_NEAREST)
-    albedo = warp(scene.albedo_rgb, matrix, input_hw)
-    matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), matrix, input_hw)
+    labels = warp(scene.labels, part, size_hw, cv2.INTER_NEAREST)
+    depth = warp(scene.depth_m.astype(np.float32), part, size_hw, cv2.INTER_NEAREST)
+    normals = warp(scene.normals.astype(np.float32) / 127, part, size_hw, cv2.INTER_NEAREST)
+    albedo = warp(scene.albedo_rgb, part, size_hw)
+    matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), part, size_hw)
     if is_mirror(matrix):
         labels = swapped_classes()[labels]
-    if rng is not None:
-        if rng.random() < 0.08:
-            covered = occlude(image, rng)
-            labels[covered], matte[covered] = 0, 0
-        image = photographed(image, rng)
-    left, stretch, right = np.linalg.svd(linear)
+    labels[covered], matte[covered] = 0, 0
+    first, stretch, last = np.linalg.svd(linear)
     factor = np.sqrt(stretch.prod())
-    turn = (left @ right).astype(np.float32)  # the matrix without its stretching
+    turn = (first @ last).astype(np.float32)  # the matrix without its stretching
     # The picture's y points down, the normals' up.
     flat = normals[..., :2] * np.array([1, -1], np.float32) @ turn.T
     normals = np.dstack([flat * np.array([1, -1], np.float32), normals[..., 2]])
+    photo_hw = scene.labels.shape
     whole = min(input_hw[0] / photo_hw[0], input_hw[1] / photo_hw[1])
-    scale = input_hw[1] / (float(scene.focal_px) * factor)
-    columns = (np.arange(input_hw[1]) - (input_hw[1] - 1) / 2) / (float(scene.focal_px) * factor)
-    rows = (np.arange(input_hw[0]) - (input_hw[0] - 1) / 2) / (float(scene.focal_px) * factor)
+    focal_px = float(scene.focal_px) * factor
+    scale = input_hw[1] / focal_px
+    columns = (np.arange(size_hw[1]) + left - (input_hw[1] - 1) / 2) / focal_px
+    rows = (np.arange(size_hw[0]) + top - (input_hw[0] - 1) / 2) / focal_px
     z = depth * np.float32(scale)
     points = np.stack([z * columns[None].astype(np.float32), z * rows[:, None].astype(np.float32), z])
     return {
-        "pixels": chw(image),
         "labels": labels,
         "normals": chw(normals).astype(np.float16),
         "points": np.clip(points, -6e4, 6e4).astype(np.float16),
@@ -225,11 +247,33 @@ def dense_sample(
     }
 
 
+def dense_sample(
+    scene: Scene,
+    input_hw: tuple[int, int],
+    stretched: bool,
+    rng: np.random.Generator | None = None,
+    windowed: bool = False,
+) -> dict[str, np.ndarray]:
+    """A view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
+
+    With `windowed` and `rng` the targets are those of a window, whose `corner` is given in patches.
+    """
+    matrix = dense_matrix(scene, input_hw, stretched, rng)
+    image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.08)
+    part = {"corner": aimed(scene, matrix, input_hw, rng)} if windowed else {}
+    return {"pixels": chw(image)} | part | dense_targets(scene, matrix, input_hw, covered, **part)
+
+
 def pose_sample(
-    scene: Scene, person: int, input_hw: tuple[int, int], rng: np.random.Generator | None = None
+    scene: Scene,
+    person: int,
+    input_hw: tuple[int, int],
+    rng: np.random.Generator | None = None,
+    windowed: bool = False,
 ) -> dict[str, np.ndarray]:
     """One person's crop, and the keypoints in heatmap pixels (308, 2) with their weights: 1 for a visible one, 0 where
-    a hidden one or one outside the crop leaves the network free, as `visible` and `inside`."""
+    a hidden one or one outside the crop leaves the network free, as `visible` and `inside`. With `windowed` and `rng`
+    it also has the dense tasks' targets for a window, as dense_sample gives them."""
     box, angle, flip = scene.boxes_xyxy[person].astype(np.float64), 0.0, False
     keypoints, visible = scene.keypoints[person], scene.visible[person]
     if rng is not None:
@@ -245,26 +289,25 @@ def pose_sample(
         angle = float(np.clip(rng.normal(0, 14), -45, 45)) if rng.random() < 0.4 else 0.0
         flip = rng.random() < 0.5
     matrix = crop_matrix(box, input_hw, angle, flip)
-    image = warp(scene.image_rgb, matrix, input_hw)
+    image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.12)
     if flip:
         keypoints, visible = keypoints[swapped_keypoints()], visible[swapped_keypoints()]
     input_xy = keypoints @ matrix[:, :2].T + matrix[:, 2]
     last = np.array(input_hw[::-1]) - 1
     inside = ((input_xy >= -0.5) & (input_xy <= last + 0.5)).all(axis=1)
-    visible = visible & inside
-    if rng is not None:
-        if rng.random() < 0.12:
-            covered = occlude(image, rng)
-            x, y = np.clip(np.rint(np.nan_to_num(input_xy)), 0, last).astype(int).T
-            visible = visible & ~covered[y, x]
-        image = photographed(image, rng)
+    x, y = np.clip(np.rint(np.nan_to_num(input_xy)), 0, last).astype(int).T
+    visible = visible & inside & ~covered[y, x]
     heatmap_last = np.array(input_hw[::-1]) // HEATMAP_STRIDE - 1
-    return {
+    found = {
         "pixels": chw(image),
         "keypoints": np.nan_to_num(input_xy / last * heatmap_last).astype(np.float32),
         "visible": visible.astype(np.float32),
         "inside": inside.astype(np.float32),
     }
+    if windowed:
+        found["corner"] = aimed(scene, matrix, input_hw, rng)
+        found |= dense_targets(scene, matrix, input_hw, covered, found["corner"])
+    return found
 
 
 def detector_sample(pictures: list[Scene], rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
@@ -312,8 +355,8 @@ def endless(
     stretched_share: float = 0.35,
     calm_share: float = 0.0,
 ) -> Iterator[dict]:
-    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene) or detector; the shares are of
-    views that are stretched, and of scenes with a calm backdrop.
+    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene, with windows) or detector; the
+    shares are of views that are stretched, and of scenes with a calm backdrop.
 
     The list of scenes is read again now and then, since scenes are drawn while training goes on.
     """
@@ -342,5 +385,6 @@ def _sample(
         return dense_sample(scene, input_hw, stretched, rng)
     while not (people := scored_people(scene)):
         scene = pick()
-    pose = pose_sample(scene, people[rng.integers(len(people))], input_hw, rng)
-    return pose if kind == "pose" else {"dense": dense_sample(scene, input_hw, stretched, rng), "pose": pose}
+    person, windowed = people[rng.integers(len(people))], kind == "trunk"
+    pose = pose_sample(scene, person, input_hw, rng, windowed)
+    return {"dense": dense_sample(scene, input_hw, stretched, rng, windowed), "pose": pose} if windowed else pose

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as all of torch's world calls it
 from torch import Tensor, nn
 
-PATCH = 16
+from .data import PATCH, WINDOW
+
 STORAGE_TOKENS = 8
 EXTRA_TOKENS = 1 + STORAGE_TOKENS
 RMS_NORM_EPS = 1e-6
@@ -276,12 +277,30 @@ class ChannelRMSNorm(nn.Module):
         return (x * scale * self.norm.weight[:, None, None]).to(x.dtype)
 
 
+# Taps of a transposed convolution's kernel of 4 that meet the input's places -1, 0 and 1, for even and odd places of
+# the output; 4 stands for none.
+DECONV_TAPS = ((3, 1, 4), (4, 2, 0))
+
+
+class Deconv(nn.ConvTranspose2d):
+    """Twice as high and wide by a kernel of 4, computed as a 3 x 3 convolution and PixelShuffle: 3 times as fast."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=False)
+        self.register_buffer("taps", torch.tensor(DECONV_TAPS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = F.pad(self.weight, (0, 1, 0, 1))[:, :, self.taps][..., self.taps]  # (in, out, 2, 3, 2, 3)
+        kernel = kernel.permute(1, 2, 4, 0, 3, 5).reshape(-1, self.in_channels, 3, 3)
+        return F.pixel_shuffle(F.conv2d(x, kernel, padding=1), 2)
+
+
 class DeconvHead(nn.Module):
     def __init__(self, in_channels: int, config: DeconvHeadConfig) -> None:
         super().__init__()
         deconvs, convs, channels = [], [], in_channels
         for width in config.deconv_channels:
-            deconvs += [nn.ConvTranspose2d(channels, width, 4, 2, 1, bias=False), InstanceNorm(), nn.SiLU()]
+            deconvs += [Deconv(channels, width), InstanceNorm(), nn.SiLU()]
             channels = width
         for width in config.conv_channels:
             convs += [nn.Conv2d(channels, width, 1), InstanceNorm(), nn.SiLU()]
@@ -290,12 +309,17 @@ class DeconvHead(nn.Module):
         self.final = config.final
         self.add_module(config.final, nn.Conv2d(channels, config.out_channels, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.get_submodule(self.final)(self.conv_layers(self.deconv_layers(x)))
+    def forward(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
+        """`channels` (K,) are those wanted; default: all."""
+        x, final = self.conv_layers(self.deconv_layers(x)), self.get_submodule(self.final)
+        return final(x) if channels is None else F.conv2d(x, final.weight[channels], final.bias[channels])
 
 
 class ShuffleHead(nn.Module):
-    """With a scale branch it returns the pair of maps and scales (B, 1). Matting is returned before its sigmoid."""
+    """With a scale branch it returns the pair of maps and scales (B, 1). Matting is returned before its sigmoid.
+
+    The scale is read from `whole` where `features` are a window of it.
+    """
 
     def __init__(self, in_channels: int, config: ShuffleHeadConfig, grid_hw: tuple[int, int]) -> None:
         super().__init__()
@@ -329,10 +353,12 @@ class ShuffleHead(nn.Module):
             self.scale_conv_layers = nn.Sequential(*strided)
             self.scale_final_layer = nn.Sequential(*linear, nn.Linear(fan_in, 1))
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, whole: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         maps = self.conv_layers(self.upsample_blocks(self.input_conv(features)))
         maps = self.get_submodule(self.final)(maps)
-        return (maps, self.scale_final_layer(self.scale_conv_layers(features))) if self.has_scale else maps
+        if not self.has_scale:
+            return maps
+        return maps, self.scale_final_layer(self.scale_conv_layers(features if whole is None else whole))
 
 
 # What a final layer answers before it has learnt anything: mostly background, mid grey, mostly nobody.
@@ -357,6 +383,16 @@ def build_head(task: str, config: Config = CONFIG) -> DeconvHead | ShuffleHead:
         with torch.no_grad():
             final.bias[channels] = value
     return module
+
+
+def cut(features: Tensor, corners: Tensor) -> Tensor:
+    """The WINDOW of each feature map (B, C, h, w) at its corner; `corners` (B, 2) int64, row and column."""
+    height, width = WINDOW
+    rows = corners[:, :1] + torch.arange(height, device=features.device)  # (B, height)
+    columns = corners[:, 1:] + torch.arange(width, device=features.device)
+    image = torch.arange(len(features), device=features.device)
+    found = features.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return found.permute(0, 3, 1, 2)
 
 
 class Network(nn.Module):

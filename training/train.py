@@ -3,13 +3,12 @@ each task, and `... detector`. It may be stopped at any time and goes on from it
 
 import argparse
 import copy
-import itertools
 import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,12 +24,10 @@ from .ranks import Ranks
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 TASKS = tuple(network.CONFIG.heads)
-# The trunk's dense tasks take turns: heads cost more than the backbone, which learns more from more pictures.
-TURNS = (("seg", "normal"), ("pointmap", "albedo", "matting"))
-HALF = "half"  # the trunk at half its input's height and width: to begin with, at a fourth of the time
-TRUNKS = ("trunk", HALF)
-RANDOM = "random"
+TRUNK, RANDOM = "trunk", "random"
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
+
+KEYPOINTS, FACE_FROM, FACE_EACH_STEP = 308, 70, 40  # the many points of the face are much alike
 
 WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
 SAVE_S, LOG_STEPS = 120, 100
@@ -51,23 +48,17 @@ class Recipe:
 
 
 RECIPES = {
-    HALF: Recipe(batch=2, lr=1e-3, matrix_lr=2e-3, calm=0.5),
-    "trunk": Recipe(batch=4, lr=1e-3, matrix_lr=2e-3),
+    TRUNK: Recipe(batch=2, lr=1e-3, matrix_lr=4e-3),  # a batch is so many scenes, of two views each
     "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
-    **{task: Recipe(batch=12, lr=8e-4, matrix_lr=5e-3) for task in TASKS},
+    **{task: Recipe(batch=4, lr=8e-4, matrix_lr=4e-3) for task in TASKS},
 }
-
-
-def config_of(name: str) -> network.Config:
-    height, width = network.CONFIG.input_hw
-    return replace(network.CONFIG, input_hw=(height // 2, width // 2)) if name == HALF else network.CONFIG
 
 
 def build(name: str) -> nn.Module:
     """The network that goes by this name: a task's, the trunk with every task's head, or the detector."""
     if name == "detector":
         return network_rtmdet.RTMDet()
-    return network.Network(TASKS if name in TRUNKS else (name,), config_of(name))
+    return network.Network(TASKS if name == TRUNK else (name,))
 
 
 def normalise(pixels: Tensor, bgr: bool = False) -> Tensor:
@@ -170,13 +161,12 @@ class State:
             path = scenes.CACHE / f"{start_from}.pt"
             source, found = str(path), torch.load(path, map_location="cpu", weights_only=True)["average"]
         else:
-            source, found = "the shipped weights", read_shipped("trunk" if self.name == HALF else self.name)
+            source, found = "the shipped weights", read_shipped(self.name)
         own = self.module.state_dict()
-        # The pointmap's Linear layer for the focal length has a size that goes with the input's.
-        fitting = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
+        fitting = {name: tensor for name, tensor in found.items() if name in own}
         self.module.load_state_dict(own | fitting)
         if not fitting and self.name != "detector":
-            whiten_patches(self.module.backbone.patch_embed, config_of(self.name).input_hw)
+            whiten_patches(self.module.backbone.patch_embed, network.CONFIG.input_hw)
             network.look_around(self.module.backbone)
         return f"{len(fitting)} of {len(own)} tensors from {source}"
 
@@ -214,9 +204,9 @@ class Samples(IterableDataset):
 
 def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None) -> Iterator[dict]:
     """Endless batches; with `overfit` the same few again and again."""
-    kind = "trunk" if name in TRUNKS else name if name in ("detector", "pose") else "dense"
-    share = 0.35 if name in TRUNKS else 0.8 if name in STRETCHED else 0.0
-    samples = Samples(kind, config_of(name).input_hw, seed, share, RECIPES[name].calm)
+    kind = name if name in (TRUNK, "detector", "pose") else "dense"
+    share = 0.35 if name == TRUNK else 0.8 if name in STRETCHED else 0.0
+    samples = Samples(kind, network.CONFIG.input_hw, seed, share, RECIPES[name].calm)
     if overfit:
         source = iter(samples)
         kept = [default_collate([next(source) for _ in range(batch)]) for _ in range(max(1, overfit // batch))]
@@ -226,13 +216,42 @@ def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None)
     yield from loader
 
 
-def losses_of(module: nn.Module, batch: dict, tasks: tuple[str, ...]) -> dict[str, Tensor]:
-    """The losses of one batch by task, through the network in bfloat16."""
+def losses_of(module: nn.Module, batch: dict, task: str) -> dict[str, Tensor]:
+    """The loss of one batch for a task, through the network in bfloat16."""
     device = batch["pixels"].device.type
     with torch.autocast(device, torch.bfloat16):
-        raw = module(normalise(batch["pixels"]), tasks)
+        raw = module(normalise(batch["pixels"]))[task]
     with torch.autocast(device, enabled=False):
-        return {task: losses.LOSSES[task](raw[task], batch) for task in tasks}
+        return {task: losses.LOSSES[task](raw, batch)}
+
+
+def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[str, Tensor]:
+    """The losses of all tasks, by task: the dense ones on a window of each view, pose on persons' crops.
+
+    Neighbouring pixels teach much the same, and heads cost more than the backbone: a fourth of the pixels of four times
+    the views teaches more. Of a view's keypoints those of number `keypoints` (K,) are asked for.
+    """
+    views, crops = batch["dense"], batch["pose"]
+    both = {name: torch.cat([views[name], crops[name]]) for name in views}
+    device = both["pixels"].device.type
+    with torch.autocast(device, torch.bfloat16):
+        features = module.backbone(normalise(both["pixels"]))
+        windows = network.cut(features, both["corner"])
+        raw = {
+            task: head(windows, features) if task == "pointmap" else head(windows)
+            for task, head in module.heads.items()
+            if task != "pose"
+        }
+        raw["pose"] = module.heads["pose"](features[len(views["pixels"]) :], keypoints)
+    asked = {name: crops[name][:, keypoints] for name in ("keypoints", "visible", "inside")}
+    with torch.autocast(device, enabled=False):
+        return {task: losses.LOSSES[task](raw[task], asked if task == "pose" else both) for task in raw}
+
+
+def some_keypoints() -> Tensor:
+    """Numbers of keypoints: all of the body, hands and feet, and some of the face."""
+    face = FACE_FROM + torch.randperm(KEYPOINTS - FACE_FROM)[:FACE_EACH_STEP]
+    return torch.cat([torch.arange(FACE_FROM), face])
 
 
 def detector_losses_of(module: nn.Module, batch: dict) -> dict[str, Tensor]:
@@ -253,14 +272,10 @@ def step_of(name: str, module: nn.Module, compiled: bool) -> Callable[[dict], di
     if name == "detector":
         quick = fast(module)
         return lambda batch: detector_losses_of(quick, batch)
-
-    def of(tasks: tuple[str, ...]) -> Callable:
-        return fast(lambda batch: losses_of(module, batch, tasks))
-
-    if name not in TRUNKS:
-        return of((name,))
-    turns, pose = itertools.cycle([of(tasks) for tasks in TURNS]), of(("pose",))
-    return lambda batch: next(turns)(batch["dense"]) | pose(batch["pose"])
+    if name == TRUNK:
+        quick = fast(lambda batch, keypoints: trunk_losses_of(module, batch, keypoints))
+        return lambda batch: quick(batch, some_keypoints().to(batch["pose"]["pixels"].device))
+    return fast(lambda batch: losses_of(module, batch, name))
 
 
 def moved(batch: dict, device: str) -> dict:
@@ -368,11 +383,11 @@ class Stopper:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=[*TRUNKS, "detector", *TASKS])
+    parser.add_argument("name", choices=[TRUNK, "detector", *TASKS])
     parser.add_argument(
         "--from",
         dest="start_from",
-        choices=[*TRUNKS, RANDOM],
+        choices=[TRUNK, RANDOM],
         help="where there is no state, start from this one, or from nothing; default: from the shipped weights",
     )
     parser.add_argument("--minutes", type=float, default=60)

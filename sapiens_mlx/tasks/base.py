@@ -15,7 +15,11 @@ from .agreement import Agreement, DifferenceMap, Figure
 @dataclass
 class Report:
     """How a result came about. `size` of the people found alone is their detector's. `seconds` holds the stages load,
-    detect, fit, network, decode and, later, draw."""
+    detect, fit, network, decode and, later, draw.
+
+    `weights_bytes` is what the network occupies in memory, and `quantized_share` (0..1) which share of its numbers is
+    kept packed; both are 0 for the people found alone.
+    """
 
     task: str
     size: str
@@ -24,6 +28,8 @@ class Report:
     compute_dtype: str
     licence: str
     seconds: dict[str, float] = field(default_factory=dict)
+    weights_bytes: int = 0
+    quantized_share: float = 0.0
     peak_memory_bytes: int = 0
     notices: list[str] = field(default_factory=list)
 

@@ -157,11 +157,21 @@ def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
         "Time": f"{_seconds(total)} in all<ul class='stages'>{stages}</ul>",
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
-        "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
+        "Precision": f"weights stored as {_storage(report)}, computed in {escape(report.compute_dtype)}",
         "Weights": licence(licence_row),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+
+
+def _storage(report: Report) -> str:
+    """Like "8bit (58 % of them quantized; 1.10 GB in memory)": convolutions, norms and tokens never are."""
+    from ..inventory import amount  # brings the networks, which the page does without until its first run
+
+    if not report.weights_bytes:
+        return escape(report.level)
+    share = f"{report.quantized_share:.0%} of them quantized; " if report.quantized_share else ""
+    return f"{escape(report.level)} ({share}{amount(report.weights_bytes)} in memory)"
 
 
 def _seconds(seconds: float) -> str:

@@ -16,7 +16,7 @@ from mlx.utils import tree_flatten
 from safetensors import SafetensorError, safe_open
 
 from .. import runtime, zoo
-from ..errors import WeightsError
+from ..errors import LevelError, WeightsError
 from ..nn import cpu, plain, rope
 from ..nn.heads import Estimator
 from ..runtime import Progress
@@ -190,6 +190,8 @@ def naming(path: Path) -> Iterator[None]:
     """Puts the file's name, and what to do, around what is wrong with it."""
     try:
         yield
+    except LevelError as problem:
+        raise LevelError(f"{path.name}: {problem}.") from problem
     except WeightsError as problem:
         remedy = how_to_restore(path) or (
             f"Choose the task and size it was made for, or remove {path} and download it again."

@@ -7,7 +7,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 
-from ..errors import WeightsError
+from ..errors import LevelError
 from ..nn.layers import QuantizedLinear
 from ..zoo import LEVELS, Level
 
@@ -40,13 +40,13 @@ def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
     are 8-bit codes everywhere.
 
     Raises:
-        WeightsError: when the layer's width does not suit the level; it says which levels it would suit.
+        LevelError: when the layer's width does not suit the level; it says which levels it would suit.
     """
     rows, columns = weight.shape
     if not takes(level, columns):
         whole = max(level.group_size, KERNEL_COLUMNS)
         suiting = ", ".join(other.name for other in LEVELS.values() if takes(other, columns))
-        raise WeightsError(
+        raise LevelError(
             f"{name} has {rows} rows and {columns} columns, and {level.name} needs a multiple of {whole} columns "
             f"(it packs them in groups of {level.group_size}). Levels for a layer of this width: {suiting}"
         )

@@ -17,6 +17,7 @@ from .conversion import Conversion
 from .conversion import cache_folder as cache_folder  # what others ask of the cache, they ask here
 from .conversion import conversions as conversions
 from .original import read_shapes as read_shapes
+from .quantize import quantized_share
 
 
 @dataclass
@@ -32,6 +33,11 @@ class Model:
     @property
     def nbytes(self) -> int:
         return sum(tensor.nbytes for _, tensor in tree_flatten(self.module.parameters()))
+
+    @property
+    def quantized_share(self) -> float:
+        """0..1 of its weights, as quantize.quantized_share counts them."""
+        return quantized_share(self.module)
 
 
 def load(

@@ -310,18 +310,6 @@ def test_a_trained_network_loads_in_mlx_and_computes_the_same(task):
 
 
 @needs_torch
-def test_a_transposed_convolution_is_a_convolution_and_a_shuffle():
-    import torch
-
-    from training.network import Deconv
-
-    torch.manual_seed(0)
-    layer, x = Deconv(5, 3), torch.randn(2, 5, 6, 4)
-    expected = torch.nn.functional.conv_transpose2d(x, layer.weight, stride=2, padding=1)
-    assert torch.allclose(layer(x), expected, atol=1e-5)
-
-
-@needs_torch
 def test_a_window_is_cut_out_of_each_feature_map_at_its_corner():
     import torch
 

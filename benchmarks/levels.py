@@ -2,7 +2,7 @@
 
 On drawn scenes that nothing was trained on: the figures of `training.evaluate` against the ground truth, and those of
 `compare` against the same network at fp32 (named `fp32_...`; means over the scenes). Each row of a task and a level is
-kept in assets/levels.json as soon as it is measured, so that a second call goes on where the first was stopped; rows of
+kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first was stopped; rows of
 other weights or another number of scenes are measured anew. At the end the tables in README.md are written from it.
 """
 
@@ -27,7 +27,7 @@ from training.evaluate import Figures, predicted
 SEED = 2  # the model card's figures are of seed 1
 REFERENCE = "fp32"
 REPOSITORY = Path(__file__).resolve().parents[1]
-README, ROWS = REPOSITORY / "README.md", REPOSITORY / "assets/levels.json"
+README, ROWS = REPOSITORY / "README.md", demo_folder() / "levels.json"
 START, END = "<!-- levels: written by python -m benchmarks.levels -->", "<!-- end of levels -->"
 
 # What README shows of each task: (task, key, heading, factor, digits).

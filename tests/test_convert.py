@@ -204,7 +204,8 @@ def test_measured_rows_stand_in_the_card_where_there_are_any(tmp_path, monkeypat
         {"task": "seg", "size": "0.4b", "level": "4bit", "agreement": 0.9912, "seconds": 1.5},
         {"task": "seg", "size": "1b", "level": "4bit", "agreement": 0.5},
     ]
-    (tmp_path / "levels.json").write_text(json.dumps(rows))
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/levels.json").write_text(json.dumps(rows))
     card = model_card.model_card(about("seg", "0.4b", "4bit"), zoo.checkpoint("seg", "0.4b"), "mine", "LICENSE.md")
     table = card.split("## Measured\n\n")[1].split("\n\n")[0].splitlines()
     assert table == [

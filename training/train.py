@@ -57,7 +57,7 @@ RECIPES = {
 def build(name: str) -> nn.Module:
     """The network that goes by this name: a task's, the trunk with every task's head, or the detector."""
     if name == "detector":
-        return network_rtmdet.RTMDet()
+        return network_rtmdet.RTMDet().to(memory_format=torch.channels_last)  # convolutions are faster so
     return network.Network(TASKS if name == TRUNK else (name,))
 
 

@@ -331,7 +331,7 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(brow
         page.locator("#run").click()  # the example is the photo now
         expect(page.locator("#status .done")).to_be_visible(timeout=60_000)
         page.close()
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in (log := server.log.read_text()), log[-3000:]
 
 
 @pytest.mark.browser

@@ -1,4 +1,4 @@
-"""The command line: python -m sapiens_mlx predict | compare | convert | models | serve."""
+"""The command line: python -m sapiens_mlx predict | compare | convert | models | verify | serve."""
 
 import argparse
 import contextlib
@@ -28,12 +28,16 @@ MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
   python -m sapiens_mlx models --remove seg-0.4b-8bit"""
+VERIFY_EXAMPLE = """examples:
+  python -m sapiens_mlx verify --task seg --size 0.4b
+  python -m sapiens_mlx verify --task pose,normal --weights ~/sapiens2_host --photo 000000004016.jpg --json"""
 SERVE_EXAMPLE = """example:
   python -m sapiens_mlx serve --port 7861 --weights ~/sapiens2_host"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 when some of many inputs failed, 2 after one line of error."""
+    """Runs one command and returns its exit status: 0; 1 when some of many inputs failed, or a value is not the
+    published one; 2 after one line of error."""
     try:
         options = _parser().parse_args(arguments)
         return options.run(options)
@@ -139,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
     models.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
     models.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+    verify = command("verify", _verify, "whether the published weights give the published values here", VERIFY_EXAMPLE)
+    verify.add_argument("--task", default=default.task, help=f"of {', '.join(zoo.TASKS)}; several with commas (seg)")
+    verify.add_argument("--size", help="the size (the one that there are values for)")
+    verify.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    verify.add_argument("--photo", metavar="FILE", help="a copy of the photo (downloaded once into the cache)")
+    verify.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
     serve = command("serve", _serve, "open the page in a browser", SERVE_EXAMPLE)
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
@@ -428,7 +439,30 @@ def _upload(folder: Path, options: argparse.Namespace) -> str | None:
     return publish.upload(folder, options.upload)
 
 
-# ---- models and serve -----------------------------------------------------------------------------------------------
+# ---- verify, models and serve ---------------------------------------------------------------------------------------
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verify import verify
+
+    done = []
+    for task in options.task.split(","):
+        one = verify(
+            task.strip(),
+            options.size,
+            weights=options.weights,
+            photo=options.photo,
+            progress=_progress_line(sys.stderr),
+        )
+        done.append(one)
+        if sys.stderr is not None:
+            sys.stderr.write(_cleared_line(sys.stderr))
+        if not options.json:
+            print(one.as_text(), flush=True)
+    passed = all(one.passed for one in done)
+    if options.json:
+        print(json.dumps({"passed": passed, "results": [one.to_json() for one in done]}, allow_nan=False))
+    return 0 if passed else 1
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -214,7 +214,7 @@ class Predictor:
         for batch in _batches(fitted, _inputs_at_once(model)):
             pixels = np.concatenate([one.pixels for one in batch])
             with stages.stage("network"):
-                raw = _forward(model, pixels, _naming_people(progress, len(parts), len(fitted)))
+                raw = forward(model, pixels, _naming_people(progress, len(parts), len(fitted)))
             with stages.stage("decode"):
                 start = 0
                 for one in batch:
@@ -284,8 +284,8 @@ def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) 
 # ---- the network ----------------------------------------------------------------------------------------------------
 
 
-def _forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
-    """Raw output for (n, h, w, 3) uint8 RGB as float32 NumPy. Evaluated block by block, where Stop takes effect."""
+def forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
+    """Raw output for (n, h, w, 3) RGB 0..255 as float32 NumPy. Evaluated block by block, where Stop takes effect."""
 
     def step(x: mx.array, done: int, total: int) -> None:
         mx.eval(x)

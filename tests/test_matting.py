@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sapiens_mlx.tasks import draw
+from sapiens_mlx.errors import ImageError, SapiensError
+from sapiens_mlx.tasks import background, draw
 from sapiens_mlx.tasks.matting import MattingResult, MattingTask
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (150, 90, 3), np.uint8)
 RED = (1.0, 0.0, 0.0)
+RED_PIXEL = (255, 0, 0)
 
 
 def red_disc(size_hw=(150, 90)):
@@ -66,3 +68,81 @@ def test_files_are_missing_or_differ_from_the_result(tmp_path):
     with np.load(paths[1]) as arrays:
         assert (arrays["alpha"] == result.alpha).all() and (arrays["foreground"] == result.foreground).all()
     assert (np.asarray(Image.open(paths[2]))[:, -90:] == result.picture()).all()
+
+
+# ---- backgrounds ----------------------------------------------------------------------------------------------------
+
+
+def over(alpha, behind):
+    """Red over `behind`, (H, W, 3) float."""
+    return 255 * alpha[..., None] * RED + (1 - alpha[..., None]) * behind
+
+
+@pytest.mark.parametrize(
+    ("colour", "rgb"),
+    [("#00b140", (0, 177, 64)), ("navy", (0, 0, 128)), ((1, 2, 250), (1, 2, 250)), ([9, 9, 9], (9,) * 3)],
+)
+@pytest.mark.parametrize("style", draw.STYLES)
+def test_a_colour_is_not_what_lies_behind(colour, rgb, style):
+    result = disc_result()
+    picture = result.picture(background=colour, style=style)
+    assert np.abs(picture - over(result.alpha, np.array(rgb))).max() <= 0.51
+
+
+def test_a_picture_behind_is_stretched_or_not_cut_in_its_middle(tmp_path):
+    wide = np.zeros((50, 300, 3), np.uint8)
+    wide[:, 135:165] = (10, 200, 30)  # 30 of 50 rows is the photo's ratio: exactly what stays
+    path = tmp_path / "behind.png"
+    Image.fromarray(wide).save(path)
+    result = disc_result()
+    expected = over(result.alpha, np.array((10, 200, 30)))
+    for given in (path, str(path), path.read_bytes(), wide, Image.open(path)):
+        assert np.abs(result.picture(background=given) - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("size_hw", [(20, 30), (150, 90), (3000, 10), (8, 4000)])
+def test_a_picture_of_any_size_covers_the_photo(size_hw):
+    covering = background.covering(np.full((*size_hw, 3), 77, np.uint8), (150, 90))
+    assert covering.shape == (150, 90, 3) and (covering == 77).all()
+
+
+def test_the_blurred_photo_keeps_its_edges_or_takes_colour_from_people():
+    photo = np.zeros((400, 300, 3), np.uint8)
+    photo[:, 150:] = (0, 0, 200)
+    y, x = np.mgrid[:400, :300]
+    alpha = (np.hypot(y - 200, x - 75) < 50).astype(np.float32)
+    photo[alpha == 1] = RED_PIXEL
+    blurred = background.blurred(photo, alpha)
+    assert blurred.shape == photo.shape
+    assert blurred[alpha == 0][:, 0].max() <= 2, "red of the person is around it"
+    assert 80 < blurred[50, 150, 2] < 120 and blurred[50, 20, 2] < 3 and blurred[50, 280, 2] > 197
+    assert (background.blurred(photo, np.ones((400, 300))) != 0).any(), "people all over: their own colours must do"
+
+
+def test_only_the_background_is_blurred_in_the_picture():
+    solid = disc_result().alpha == 1
+    assert (disc_result().picture(background="blur", photo_colours=True)[solid] == PHOTO[solid]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ("nowhere.jpg", SapiensError, "neither a colour nor a file. Give blur, a colour"),
+        ((1, 2), SapiensError, "not a colour. Give three numbers"),
+        ((0, 0, 256), SapiensError, "not a colour"),
+        (__file__, ImageError, "not an image"),
+        (5, SapiensError, "cannot be read from a int"),
+    ],
+)
+def test_a_background_that_is_none_is_a_sentence_and_writes_nothing(tmp_path, given, error, says):
+    with pytest.raises(error, match=says):
+        disc_result().save(tmp_path / "out", "a", background=given)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_composite_is_not_among_the_files_or_is_not_the_picture(tmp_path):
+    result = disc_result()
+    paths = result.save(tmp_path, "a", background="#00b140")
+    assert [path.name for path in paths] == ["a_matting.png", "a_matting.npz", "a_composite.png"]
+    assert (np.asarray(Image.open(paths[0])) == result.cut_out()).all()
+    assert (np.asarray(Image.open(paths[2])) == result.picture(background="#00b140")).all()

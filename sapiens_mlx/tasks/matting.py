@@ -11,6 +11,7 @@ from ..files import write_arrays
 from ..image import write_png
 from . import agreement, draw, fit
 from .agreement import Agreement, DifferenceMap, Figure
+from .background import Background, behind
 from .base import Fitted, Result
 
 BAND_ROWS = 64  # pictures are made in bands that stay in cache
@@ -50,16 +51,31 @@ class MattingResult(Result):
         return rgba
 
     def picture(
-        self, photo_rgb: np.ndarray | None = None, *, style: str = "readme", photo_colours: bool = False
+        self,
+        photo_rgb: np.ndarray | None = None,
+        *,
+        style: str = "readme",
+        photo_colours: bool = False,
+        background: Background = None,
     ) -> np.ndarray:
-        """The people on a checkerboard, or on grey in the reference's style, (H, W, 3) uint8.
+        """The people over a background, (H, W, 3) uint8.
 
-        `photo_colours` as for cut_out().
+        Args:
+            photo_colours: as for cut_out().
+            background: "blur" (the photo, out of focus), a colour ("#00b140", a name, or three numbers 0..255), or a
+                picture of one's own, which is scaled to cover the photo and cut at its edges; default: a checkerboard,
+                or grey in the reference's style.
+
+        Raises:
+            SapiensError: for a background that is none of these.
         """
         reference = draw.is_reference(style)
-        draw.backdrop(photo_rgb, self.photo_rgb)
+        photo_rgb = draw.backdrop(photo_rgb, self.photo_rgb)
         size_hw = self.alpha.shape
-        picture = np.full((*size_hw, 3), draw.GREY, np.uint8) if reference else draw.checkerboard(size_hw)
+        if background is not None:
+            picture = behind(background, photo_rgb, self.alpha)
+        else:
+            picture = np.full((*size_hw, 3), draw.GREY, np.uint8) if reference else draw.checkerboard(size_hw)
         for rows, alpha, colour in self._bands(photo_colours):
             mixed = 255 * colour + picture[rows] * (1 - alpha)
             picture[rows] = np.clip(np.rint(mixed), 0, 255)
@@ -79,13 +95,21 @@ class MattingResult(Result):
         return DifferenceMap(difference, "opacity, 0 to 1", FULL_SCALE)
 
     def _write(
-        self, path: Callable[[str], Path], picture: np.ndarray, *, photo_colours: bool = False, **options: Any
+        self,
+        path: Callable[[str], Path],
+        picture: np.ndarray,
+        *,
+        photo_colours: bool = False,
+        background: Background = None,
+        **options: Any,
     ) -> list[Path]:
-        """`<stem>_matting.png` (the cut-out, RGBA: the picture has a background) and `<stem>_matting.npz`."""
-        return [
+        """`<stem>_matting.png` (the cut-out, RGBA), `<stem>_matting.npz` and, over a background of one's choice,
+        `<stem>_composite.png`."""
+        paths = [
             write_png(path("matting.png"), self.cut_out(photo_colours=photo_colours)),
             write_arrays(path("matting.npz"), alpha=self.alpha, foreground=self.foreground),
         ]
+        return paths if background is None else [*paths, write_png(path("composite.png"), picture)]
 
     def _bands(self, photo_colours: bool) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """(rows, alpha (b, W, 1), pre-multiplied colour (b, W, 3)) from top to bottom."""

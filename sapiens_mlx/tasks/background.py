@@ -1,0 +1,81 @@
+"""What is put behind people who were cut out: a colour, the photo out of focus, or a picture of one's own."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageColor
+
+from ..errors import SapiensError
+from ..image import ImageSource, read_image, shrink
+
+Background = ImageSource | Sequence[int] | None
+
+BLUR = "blur"
+BLUR_SHARE = 0.02  # sigma, of the longer side: faces become unrecognisable, and places remain places
+BLURRED_PX = 768  # the longer side at which it is done; nothing finer is left of it
+HELP = "blur, a colour (#00b140 or its name) or a picture's file"
+
+
+def behind(background: Background, photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The background at the photo's size, a new (H, W, 3) uint8.
+
+    Args:
+        background: "blur", a colour (text as in CSS, or three numbers 0..255), or any image as read_image takes it.
+            A file that is called like a colour is meant by ./red.
+        photo_rgb: (H, W, 3) uint8.
+        alpha: (H, W) 0..1, where people are: what is out of focus is only what is behind them.
+
+    Raises:
+        SapiensError: it is none of these.
+    """
+    photo_hw = photo_rgb.shape[:2]
+    if isinstance(background, str) and background == BLUR:
+        return blurred(photo_rgb, alpha)
+    colour = _colour(background)
+    if colour is not None:
+        return np.full((*photo_hw, 3), colour, np.uint8)
+    if isinstance(background, str | os.PathLike) and not Path(background).expanduser().exists():
+        raise SapiensError(f"The background {background} is neither a colour nor a file. Give {HELP}.")
+    return covering(read_image(background), photo_hw)
+
+
+def _colour(background: Background) -> tuple[int, int, int] | None:
+    """RGB 0..255; None where it is no colour."""
+    if isinstance(background, str):
+        try:
+            return ImageColor.getrgb(background)[:3]
+        except ValueError:
+            return None
+    if isinstance(background, os.PathLike | bytes | bytearray | Image.Image) or np.ndim(background) != 1:
+        return None
+    if len(background) != 3 or not all(0 <= value <= 255 for value in background):
+        raise SapiensError(f"{tuple(background)} is not a colour. Give three numbers from 0 to 255.")
+    return tuple(int(value) for value in background)
+
+
+def blurred(photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The photo out of focus, without the people's colours bleeding into it, (H, W, 3) uint8.
+
+    A Gaussian mean over what is behind them: each pixel counts as much as it is not covered.
+    """
+    height, width = photo_rgb.shape[:2]
+    small = shrink(photo_rgb, BLURRED_PX)
+    sigma = BLUR_SHARE * max(small.shape[:2])
+    seen = 1 - cv2.resize(np.ascontiguousarray(alpha, np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    seen = np.maximum(seen, 1e-4)[..., None]  # where there are people all round, their own colours must do
+    total = cv2.GaussianBlur(small * seen, (0, 0), sigma)
+    mean = total / cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
+    return np.clip(np.rint(cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)), 0, 255).astype(np.uint8)
+
+
+def covering(picture_rgb: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The middle of the picture, scaled so that it covers `size_hw`, (H, W, 3) uint8."""
+    height, width = picture_rgb.shape[:2]
+    scale = max(size_hw[0] / height, size_hw[1] / width)
+    cut_h, cut_w = (max(1, min(side, round(size / scale))) for side, size in zip((height, width), size_hw, strict=True))
+    top, left = (height - cut_h) // 2, (width - cut_w) // 2
+    middle = np.ascontiguousarray(picture_rgb[top : top + cut_h, left : left + cut_w])
+    return cv2.resize(middle, size_hw[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

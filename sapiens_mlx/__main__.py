@@ -168,7 +168,10 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--boxes-file", metavar="FILE", help="boxes as JSON [[x1, y1, x2, y2], ...] or CSV rows")
     parser.add_argument(
-        "--detector", choices=("rtmdet", "none"), default="rtmdet", help="who finds the people (rtmdet)"
+        "--detector",
+        choices=zoo.DETECTORS,
+        default=zoo.DETECTORS[0],
+        help="who finds the people (rtmdet); rfdetr needs the package mlx-vlm, none takes the whole photo",
     )
     parser.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
     parser.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")

@@ -1,6 +1,7 @@
 """The networks in memory: the last few that were used stay, within a limit read from the device."""
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -10,6 +11,9 @@ from .inventory import needed_bytes
 from .runtime import Progress
 from .weights import store
 
+if TYPE_CHECKING:
+    from .detect_rfdetr import RFDETRDetector
+
 KEPT = 2  # networks; the detector, small and needed for every photo of pose, is kept beside them
 
 
@@ -18,7 +22,7 @@ class Models:
 
     def __init__(self) -> None:
         self._estimators: OrderedDict[tuple, store.Model] = OrderedDict()
-        self._detectors: dict[tuple, nn.Module] = {}
+        self._detectors: dict[tuple, Any] = {}  # one at most
 
     def estimator(self, task: str, size: str, level: str, weights: str | None, progress: Progress) -> store.Model:
         """The network of `task` at `size` and `level`, loaded if need be. Raises as store.load does."""
@@ -34,6 +38,15 @@ class Models:
         key = (zoo.detector_size(size), weights)
         if key not in self._detectors:
             self._detectors = {key: store.load_detector(size, weights, progress=progress)}
+        return self._detectors[key]
+
+    def rfdetr(self, weights: str | None, progress: Progress) -> "RFDETRDetector":
+        """RF-DETR, loaded if need be. Raises as detect_rfdetr.load does."""
+        from .detect_rfdetr import load  # brings an optional package
+
+        key = (zoo.RFDETR_BASE.size, weights)
+        if key not in self._detectors:
+            self._detectors = {key: load(weights, progress=progress)}
         return self._detectors[key]
 
     @property

@@ -36,9 +36,10 @@ class Options:
     """What can be chosen for one photo.
 
     `boxes_xyxy` are (P, 4) people in photo pixels, for pose; no detector is loaded then. `detector` is "rtmdet",
-    "none" (the whole photo is one person) or a callable, photo to People; its thresholds are 0..1. `flip` averages
-    pose with the mirrored photo, as the reference does. `foreground` is what pictures and meshes of the dense tasks
-    are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a picture file that is light on people.
+    "rfdetr" (with the optional package mlx-vlm), "none" (the whole photo is one person) or a callable, photo to People;
+    its thresholds are 0..1. `flip` averages pose with the mirrored photo, as the reference does. `foreground` is what
+    pictures and meshes of the dense tasks are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a
+    picture file that is light on people.
     """
 
     boxes_xyxy: Sequence[Sequence[float]] | np.ndarray | None = None
@@ -49,6 +50,11 @@ class Options:
     foreground: str | Path | np.ndarray = zoo.DEFAULTS.foreground
 
     def __post_init__(self) -> None:
+        if isinstance(self.detector, str) and self.detector not in zoo.DETECTORS:
+            raise SapiensError(
+                f"There is no detector {self.detector!r}. Choose one of: {', '.join(zoo.DETECTORS)}; "
+                "or pass a function of your own, photo to People."
+            )
         for name in ("box_threshold", "nms_threshold"):
             if not 0 <= getattr(self, name) <= 1:  # nor is NaN
                 raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
@@ -182,13 +188,15 @@ class Predictor:
             elif options.foreground != "none" and self.task not in ("pose", "seg", "matting"):
                 result.person_mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
+        by_rfdetr = self.task == "detect" and options.boxes_xyxy is None and options.detector == "rfdetr"
+        checkpoint = zoo.RFDETR_BASE if by_rfdetr else self.checkpoint
         result.report = Report(
             task=self.task,
-            size=self.size,
+            size=checkpoint.size,
             level=self.level,
             device=runtime.device_name(),
             compute_dtype=runtime.compute_dtype(zoo.level(self.level).dtype),
-            licence=self.checkpoint.licence.name,
+            licence=checkpoint.licence.name,
             seconds={name: round(seconds, 4) for name, seconds in stages.seconds.items()},
             weights_bytes=model.nbytes if model else 0,
             quantized_share=model.quantized_share if model else 0.0,
@@ -234,11 +242,12 @@ class Predictor:
         if isinstance(detector, str):
             if detector == "none":
                 return whole_photo(photo_hw)
-            if detector != "rtmdet":
-                raise SapiensError(f"There is no detector {detector!r}. Choose rtmdet or none.")
             weights = self.weights if self.task == "detect" else self._folder
             with stages.stage("load"):
-                network = RTMDetDetector(models.detector(self.size, weights, progress))
+                if detector == "rfdetr":
+                    network = models.rfdetr(weights, progress)
+                else:
+                    network = RTMDetDetector(models.detector(self.size, weights, progress))
             thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
             detector = partial(network, **thresholds)
         with stages.stage("detect"):

@@ -3,7 +3,7 @@
 Only what varies stands here; everything else about a network is read from the tensor shapes in its file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import SapiensError
 
@@ -19,6 +19,7 @@ class Licence:
 SAPIENS2_LICENCE = Licence("Sapiens2 License", "https://github.com/facebookresearch/sapiens2/blob/main/LICENSE.md")
 APACHE_2 = Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
 DEMO_LICENCE = Licence("MIT License", "assets/demo/LICENSE")  # our own: the demo weights are this project's
+LICENCES = {row.name: row for row in (SAPIENS2_LICENCE, APACHE_2, DEMO_LICENCE)}
 DEMO_NOTICE = "These weights were trained on drawn figures; choose 0.4b or larger for photographs."
 
 
@@ -141,6 +142,19 @@ RTMDET_M = Checkpoint(
     filename="rtmdet_m_8xb32-100e_coco-obj365-person-235e8209.pth",
     licence=APACHE_2,
 )
+
+# Of another family, run by the optional package mlx-vlm: see detect_rfdetr.py.
+RFDETR_BASE = Checkpoint(
+    task="detect",
+    size="rfdetr-base",
+    local_path="detector/rfdetr-base/model.safetensors",
+    repo="mlx-community/rfdetr-base-fp32",
+    filename="model.safetensors",
+    licence=APACHE_2,
+)
+RFDETR_BASE_CONFIG = replace(RFDETR_BASE, local_path="detector/rfdetr-base/config.json", filename="config.json")
+
+DETECTORS = ("rtmdet", "rfdetr", "none")  # the last takes the whole photo for one person
 
 
 @dataclass(frozen=True)

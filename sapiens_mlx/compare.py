@@ -130,6 +130,10 @@ class Comparison:
         self.variants = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
         self._asked_reference = None if reference is None else chosen(reference, self.variants)
         check(self.variants, self._asked_reference)
+        if not zoo.task_row(task).across_sizes and _sizes_differ(*self.variants, self._asked_reference):
+            raise SapiensError(
+                f"{zoo.task_row(task).title} of different sizes have nothing in common to compare. Choose one size."
+            )
         self.weights = None if weights is None else str(weights)
         for variant in {*self.variants, self._asked_reference} - {None}:
             self._predictor(variant)  # checks size and weights
@@ -162,7 +166,7 @@ class Comparison:
     @property
     def is_mixed(self) -> bool:
         """Whether sizes differ, so that a level alone does not name a variant."""
-        return len({variant.size for variant in (*self.variants, self.reference)}) > 1
+        return _sizes_differ(*self.variants, self.reference)
 
     def run(self, progress: Progress = no_progress) -> Iterator[Entry]:
         """Computes what is not yet done and yields each entry as it ends; `running` names the one under way.
@@ -300,6 +304,10 @@ class Comparison:
 
 
 # ---- one variant ----------------------------------------------------------------------------------------------------
+
+
+def _sizes_differ(*variants: Variant | None) -> bool:
+    return len({variant.size for variant in variants if variant is not None}) > 1
 
 
 def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:

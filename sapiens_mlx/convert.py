@@ -167,7 +167,9 @@ def names_in(name: str) -> tuple[str | None, str | None]:
         found = set(re.findall(pattern, plain))
         return found.pop() if len(found) == 1 else None
 
-    return only(list(zoo.TASKS)), only(sizes)
+    published = {row.published_as: row.name for row in zoo.TASKS.values() if row.published_as}
+    task = only([*zoo.TASKS, *published])
+    return published.get(task, task), only(sizes)
 
 
 def _find(repository: str | None, checkpoint: zoo.Checkpoint, weights: str | Path | None, progress: Progress) -> Path:

@@ -6,30 +6,70 @@ from typing import Any
 
 from . import runtime, zoo
 from .errors import SapiensError
+from .nn.backbone import EXTRA_TOKENS, PATCH, WINDOW, WINDOWS_AT_A_TIME
 from .weights import locate, store
 
 # For an estimate that says "about": heads have 0.01 to 0.2 billion, and less than the backbone where that is small.
 HEAD_PARAMETERS = 0.1e9
 # Of one input of 1024 x 768 in float32 at width 1024; measured in seg's head, and growing with the width.
 ACTIVATION_BYTES = 1.2e9
+# Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product (4), what stands beside (6).
+BLOCK_WIDTHS = 18
 
 
 def activation_bytes(embed_dim: int, input_hw: tuple[int, int], item_bytes: int) -> int:
-    """About what one input's activations take at most, for a backbone of that width."""
+    """About what one input's activations take at most, for a backbone of that width with a head."""
     share = input_hw[0] * input_hw[1] / (1024 * 768)
     return int(ACTIVATION_BYTES * share * embed_dim / 1024 * item_bytes / 4)
 
 
-def needed_bytes(size: str, level: str) -> int:
-    """About the memory that one photo takes with a network of that size and level: weights and activations."""
+def backbone_activation_bytes(network: zoo.Size, item_bytes: int) -> int:
+    """The same for a backbone alone.
+
+    Where a tokenizer stands in front, windows go through it in chunks: what counts is one chunk in one block, beside
+    all patches, before and after they are put into windows.
+    """
+    pixels = network.input_hw[0] * network.input_hw[1]
+    patches = pixels // PATCH**2
+    tokens = patches + EXTRA_TOKENS
+    if network.tokenizer_layers:
+        tokens = min(patches // WINDOW**2, WINDOWS_AT_A_TIME) * (WINDOW**2 + 1)
+    values = (BLOCK_WIDTHS * tokens + 2 * patches) * network.embed_dim
+    return item_bytes * values + 2 * 4 * 3 * pixels  # the input comes as float32, in two copies
+
+
+def needed_bytes(size: str, level: str, task: str | None = None) -> int:
+    """About the memory that one photo takes with a network of that size and level: weights and activations.
+
+    Without `task`, of one with a head, where the size comes with any.
+    """
     row, network = zoo.level(level), zoo.SIZES[size]
+    rows = [zoo.task_row(task)] if task else [one for one in zoo.TASKS.values() if size in one.sizes]
     float_bytes = {"float32": 4, "float16": 2, "bfloat16": 2}[row.dtype]
     # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias, or an 8-bit scale alone.
     group_bytes = 4 if row.mode == "affine" else 1
     block_bytes = float_bytes if row.bits is None else row.bits / 8 + group_bytes / row.group_size
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
-    weights = network.parameters * block_bytes + min(HEAD_PARAMETERS, network.parameters) * float_bytes
+    weights = network.parameters * block_bytes
+    if not any(one.final_layer for one in rows):
+        return int(weights + backbone_activation_bytes(network, compute_bytes))
+    weights += min(HEAD_PARAMETERS, network.parameters) * float_bytes
     return int(weights + activation_bytes(network.embed_dim, network.input_hw, compute_bytes))
+
+
+def too_large(task: str, size: str, level: str) -> str:
+    """A sentence where a network of that size and level does not fit the memory of this machine; else empty."""
+    if task == "detect":
+        return ""
+    needed, limit = needed_bytes(size, level, task), runtime.memory_limit_bytes()
+    if needed <= limit:
+        return ""
+    fitting = [name for name in zoo.LEVELS if needed_bytes(size, name, task) <= limit]
+    remedy = f"At this size {', '.join(fitting)} would fit." if fitting else "Choose a smaller size."
+    return (
+        f"{size} at {level} takes about {amount(needed)} of memory, and this machine has {amount(limit)} for it: "
+        f"it may become very slow or be ended. {remedy}"
+    )
 
 
 def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:

@@ -325,7 +325,7 @@ def _as_foreground(progress: Progress) -> Progress:
 
 def _inputs_at_once(model: store.Model) -> int:
     """How many inputs go through the network together: on a GPU what fits half of the memory that the weights leave."""
-    embed_dim = model.module.backbone.config.embed_dim
+    embed_dim = model.backbone.config.embed_dim
     bytes_each = activation_bytes(embed_dim, model.input_hw, model.compute_dtype.size)
     if runtime.device() == "cpu":
         return max(1, min(CPU_BATCH, int(CPU_BATCH_BYTES / bytes_each)))

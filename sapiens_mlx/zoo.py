@@ -25,7 +25,10 @@ DEMO_NOTICE = "These weights were trained on drawn figures; choose 0.4b or large
 
 @dataclass(frozen=True)
 class Size:
-    """One architecture. `parameters` counts the backbone; `tera_flops` is one forward pass, as its authors state."""
+    """One architecture. `parameters` counts the backbone; `tera_flops` is one forward pass, as its authors state.
+
+    `tokenizer_layers` are blocks in front of the others that make one token of 4 x 4 patches.
+    """
 
     name: str
     embed_dim: int
@@ -34,6 +37,7 @@ class Size:
     parameters: int
     tera_flops: float | None
     input_hw: tuple[int, int] = (1024, 768)
+    tokenizer_layers: int = 0
 
 
 SIZES = {
@@ -45,7 +49,7 @@ SIZES = {
         Size("0.8b", 1280, 32, 16, 818_000_000, 2.592),
         Size("1b", 1536, 40, 24, 1_462_000_000, 4.715),
         Size("5b", 2432, 56, 32, 5_071_000_000, 15.722),
-        Size("1b-4k", 1536, 40, 24, 1_607_000_000, None, (4096, 3072)),
+        Size("1b-4k", 1536, 40, 24, 1_607_000_000, None, (4096, 3072), 4),
     )
 }
 
@@ -81,7 +85,9 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class TaskRow:
-    """`final_layer` is the tensor name that tells one task's checkpoint from another's. `notice` is shown to users.
+    """`final_layer` is the tensor name that tells one task's checkpoint from another's; a task without one takes the
+    backbone alone. `published_as` is the word for the task in names of repositories and files, where it is another
+    one. `notice` is shown to users. Only results that mean the same at every size are compared `across_sizes`.
 
     Every task comes in the size "demo", which stands first.
     """
@@ -92,6 +98,8 @@ class TaskRow:
     final_layer: str
     published: bool = True
     notice: str = ""
+    published_as: str = ""
+    across_sizes: bool = True
 
 
 TASKS = {
@@ -110,6 +118,14 @@ TASKS = {
             notice="Albedo weights are not published yet: put your own file into the weights folder.",
         ),
         TaskRow("matting", "Cut-out", ("demo", "1b"), "conv_matting"),
+        TaskRow(
+            "features",
+            "Features",
+            ("demo", "0.1b", "0.4b", "0.8b", "1b", "5b", "1b-4k"),
+            final_layer="",
+            published_as="pretrain",
+            across_sizes=False,
+        ),
         TaskRow("detect", "People", ("demo", "rtmdet-m"), "bbox_head"),
     )
 }
@@ -120,7 +136,8 @@ class Checkpoint:
     """One file of weights: where it lies in the reference's own folder layout, and on the Hugging Face hub.
 
     `published` is whether the hub has it. A `bundled` one ships with the project instead, as `filename` in its folder
-    of demo weights (shipped.demo_folder). `notice` goes into the report of every result made with it.
+    of demo weights (shipped.demo_folder). `backbone_of` names the task whose checkpoint it is, where only the backbone
+    of that is taken. `notice` goes into the report of every result made with it.
     """
 
     task: str
@@ -131,6 +148,7 @@ class Checkpoint:
     repo: str | None = None
     published: bool = True
     bundled: bool = False
+    backbone_of: str | None = None
     notice: str = ""
 
 
@@ -195,12 +213,13 @@ def checkpoint(task: str, size: str) -> Checkpoint:
         return _demo_checkpoint(task)
     if task == "detect":
         return RTMDET_M
-    stem = f"sapiens2_{size.replace('-', '_')}_{task}"
+    name = row.published_as or task
+    stem = f"sapiens2_{size.replace('-', '_')}_{name}"
     return Checkpoint(
         task=task,
         size=size,
-        local_path=f"{task}/{stem}.safetensors",
-        repo=f"facebook/sapiens2-{task}-{size}",
+        local_path=f"{name}/{stem}.safetensors",
+        repo=f"facebook/sapiens2-{name}-{size}",
         filename=f"{stem}.safetensors",
         licence=SAPIENS2_LICENCE,
         published=row.published,
@@ -208,15 +227,18 @@ def checkpoint(task: str, size: str) -> Checkpoint:
 
 
 def _demo_checkpoint(task: str) -> Checkpoint:
-    filename = "rtmdet_demo_person.safetensors" if task == "detect" else f"sapiens2_demo_{task}.safetensors"
+    backbone_of = "seg" if task == "features" else None  # which has no file of its own
+    name = backbone_of or task
+    filename = "rtmdet_demo_person.safetensors" if task == "detect" else f"sapiens2_demo_{name}.safetensors"
     return Checkpoint(
         task=task,
         size="demo",
-        local_path=f"{'detector' if task == 'detect' else task}/{filename}",
+        local_path=f"{'detector' if task == 'detect' else name}/{filename}",
         filename=filename,
         licence=DEMO_LICENCE,
         published=False,
         bundled=True,
+        backbone_of=backbone_of,
         notice=DEMO_NOTICE,
     )
 

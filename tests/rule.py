@@ -10,11 +10,13 @@ import zlib
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from safetensors.numpy import save_file
 
-from sapiens_mlx.nn.backbone import BackboneConfig
+from sapiens_mlx import zoo
+from sapiens_mlx.nn.backbone import Backbone, BackboneConfig
 from sapiens_mlx.nn.heads import DeconvHeadConfig, Estimator, ScaleConfig, ShuffleHeadConfig
 from sapiens_mlx.weights import layouts
 
@@ -65,6 +67,8 @@ def manifests() -> list[str]:
 def tiny_shapes(task: str) -> Shapes:
     """A checkpoint of `task` at the size "tiny" of conftest.py, whose widths suit every quantization level."""
     backbone = BackboneConfig(64, 2, (2,) * 8 + (1, 1) + (2,) * 8, 128)
+    if task == "features":
+        return _file_shapes(Backbone(backbone))
     if task == "seg":
         head = DeconvHeadConfig(64, (24, 16, 12, 8), (8, 8), 29, "conv_seg")
     elif task == "pose":
@@ -79,11 +83,13 @@ def tiny_shapes(task: str) -> Shapes:
             weighted_norm=task == "albedo",
             scale=ScaleConfig((24, 12, 64), (64, 64, 32, 1)) if task == "pointmap" else None,
         )
+    return _file_shapes(Estimator(backbone, head))
+
+
+def _file_shapes(module: nn.Module) -> Shapes:
+    """The shapes that its checkpoint has in the original layout."""
     change = layouts.ORIGINAL.change
-    return {
-        name: change(name).file_shape(tuple(weight.shape))
-        for name, weight in tree_flatten(Estimator(backbone, head).parameters())
-    }
+    return {name: change(name).file_shape(tuple(one.shape)) for name, one in tree_flatten(module.parameters())}
 
 
 def tensors(shapes: Shapes, salt: str = "") -> dict[str, np.ndarray]:
@@ -100,7 +106,8 @@ def write_checkpoint(path: Path, shapes: Shapes, salt: str = "") -> Path:
 
 def write_tiny(folder: Path, task: str) -> Path:
     """A tiny checkpoint of `task` where the reference's layout has it."""
-    return write_checkpoint(folder / task / f"sapiens2_tiny_{task}.safetensors", tiny_shapes(task))
+    name = zoo.task_row(task).published_as or task
+    return write_checkpoint(folder / name / f"sapiens2_tiny_{name}.safetensors", tiny_shapes(task))
 
 
 def write_detector(path: Path) -> Path:

@@ -215,7 +215,7 @@ def test_following_a_job_stops_it_when_the_follower_is_closed() -> None:
 # ---- controls, boxes, the command line ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", list(zoo.TASKS))
+@pytest.mark.parametrize("task", list(controls.CONTROLS))
 @pytest.mark.parametrize("style", ["readme", "reference"])
 def test_every_control_is_an_option_of_the_tasks_picture(task: str, style: str) -> None:
     options = controls.options(task, style, VALUES)

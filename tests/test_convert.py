@@ -58,7 +58,7 @@ def tiny(machine, tiny_size) -> Path:
     [
         ("sapiens2_0.4b_seg.safetensors", ("seg", "0.4b")),
         ("sapiens2_1b_pose.safetensors", ("pose", "1b")),
-        ("sapiens2_1b_4k_pretrain.safetensors", (None, "1b-4k")),
+        ("sapiens2_1b_4k_pretrain.safetensors", ("features", "1b-4k")),
         ("sapiens2_demo_pointmap.safetensors", ("pointmap", "demo")),
         ("facebook/sapiens2-seg-0.4b", ("seg", "0.4b")),
         ("pose-lab/my-normal-5b-finetune", ("normal", "5b")),

@@ -33,7 +33,7 @@ from sapiens_mlx.weights import store
 PHOTO = np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8)
 BOX = [[20, 5, 100, 88]]
 DENSE = [task for task in zoo.TASKS if task not in ("pose", "detect")]
-SHIPPED = [zoo.checkpoint(task, "demo").filename for task in zoo.TASKS]
+SHIPPED = sorted({zoo.checkpoint(task, "demo").filename for task in zoo.TASKS})
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:

@@ -24,6 +24,7 @@ FILES = {
     "pointmap": {"_depth.png", "_depth16.png", "_pointmap.ply", "_pointmap.glb", "_pointmap.npz"},
     "albedo": {"_albedo.png", "_albedo.npz"},
     "matting": {"_matting.png", "_matting.npz"},
+    "features": {"_features.png", "_features.npz"},
 }
 
 

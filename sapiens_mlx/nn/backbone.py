@@ -19,7 +19,8 @@ EXTRA_TOKENS = 1 + STORAGE_TOKENS
 WINDOW = 4  # of the 4K tokenizer: 4 x 4 patches become one token
 WINDOWS_AT_A_TIME = 1024
 
-# step(x, done, total) is called after each block: the place to evaluate, report and stop.
+# step(x, done, total) is called after each block: the place to evaluate, report and stop. Those of a tokenizer count
+# once for each chunk of windows.
 Step = Callable[[mx.array, int, int], None]
 
 
@@ -127,22 +128,32 @@ class Tokenizer(nn.Module):
             for _ in range(config.tokenizer_layers)
         ]
 
-    def __call__(self, patches: mx.array) -> mx.array:
+    def steps(self, windows: int) -> int:
+        """How often `step` is called for that many windows."""
+        return len(self.blocks) * -(-windows // WINDOWS_AT_A_TIME)
+
+    def __call__(self, patches: mx.array, step: Step | None = None) -> mx.array:
+        """Patches (B, H, W, C) to tokens (B, H / 4, W / 4, C). Memory is bounded: one chunk in one block at a time."""
         batch, height, width, channels = patches.shape
         if height % WINDOW or width % WINDOW:
             raise ValueError(f"the patch grid must be a multiple of {WINDOW}, not {height} x {width}")
         rows, columns = height // WINDOW, width // WINDOW
         windows = patches.reshape(batch, rows, WINDOW, columns, WINDOW, channels).transpose(0, 1, 3, 2, 4, 5)
         windows = windows.reshape(-1, WINDOW * WINDOW, channels)  # (B * rows * columns, 16, C)
-        tokens = []
+        tokens: list[mx.array] = []
+        done, total = 0, self.steps(windows.shape[0])
         for start in range(0, windows.shape[0], WINDOWS_AT_A_TIME):
             chunk = windows[start : start + WINDOWS_AT_A_TIME]
             cls = mx.broadcast_to(self.w_cls.astype(chunk.dtype), (chunk.shape[0], 1, channels))
             chunk = mx.concatenate([cls, chunk], axis=1) + self.local_pos_embed
             for block in self.blocks:
                 chunk = block(chunk)
-            tokens.append(chunk[:, 0])
-            mx.eval(tokens[-1])  # else all chunks would be in memory at once
+                mx.eval(chunk)  # else all chunks would be in memory at once
+                done += 1
+                if step is not None:
+                    step(chunk, done, total)
+            tokens.append(mx.contiguous(chunk[:, 0]))  # a view would keep the whole chunk
+            mx.eval(tokens[-1])
         return mx.concatenate(tokens).reshape(batch, rows, columns, channels)
 
 
@@ -183,8 +194,11 @@ class Backbone(nn.Module):
 
     def __call__(self, pixels: mx.array, step: Step | None = None) -> mx.array:
         patches = self.patch_embed(pixels)
+        first, total = 0, len(self.blocks)
         if self.config.tokenizer_layers:
-            patches = self.tokenizer(patches)
+            first = self.tokenizer.steps(patches.shape[0] * patches.shape[1] * patches.shape[2] // WINDOW**2)
+            total += first
+            patches = self.tokenizer(patches, step and (lambda x, done, _: step(x, done, total)))
         batch, rows, columns, channels = patches.shape
         extra = mx.concatenate([self.cls_token, self.storage_tokens], axis=1).astype(patches.dtype)
         x = mx.concatenate(
@@ -192,10 +206,10 @@ class Backbone(nn.Module):
             axis=1,
         )
         tables = self.rope_embed((rows, columns))
-        for done, block in enumerate(self.blocks, start=1):
+        for done, block in enumerate(self.blocks, start=first + 1):
             x = block(x, tables)
             if step is not None:
-                step(x, done, len(self.blocks))
+                step(x, done, total)
         return self.ln1(x)
 
     def feature_map(self, pixels: mx.array, step: Step | None = None) -> mx.array:

@@ -1,4 +1,4 @@
-"""The heads, features (B, h, w, C) in and channels last out, and backbone and head as one network."""
+"""The heads, features (B, h, w, C) in and channels last out; backbone and head as one network, or without the head."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -136,3 +136,14 @@ class Estimator(nn.Module):
 
     def __call__(self, pixels: mx.array, step: Step | None = None) -> mx.array | tuple[mx.array, mx.array]:
         return self.decode_head(self.backbone.feature_map(pixels, step))
+
+
+class Headless(nn.Module):
+    """The backbone of a task's network, named as in its checkpoint: pixels to tokens (B, 9 + N, C), as Backbone."""
+
+    def __init__(self, backbone: BackboneConfig, ops: ModuleType = plain) -> None:
+        super().__init__()
+        self.backbone = Backbone(backbone, ops)
+
+    def __call__(self, pixels: mx.array, step: Step | None = None) -> mx.array:
+        return self.backbone(pixels, step)

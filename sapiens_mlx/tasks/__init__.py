@@ -13,6 +13,7 @@ _CLASSES = {
     "pointmap": "PointmapTask",
     "albedo": "AlbedoTask",
     "matting": "MattingTask",
+    "features": "FeaturesTask",
 }
 
 

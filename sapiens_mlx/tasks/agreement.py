@@ -18,24 +18,25 @@ class Figure:
     """One number of a comparison. `name` is its key in JSON and CSV.
 
     `unit` is what stands behind the number: "px", "°", "dB", or "%" for a share, which is kept as 0..1 and only shown
-    in percent.
+    in percent; nothing behind a cosine, which ends at 1. `digits` are those behind the point.
     """
 
     name: str
     title: str
     unit: str
     higher_is_better: bool
+    digits: int = 2
 
     def text(self, value: float, note: str = "") -> str:
         """For people: "99.79 %", with the note behind it, or the note alone where there is no number."""
         if not math.isfinite(value):
             return note
-        factor, gap = (100, " ") if self.unit == "%" else (1, "" if self.unit == "°" else " ")
-        shown = f"{factor * value:.2f}"
-        if shown == "0.00" and value > 0:
-            shown = "< 0.01"  # what is not equal must not read as if it were
-        if self.unit == "%" and shown == "100.00" and value < 1:
-            shown = "> 99.99"
+        factor, gap = (100, " ") if self.unit == "%" else (1, " " if self.unit not in ("°", "") else "")
+        shown, step = f"{factor * value:.{self.digits}f}", 10**-self.digits
+        if float(shown) == 0 and value > 0:
+            shown = f"< {step:.{self.digits}f}"  # what is not equal must not read as if it were
+        if self.unit in ("%", "") and float(shown) == factor and value < 1:
+            shown = f"> {factor - step:.{self.digits}f}"
         return f"{shown}{gap}{self.unit}" + (f" ({note})" if note else "")
 
 

@@ -44,7 +44,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button]:
     inputs["task"] = gr.Radio(
         [(row.title, row.name) for row in TASKS], value=task, label="What to compare", elem_classes="chips"
     )
-    sizes = list(dict.fromkeys(size for row in TASKS for size in row.sizes))
+    sizes = [size for size in zoo.SIZES if any(size in row.sizes for row in TASKS)]
     levels, too_large, groups = {}, {}, {}
     with gr.Group(elem_classes="weights variants"):
         inputs["sizes"] = gr.CheckboxGroup(

@@ -52,7 +52,10 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
     task = zoo.DEFAULTS.task
     inputs["photo"] = photos.frame()
     inputs["task"] = gr.Radio(
-        [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
+        [(zoo.task_row(name).title, name) for name in controls.CONTROLS],  # features have a tab of their own
+        value=task,
+        label="What to see",
+        elem_classes="chips",
     )
     level = zoo.default_level(runtime.device())
     with gr.Group(elem_classes="weights"):

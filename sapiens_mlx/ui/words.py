@@ -8,6 +8,7 @@ from urllib.parse import quote
 from .. import zoo
 from ..shipped import demo_folder
 from ..tasks.base import Report
+from .controls import CONTROLS
 from .figures import figure
 from .progress import Step
 
@@ -18,6 +19,7 @@ HINTS = {
     "pointmap": "how far away it is, in metres, and a 3-D mesh",
     "albedo": "colours without light and shadow",
     "matting": "people cut out, with soft edges",
+    "features": "what the pretrained network sees, patch by patch",
     "detect": "a box around everyone",
 }
 LEVELS = {
@@ -64,7 +66,7 @@ def empty(photo_there: bool = False) -> str:
     items = "".join(f"<li{state[index]}><b>{index + 1}</b>{words}</li>" for index, words in enumerate(steps))
     tiles = "".join(
         f"<li>{figure(row.name)}<div><h3>{escape(row.title)}</h3><p>{HINTS[row.name]}</p></div></li>"
-        for row in zoo.TASKS.values()
+        for row in map(zoo.task_row, CONTROLS)
     )
     return (
         f'<section class="empty"><h2>Your picture appears here</h2><ol class="steps">{items}</ol>'

@@ -90,19 +90,30 @@ def head_config(shapes: Shapes, final: str) -> DeconvHeadConfig | ShuffleHeadCon
 def check_task(shapes: Shapes, task: str) -> None:
     """Raises WeightsError when the tensors' names are those of another task's checkpoint."""
     wanted = zoo.task_row(task).final_layer
-    found = [row for row in zoo.TASKS.values() if any(f".{row.final_layer}." in f".{name}" for name in shapes)]
-    if any(row.final_layer == wanted for row in found):
+    found = [
+        row
+        for row in zoo.TASKS.values()
+        if row.final_layer and any(f".{row.final_layer}." in f".{name}" for name in shapes)
+    ]
+    is_pretrained = "cls_token" in shapes and not found
+    if is_pretrained if not wanted else any(row.final_layer == wanted for row in found):
         return
     if found:
         raise WeightsError(f"these are weights for {found[0].name}, not for {task}")
-    raise WeightsError(f"these are not weights for {task}: the tensor {wanted}.weight is missing")
+    if is_pretrained:
+        raise WeightsError(f"this is a pretrained backbone, which gives features and has no head for {task}")
+    missing = f"{wanted}.weight" if wanted else "cls_token"
+    raise WeightsError(f"these are not weights for {task}: the tensor {missing} is missing")
 
 
 def check_size(config: BackboneConfig, size: str) -> None:
     """Raises WeightsError when the backbone is not the one of `size`."""
-    wanted = zoo.SIZES[size]
-    found = (config.embed_dim, len(config.kv_heads), config.num_heads)
-    if found != (wanted.embed_dim, wanted.num_layers, wanted.num_heads):
-        fitting = [s.name for s in zoo.SIZES.values() if (s.embed_dim, s.num_layers, s.num_heads) == found]
+
+    def dimensions(row: zoo.Size) -> tuple[int, ...]:
+        return row.embed_dim, row.num_layers, row.num_heads, row.tokenizer_layers
+
+    found = (config.embed_dim, len(config.kv_heads), config.num_heads, config.tokenizer_layers)
+    if found != dimensions(zoo.SIZES[size]):
+        fitting = [row.name for row in zoo.SIZES.values() if dimensions(row) == found]
         what = f"of size {fitting[0]}" if fitting else f"of no known size (width {found[0]}, {found[1]} blocks)"
         raise WeightsError(f"these weights are {what}, not {size}")

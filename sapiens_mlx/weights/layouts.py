@@ -5,7 +5,7 @@ Our names are the original ones; what changes is the order of the axes, since ML
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -71,6 +71,9 @@ ORIGINAL = Layout(
     ),
     ignored=re.compile(r"(backbone\.)?rope_embed\.periods"),  # derived from the head width, and compared when there
 )
+
+# A task's checkpoint of which the backbone alone is wanted.
+HEADLESS = replace(ORIGINAL, name="headless", ignored=re.compile(r"backbone\.rope_embed\.periods|decode_head\..+"))
 
 RTMDET = Layout(
     "rtmdet",

@@ -15,6 +15,7 @@ TASKS = {
     "pointmap": ("a point in metres for every pixel, and the focal length", "depth-estimation"),
     "albedo": ("colours without light", "image-to-image"),
     "matting": ("people cut out with soft edges", "image-segmentation"),
+    "features": ("the features of the pretrained backbone, one vector for each patch", "image-feature-extraction"),
 }
 
 CITATION = """```bibtex

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from .. import runtime, zoo
 from ..errors import LevelError, WeightsError
 from ..nn import cpu, plain, rope
-from ..nn.heads import Estimator
+from ..nn.backbone import Backbone
+from ..nn.heads import Estimator, Headless
 from ..runtime import Progress
 from ..shipped import how_to_restore
 from . import architecture, layouts
@@ -54,7 +55,7 @@ def convert(
         WeightsError: the file is damaged, of another task or size, or its tensors do not fit the network or `level`.
         CancelledError: from `progress("load", tensors so far, tensors in all)`.
     """
-    layout = layouts.ORIGINAL
+    layout = layout_of(checkpoint)
     with naming(path):
         shapes = read_shapes(path)
         module = build(shapes, checkpoint.task, checkpoint.size, level, rope_dtype)
@@ -142,14 +143,29 @@ def build(
     Raises:
         WeightsError: when they are of another task or size, tell of no network at all, or do not fit theirs.
     """
-    architecture.check_task(shapes, task)
-    config = architecture.backbone_config(shapes, "backbone.", rope_dtype)
+    checkpoint, final_layer = zoo.checkpoint(task, size), zoo.task_row(task).final_layer
+    architecture.check_task(shapes, checkpoint.backbone_of or task)
+    is_bare = not final_layer and checkpoint.backbone_of is None
+    config = architecture.backbone_config(shapes, "" if is_bare else "backbone.", rope_dtype)
     architecture.check_size(config, size)
-    module = Estimator(config, architecture.head_config(shapes, zoo.task_row(task).final_layer), ops())
-    check_tensors(module, shapes, layouts.ORIGINAL)
+    if final_layer:
+        module = Estimator(config, architecture.head_config(shapes, final_layer), ops())
+    else:
+        module = Backbone(config, ops()) if is_bare else Headless(config, ops())
+    check_tensors(module, shapes, layout_of(checkpoint))
     if level.bits is not None:
         use_packed_layers(module, level, ops())
     return module
+
+
+def layout_of(checkpoint: zoo.Checkpoint) -> layouts.Layout:
+    """The layout of an original checkpoint."""
+    return layouts.HEADLESS if checkpoint.backbone_of else layouts.ORIGINAL
+
+
+def backbone_of(module: nn.Module) -> Backbone:
+    """The backbone of a network that build() has made, which may be all of it."""
+    return module if isinstance(module, Backbone) else module.backbone
 
 
 def ops() -> ModuleType:
@@ -177,10 +193,11 @@ def _and_more(names: list[str]) -> str:
 
 def _check_periods(tensors: Tensors, module: nn.Module) -> None:
     """RoPE's periods follow from the head width; a file that carries others means another network."""
-    name = "backbone.rope_embed.periods"
+    backbone = backbone_of(module)
+    name = f"{'' if backbone is module else 'backbone.'}rope_embed.periods"
     if name in tensors:
         theirs = np.array(tensors.take(name).astype(mx.float32))
-        ours = rope.periods(module.backbone.config.head_dim, mx.bfloat16)
+        ours = rope.periods(backbone.config.head_dim, mx.bfloat16)
         if theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=1e-2):
             raise WeightsError(f"the tensor {name} does not hold the periods of this architecture")
 

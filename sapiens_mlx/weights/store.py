@@ -9,6 +9,7 @@ from mlx.utils import tree_flatten
 
 from .. import runtime, zoo
 from ..errors import WeightsError
+from ..nn.backbone import Backbone
 from ..nn.rtmdet import RTMDet
 from ..runtime import Progress, no_progress
 from . import conversion, layouts, locate, original, torch_file
@@ -29,6 +30,11 @@ class Model:
     compute_dtype: mx.Dtype
     licence: zoo.Licence
     input_hw: tuple[int, int]
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone of the module, which for features is all of it."""
+        return original.backbone_of(self.module)
 
     @property
     def nbytes(self) -> int:

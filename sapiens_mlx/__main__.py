@@ -215,6 +215,7 @@ def _bytes(text: str) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from . import inventory
     from .files import output_folder
     from .predictor import Options, Predictor
 
@@ -222,6 +223,9 @@ def _predict(options: argparse.Namespace) -> int:
     predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
     folder = output_folder(options.out)
     choices = Options(**_people(options), foreground=options.foreground)
+    for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
+        if warning:
+            _print_note(warning)
     results, failed, told = [], [], set()
     for stem, photo in _stems(options.inputs):
         for predictor in predictors:

@@ -13,8 +13,9 @@ from .weights import locate, store
 HEAD_PARAMETERS = 0.1e9
 # Of one input of 1024 x 768 in float32 at width 1024; measured in seg's head, and growing with the width.
 ACTIVATION_BYTES = 1.2e9
-# Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product (4), what stands beside (6).
-BLOCK_WIDTHS = 18
+# Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product, which the CPU holds twice at
+# a time (8), and what stands beside (6).
+BLOCK_WIDTHS = 22
 
 
 def activation_bytes(embed_dim: int, input_hw: tuple[int, int], item_bytes: int) -> int:

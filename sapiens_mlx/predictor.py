@@ -28,6 +28,9 @@ from .weights import conversion, store
 CPU_BATCH, CPU_BATCH_BYTES = 2, 2.5e9
 
 
+# A photo with less than this share of the 4K network's pixels is told that it is enlarged.
+SMALL_SHARE = 0.25
+
 FOREGROUNDS = ("none", "auto", "matting", "seg")
 
 
@@ -182,6 +185,8 @@ class Predictor:
             if self.task == "pose":
                 fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
                 result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
+            if (enlarged := _enlarged(photo_rgb, self.size, model.input_hw)) is not None:
+                notices.append(enlarged)
             result = self._infer(model, photo_rgb, stages, progress, fit_options, result_options)
             if given_mask is not None:
                 result.person_mask = given_mask
@@ -288,6 +293,18 @@ def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) 
             raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
         return foreground.astype(bool)
     return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
+
+
+def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> str | None:
+    """What there is to say of a photo that the 4K network gains nothing from; None for any other."""
+    photo_pixels, pixels = photo_rgb[..., 0].size, input_hw[0] * input_hw[1]
+    if not zoo.SIZES[size].tokenizer_layers or photo_pixels > SMALL_SHARE * pixels:
+        return None
+    height, width = photo_rgb.shape[:2]
+    return (
+        f"The photo is {width} x {height} pixels, and {size} takes {input_hw[1]} x {input_hw[0]}: it was enlarged, "
+        "which adds no detail. For a photo of this size choose another size of the network."
+    )
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from browser import REPOSITORY, serving
 
-from sapiens_mlx import zoo
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.runtime import InferenceThread
 from sapiens_mlx.tasks.albedo import AlbedoResult

@@ -35,7 +35,7 @@ class Figure:
         shown, step = f"{factor * value:.{self.digits}f}", 10**-self.digits
         if float(shown) == 0 and value > 0:
             shown = f"< {step:.{self.digits}f}"  # what is not equal must not read as if it were
-        if self.unit in ("%", "") and float(shown) == factor and value < 1:
+        elif self.unit in ("%", "") and float(shown) == factor and value < 1:
             shown = f"> {factor - step:.{self.digits}f}"
         return f"{shown}{gap}{self.unit}" + (f" ({note})" if note else "")
 

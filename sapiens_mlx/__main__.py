@@ -97,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--points", type=_count, default=default.points, help=f"most points of a mesh ({default.points})"
     )
+    predict.add_argument(
+        "--background",
+        default="none",
+        metavar="none|blur|COLOUR|FILE",
+        help="what matting's picture has behind people; a colour is #00b140 or a name",
+    )
     predict.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
     predict.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -223,6 +229,7 @@ def _predict(options: argparse.Namespace) -> int:
     predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
     folder = output_folder(options.out)
     choices = Options(**_people(options), foreground=options.foreground)
+    options.background = _background(options.background)
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             _print_note(warning)
@@ -266,6 +273,13 @@ def _people(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _background(text: str) -> Any:
+    """The option `background` of matting's picture: read here, so that a bad one is told before a network runs."""
+    from .tasks.background import resolved
+
+    return None if text == "none" else resolved(text)
+
+
 def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
     """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
     taken: set[str] = set()
@@ -290,6 +304,8 @@ def _run_one(
         picture_options["keypoint_threshold"] = options.keypoint_threshold
     if predictor.task == "pointmap":
         picture_options["points"] = options.points
+    if predictor.task == "matting":
+        picture_options["background"] = options.background
     start = time.perf_counter()
     paths = result.save(folder, stem, **picture_options)
     report = vars(result.report) | {"seconds": result.report.seconds | {"draw": round(time.perf_counter() - start, 4)}}

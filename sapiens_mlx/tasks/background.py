@@ -23,23 +23,39 @@ def behind(background: Background, photo_rgb: np.ndarray, alpha: np.ndarray) -> 
     """The background at the photo's size, a new (H, W, 3) uint8.
 
     Args:
-        background: "blur", a colour (text as in CSS, or three numbers 0..255), or any image as read_image takes it.
-            A file that is called like a colour is meant by ./red.
+        background: as for resolved().
         photo_rgb: (H, W, 3) uint8.
         alpha: (H, W) 0..1, where people are: what is out of focus is only what is behind them.
 
     Raises:
+        SapiensError: as resolved().
+    """
+    found = resolved(background)
+    if isinstance(found, str):
+        return blurred(photo_rgb, alpha)
+    if isinstance(found, tuple):
+        return np.full(photo_rgb.shape, found, np.uint8)
+    return covering(found, photo_rgb.shape[:2])
+
+
+def resolved(background: Background) -> str | tuple[int, int, int] | np.ndarray:
+    """The background, read: "blur", a colour as RGB 0..255, or a picture (h, w, 3) uint8.
+
+    Args:
+        background: "blur", a colour (text as in CSS, or three numbers 0..255), or any image as read_image takes it.
+            A file that is called like a colour is meant by ./red.
+
+    Raises:
         SapiensError: it is none of these.
     """
-    photo_hw = photo_rgb.shape[:2]
     if isinstance(background, str) and background == BLUR:
-        return blurred(photo_rgb, alpha)
+        return BLUR
     colour = _colour(background)
     if colour is not None:
-        return np.full((*photo_hw, 3), colour, np.uint8)
+        return colour
     if isinstance(background, str | os.PathLike) and not Path(background).expanduser().exists():
         raise SapiensError(f"The background {background} is neither a colour nor a file. Give {HELP}.")
-    return covering(read_image(background), photo_hw)
+    return read_image(background)
 
 
 def _colour(background: Background) -> tuple[int, int, int] | None:

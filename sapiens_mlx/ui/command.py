@@ -6,15 +6,18 @@ from typing import Any
 
 from .. import zoo
 from ..tasks.base import Report
-from . import controls, people
+from . import background, controls, people
 
 
-def command_line(photo: str, report: Report, values: Mapping[str, Any], weights: str | None) -> str:
+def command_line(
+    photo: str, report: Report, values: Mapping[str, Any], weights: str | None, background_name: str = ""
+) -> str:
     """`python -m sapiens_mlx predict ...` for a shell, with what differs from the defaults.
 
     Args:
         photo: the file's name; a page never learns its folder.
         values: of the page's inputs, by name.
+        background_name: the file of the visitor's own background.
     """
     words = ["predict", photo, "--task", report.task, "--size", report.size]
     if report.task != "detect":
@@ -23,15 +26,21 @@ def command_line(photo: str, report: Report, values: Mapping[str, Any], weights:
         words += ["--weights", weights]
     words += ["--out", "out"]
     if report.task in people.TASKS:
-        words += _people_options(report.task, values)
+        words += people_options(report.task, values)
+        if report.task == "pose":
+            threshold = values["pose_keypoint_threshold"]
+            words += _changed("--keypoint-threshold", threshold, zoo.DEFAULTS.keypoint_threshold)
     if report.task in controls.TWO_STYLES and values["style"] != zoo.DEFAULTS.style:
         words += ["--style", values["style"]]
     if report.task in controls.CUT_OUT and values["foreground"] != zoo.DEFAULTS.foreground:
         words += ["--foreground", values["foreground"]]
+    if report.task == background.TASK and values["background"] != "none":
+        words += ["--background", background.as_text(background_name, values)]
     return f"python -m sapiens_mlx {shlex.join(words)}"
 
 
-def _people_options(task: str, values: Mapping[str, Any]) -> list[str]:
+def people_options(task: str, values: Mapping[str, Any]) -> list[str]:
+    """Who is looked at, and for pose how."""
     words = []
     boxes = people.own_boxes(values)
     if boxes is not None:
@@ -39,13 +48,12 @@ def _people_options(task: str, values: Mapping[str, Any]) -> list[str]:
     elif values["people"] == "whole":
         words += ["--detector", "none"]
     else:
+        if values["detector"] != zoo.DETECTORS[0]:
+            words += ["--detector", values["detector"]]
         words += _changed("--box-threshold", values["box_threshold"], zoo.DEFAULTS.box_threshold)
         words += _changed("--nms", values["nms_threshold"], zoo.DEFAULTS.nms_threshold)
-    if task == "pose":
-        threshold = values["pose_keypoint_threshold"]
-        words += _changed("--keypoint-threshold", threshold, zoo.DEFAULTS.keypoint_threshold)
-        if not values["flip"]:
-            words.append("--no-flip")
+    if task == "pose" and not values["flip"]:
+        words.append("--no-flip")
     return words
 
 

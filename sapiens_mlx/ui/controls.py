@@ -59,6 +59,16 @@ def name(task: str, control: Control) -> str:
     return f"{task}_{control.option}"
 
 
+# What of the page's inputs changes a picture and its files, but not what is run.
+LOOK = (
+    "style",
+    "foreground",
+    "background",
+    "background_colour",
+    *(name(task, control) for task, controls in CONTROLS.items() for control in controls),
+)
+
+
 def build(task: str) -> dict[str, gr.components.Component]:
     """The components of a task's controls, by name, at what they start at."""
     built: dict[str, gr.components.Component] = {}

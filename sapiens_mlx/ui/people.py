@@ -1,17 +1,55 @@
-"""The table of boxes: what was found goes in, and what the visitor made of it comes out as own boxes."""
+"""Who is in the photo: which detector looks, and the table of boxes that it, a file or the visitor fills."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from .. import zoo
+from ..boxes import read_boxes
 from ..errors import BoxError, SapiensError
+from .storage import Visit, Visits
 
 TASKS = ("pose", "detect")  # those that look at people one by one
 HEADERS = ("x1", "y1", "x2", "y2", "score")
 EMPTY = np.empty((0, 4), np.float32)
 CHOICES = (("Find them", "find"), ("Whole photo", "whole"), ("Boxes below", "own"))
+DETECTORS = (("RTMDet", "rtmdet"), ("RF-DETR", "rfdetr"))
+ABOUT_DETECTORS = (
+    "RF-DETR needs the package mlx-vlm; its weights (129 MB, Apache License 2.0) are downloaded at its first run."
+)
+
+
+def build(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The part of a tab that says who is looked at. Fills `inputs`; returns the part and its two buttons."""
+    with gr.Accordion("People in the photo", open=False, visible=False, elem_classes="people") as part:
+        inputs["people"] = gr.Radio(list(CHOICES), value="find", label="Who is looked at", elem_classes="chips small")
+        inputs["detector"] = gr.Radio(
+            list(DETECTORS),
+            value=zoo.DETECTORS[0],
+            label="Detector",
+            info=ABOUT_DETECTORS,
+            elem_classes="chips small",
+        )
+        inputs["box_threshold"] = gr.Slider(
+            0.05, 0.95, zoo.DEFAULTS.box_threshold, step=0.05, label="Detector threshold"
+        )
+        inputs["nms_threshold"] = gr.Slider(0, 1, zoo.DEFAULTS.nms_threshold, step=0.05, label="Overlap kept (NMS)")
+        inputs["boxes"] = table()
+        with gr.Row(elem_classes="add"):
+            add = gr.Button("Add a box", size="sm", min_width=90)
+            upload = gr.UploadButton(
+                "Boxes from a file", file_types=[".json", ".csv", ".txt"], size="sm", min_width=120
+            )
+        inputs["flip"] = gr.Checkbox(
+            zoo.DEFAULTS.flip,
+            label="Average with the mirrored photo: steadier, twice the work",
+            container=False,
+            elem_classes="plain",
+        )
+    return {"people": part, "add_box": add, "boxes_file": upload}
 
 
 def table() -> gr.Dataframe:
@@ -44,6 +82,27 @@ def with_one_more(boxes: list[list[Any]], photo_hw: tuple[int, int]) -> dict[str
     height, width = photo_hw
     middle = [f"{value:.0f}" for value in (width / 4, height / 8, 3 * width / 4, 7 * height / 8)]
     return {"headers": list(HEADERS), "data": [[*middle, ""], *boxes]}
+
+
+def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:
+    """The table with the boxes of an uploaded file. Raises BoxError, which names it without its folder."""
+    visits.hold(visit, str(upload))
+    try:
+        boxes = read_boxes(upload)
+    except BoxError as problem:
+        raise BoxError(str(problem).replace(str(Path(upload)), Path(upload).name)) from problem
+    return {"headers": list(HEADERS), "data": [[*(f"{value:g}" for value in box), ""] for box in boxes]}
+
+
+def options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of predictor.Options that say who is looked at. Raises as own_boxes."""
+    return {
+        "boxes_xyxy": own_boxes(values),
+        "detector": "none" if values["people"] == "whole" else values["detector"],
+        "box_threshold": values["box_threshold"],
+        "nms_threshold": values["nms_threshold"],
+        "flip": values["flip"],
+    }
 
 
 def own_boxes(values: Mapping[str, Any]) -> list[list[float]] | None:

@@ -15,7 +15,7 @@ from .. import zoo
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from ..tasks.base import Result
-from . import controls, people, photos, words
+from . import background, controls, people, photos, words
 from .command import command_line
 from .findings import findings
 from .photos import SHOWN_PX
@@ -119,14 +119,9 @@ class Actions:
         foreground = values["foreground"] if task in controls.CUT_OUT else "none"
         if foreground == "auto" and visit.mask_of == (values["size"], values["level"]) and visit.mask is not None:
             foreground = visit.mask
-        options = Options(
-            boxes_xyxy=people.own_boxes(values) if task in people.TASKS else None,
-            detector="none" if values["people"] == "whole" else "rtmdet",
-            box_threshold=values["box_threshold"],
-            nms_threshold=values["nms_threshold"],
-            flip=values["flip"],
-            foreground=foreground,
-        )
+        if task == background.TASK:
+            background.chosen(visit, values)  # one that is missing is told before the network runs
+        options = Options(**(people.options(values) if task in people.TASKS else {}), foreground=foreground)
         return Predictor(task, values["size"], values["level"], self._weights), options
 
     def _follow(self, visit: Visit, job: Job) -> Generator[Updates, None, Result]:
@@ -149,7 +144,7 @@ class Actions:
         return result
 
     def _keep(self, visit: Visit, result: Result, values: Values) -> None:
-        visit.result = result
+        visit.result, visit.ran_with = result, dict(values)
         key = (values["size"], values["level"])
         if values["task"] == "seg":
             visit.mask, visit.mask_of = result.foreground_mask(), key
@@ -161,7 +156,7 @@ class Actions:
     def redraw(self, request: gr.Request, **values: Any) -> Updates:
         """A control of the picture moved: draw it again from the kept result."""
         visit = self._visit(request)
-        if visit.result is None:
+        if not self._can_draw(visit, values):
             return gr.skip()
         try:
             return self._drawn(visit, values)
@@ -194,7 +189,7 @@ class Actions:
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the result, in the style shown, behind the download buttons."""
         visit, view = self._visit(request), self._view
-        if visit.result is None:
+        if not self._can_draw(visit, values):
             return gr.skip()
         result, options = self._styled(visit, values)
         try:
@@ -211,13 +206,22 @@ class Actions:
         updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
         return dict(zip(view.downloads, updates, strict=True))
 
+    def _can_draw(self, visit: Visit, values: Values) -> bool:
+        """Whether there is a result, and all that its picture needs."""
+        if visit.result is None:
+            return False
+        return visit.result.report.task != background.TASK or not background.is_missing(visit, values)
+
     def _styled(self, visit: Visit, values: Values) -> tuple[Result, dict[str, Any]]:
         """The result as it is to be drawn (cut out or not), and the options of its picture()."""
         result = visit.result
         task = result.report.task
         if task in controls.CUT_OUT:
             result = replace(result, person_mask=visit.mask if values["foreground"] == "auto" else None)
-        return result, controls.options(task, values["style"], values)
+        options = controls.options(task, values["style"], values)
+        if task == background.TASK:
+            options["background"] = background.chosen(visit, values)
+        return result, options
 
     def _drawn(self, visit: Visit, values: Values) -> Updates:
         """The picture, and the photo beside or under it, at the size the page shows."""
@@ -236,12 +240,19 @@ class Actions:
         return {
             view.slider: (str(visit.shown), str(path)),
             view.picture: str(alone),
+            view.command: self._command(visit, values),
             view.slider_frame: gr.update(visible=values["view"] == "slider"),
             view.picture_frame: gr.update(visible=values["view"] != "slider"),
             view.panel: gr.update(visible=True),
             view.details: gr.update(visible=True),
             view.empty: gr.update(visible=False),
         }
+
+    def _command(self, visit: Visit, values: Values) -> str:
+        """The command line of what was run, with the look that is chosen now."""
+        look = {name: values[name] for name in controls.LOOK}
+        report = visit.result.report
+        return command_line(visit.photo_name, report, visit.ran_with | look, self._weights, visit.background_name)
 
     def _photo_alone(self, visit: Visit) -> Updates:
         """The photo where its first picture will be."""
@@ -256,14 +267,13 @@ class Actions:
         }
 
     def _told(self, visit: Visit, values: Values) -> Updates:
-        """The card, the command line, the boxes and the controls that belong to the new result."""
+        """The card and the controls that belong to the new result."""
         view, result = self._view, visit.result
         task = result.report.task
-        licence = zoo.checkpoint(task, result.report.size).licence
+        licence = zoo.LICENCES[result.report.licence]
         updates: Updates = {
             view.notes: words.notes(result.report),
             view.card: words.card(result.report, licence, findings(result)),
-            view.command: command_line(visit.photo_name, result.report, values, self._weights),
             view.style: gr.update(visible=task in controls.TWO_STYLES),
         }
         updates |= {group: gr.update(visible=name == task) for name, group in view.style_groups.items()}
@@ -275,6 +285,22 @@ class Actions:
         photo_rgb = self._visit(request).photo_rgb
         photo_hw = (0, 0) if photo_rgb is None else photo_rgb.shape[:2]
         return people.with_one_more(boxes, photo_hw), "own"
+
+    def boxes_read(self, upload: str, request: gr.Request) -> Updates:
+        """Boxes from a file: they are in the table, and are what counts."""
+        try:
+            boxes = people.from_file(self._visits, self._visit(request), upload)
+        except SapiensError as problem:
+            return {self._view.status: words.notice(str(problem), "These boxes cannot be used")}
+        return {self._view.boxes: boxes, self._view.people: "own", self._view.status: ""}
+
+    def background_taken(self, upload: str, request: gr.Request) -> Updates:
+        """A picture to put behind the cut-out."""
+        try:
+            name = background.take(self._visits, self._visit(request), upload)
+        except SapiensError as problem:
+            return {self._view.status: words.notice(str(problem), "This picture cannot be used")}
+        return {self._view.background: gr.update(label=f"Picture: {name[:40]}"), self._view.status: ""}
 
     def boxes_found(self, boxes: list[list[Any]], request: gr.Request) -> Any:
         """The boxes of the newest result for the table, or what is in it already.

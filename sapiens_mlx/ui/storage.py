@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,8 @@ class Visit:
     a PNG.
 
     `mask` (H, W) bool is where people are, as seg of the size and level in `mask_of` sees it; None before it was asked
-    for, or where there are no weights for it.
+    for, or where there are no weights for it. `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs;
+    it stays when the photo changes. `ran_with` are the page's inputs, by name, that `result` was made with.
     """
 
     folder: Path
@@ -87,6 +88,9 @@ class Visit:
     result: Result | None = None
     mask: np.ndarray | None = None
     mask_of: tuple[str | None, str] | None = None
+    background: np.ndarray | None = None
+    background_name: str = ""
+    ran_with: dict[str, Any] = field(default_factory=dict)
     compared: "Compared | None" = None
     job: Job | None = None
     closed: bool = False

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import controls, examples, people, photos, words
+from . import background, controls, examples, people, photos, words
 from .run import Actions
 from .storage import Visits
 from .view import View
@@ -74,26 +74,11 @@ def _choices(inputs: dict[str, Any]) -> tuple[gr.Button, gr.Button, dict[str, An
         visible=False,
         elem_classes="chips small",
     )
-    with gr.Accordion("People in the photo", open=False, visible=False, elem_classes="people") as people_part:
-        inputs["people"] = gr.Radio(
-            list(people.CHOICES), value="find", label="Who is looked at", elem_classes="chips small"
-        )
-        inputs["box_threshold"] = gr.Slider(
-            0.05, 0.95, zoo.DEFAULTS.box_threshold, step=0.05, label="Detector threshold"
-        )
-        inputs["nms_threshold"] = gr.Slider(0, 1, zoo.DEFAULTS.nms_threshold, step=0.05, label="Overlap kept (NMS)")
-        inputs["boxes"] = people.table()
-        add_box = gr.Button("Add a box", size="sm", elem_classes="add")
-        inputs["flip"] = gr.Checkbox(
-            zoo.DEFAULTS.flip,
-            label="Average with the mirrored photo: steadier, twice the work",
-            container=False,
-            elem_classes="plain",
-        )
+    people_parts = people.build(inputs)
     with gr.Row(elem_classes="go"):
         run = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="run")
         stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
-    return run, stop, {"people": people_part, "add_box": add_box}, about
+    return run, stop, people_parts, about
 
 
 def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +115,8 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
             for task in controls.CONTROLS:
                 with gr.Row(visible=False, elem_classes="style") as style_groups[task]:
                     inputs |= controls.build(task)
+                    if task == background.TASK:
+                        own_background = background.build(inputs)
             with gr.Row(elem_classes="files"):
                 downloads = [gr.DownloadButton("", visible=False, size="sm", min_width=150) for _ in range(MOST_FILES)]
             with gr.Row(elem_classes="report"):
@@ -155,6 +142,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
         "slider_frame": slider_frame,
         "picture_frame": picture_frame,
         "style_groups": style_groups,
+        "background": own_background,
         "downloads": downloads,
         "card": card,
         "command": command,
@@ -173,9 +161,9 @@ def _connect(
     pressed: list[gr.Button],
 ) -> None:
     frames = [view.slider_frame, view.picture_frame, view.panel, view.details]
-    drawn = [view.slider, view.picture, *frames, view.empty, view.status]
+    drawn = [view.slider, view.picture, view.command, *frames, view.empty, view.status]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
-    told = [view.notes, view.card, view.command, view.style, *view.style_groups.values()]
+    told = [view.notes, view.card, view.style, *view.style_groups.values()]
 
     view.photo.input(
         do.photo_changed,
@@ -230,6 +218,14 @@ def _connect(
             moved = component.release if isinstance(component, gr.Slider) else component.input
             moved(do.redraw, **redrawn).then(do.files, **filed)
     inputs["view"].input(do.redraw, **redrawn)
+    inputs["background"].input(
+        background.parts, inputs["background"], [inputs["background_colour"], view.background], queue=False, **PRIVATE
+    )
+    view.background.upload(do.background_taken, view.background, [view.background, view.status], **PRIVATE).success(
+        do.redraw, **redrawn
+    ).then(do.files, **filed)
+    for component in (inputs["background"], inputs["background_colour"]):
+        component.input(do.redraw, **redrawn).then(do.files, **filed)
     starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]
     view.style.input(lambda style: list(controls.start_values(style).values()), view.style, starts, **PRIVATE).then(
         do.redraw, **redrawn
@@ -266,6 +262,8 @@ def _connect(
     inputs["level"].input(words.choice, chosen, about, queue=False, **PRIVATE)
     task_parts["add_box"].click(do.box_added, view.boxes, [view.boxes, view.people], queue=False, **PRIVATE)
     view.boxes.input(lambda: "own", None, view.people, queue=False, **PRIVATE)
+    boxes_file = task_parts["boxes_file"]
+    boxes_file.upload(do.boxes_read, boxes_file, [view.boxes, view.people, view.status], **PRIVATE)
 
 
 def _size_choices(task: str) -> list[tuple[str, str]]:

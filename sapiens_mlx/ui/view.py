@@ -25,6 +25,7 @@ class View:
     picture_frame: gr.Column
     style: gr.Radio
     style_groups: dict[str, gr.Row]
+    background: gr.UploadButton
     downloads: list[gr.DownloadButton]
     card: gr.HTML
     command: gr.Code

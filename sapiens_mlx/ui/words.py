@@ -182,7 +182,13 @@ def _seconds(seconds: float) -> str:
 
 def file_label(path: Path) -> str:
     """What a download button says: what it is, its format, and how large."""
-    endings = {"_side_by_side.png": "Beside the photo", "_labels.png": "Labels", "_depth16.png": "Depth in mm"}
+    endings = {
+        "_side_by_side.png": "Beside the photo",
+        "_labels.png": "Labels",
+        "_depth16.png": "Depth in mm",
+        "_matting.png": "Cut-out",
+        "_composite.png": "With background",
+    }
     formats = {".png": "Picture", ".npz": "Arrays", ".json": "Data", ".ply": "Points", ".glb": "3-D mesh"}
     title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])
     return file_words(title, path)

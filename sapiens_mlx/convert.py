@@ -1,6 +1,5 @@
 """From a checkpoint to a conversion that is kept in the cache, or written as a folder to publish."""
 
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from . import runtime, zoo
-from .errors import SapiensError, WeightsMissingError
+from .errors import SapiensError
 from .runtime import Progress, inference, no_progress
 from .weights import conversion, hub, locate, original, publish
 
@@ -114,6 +113,8 @@ def _convert(
         with original.naming(path):
             source = conversion.source_of(path, digest=out is not None, progress=progress)
         converted = original.convert(path, checkpoint, level, mx.bfloat16, progress)
+        if converted.as_packed:
+            raise SapiensError(f"{path} is packed already, at {level.name}, and runs as it is. Convert the original.")
         if out is None:
             about = conversion.keep(folder, converted, checkpoint, level, source)
         else:
@@ -140,7 +141,7 @@ def _existing_file(given: str | None) -> Path | None:
 
 def _told(name: str | None, task: str | None, size: str | None, *, overrides: bool) -> tuple[str, str]:
     """Task and size as given, else as `name` tells. A given one may contradict the name only where it `overrides`."""
-    named_task, named_size = names_in(name or "")
+    named_task, named_size = zoo.names_in(name or "")
     for option, given, named in (("--task", task, named_task), ("--size", size, named_size)):
         if given and named and given != named and not overrides:
             raise SapiensError(f"{name} is named for {named}, and {option} says {given}. Leave {option} out.")
@@ -156,26 +157,7 @@ def _told(name: str | None, task: str | None, size: str | None, *, overrides: bo
     raise SapiensError(f"{where} {missing}. {'Add it.' if name else 'Or give a file or repository that is named so.'}")
 
 
-def names_in(name: str) -> tuple[str | None, str | None]:
-    """Task and size that a file's or repository's name tells, as in sapiens2_0.4b_seg.safetensors; None where it does
-    not, or tells of several."""
-    plain = name.rpartition("/")[2].lower().replace("_", "-")
-    sizes = sorted(zoo.SIZES, key=len, reverse=True)  # 1b-4k before 1b
-
-    def only(words: list[str]) -> str | None:
-        pattern = rf"(?<![a-z0-9.])({'|'.join(map(re.escape, words))})(?![a-z0-9])"
-        found = set(re.findall(pattern, plain))
-        return found.pop() if len(found) == 1 else None
-
-    published = {row.published_as: row.name for row in zoo.TASKS.values() if row.published_as}
-    task = only([*zoo.TASKS, *published])
-    return published.get(task, task), only(sizes)
-
-
 def _find(repository: str | None, checkpoint: zoo.Checkpoint, weights: str | Path | None, progress: Progress) -> Path:
-    if repository is None or repository == checkpoint.repo:
-        return locate.find(checkpoint, weights, progress=progress)
-    try:
-        return hub.cached(repository, checkpoint.filename) or hub.download(repository, checkpoint.filename, progress)
-    except hub.UnavailableError as problem:
-        raise WeightsMissingError(f"{checkpoint.filename} cannot be had from {repository}: {problem}") from problem
+    if repository is not None and repository != checkpoint.repo:
+        weights = repository
+    return locate.find(checkpoint, weights, progress=progress)

@@ -22,7 +22,7 @@ from .runtime import Job, Progress, inference, no_progress
 from .tasks.base import Fitted, Report, Result
 from .tasks.detect import DetectResult
 from .tasks.fit import normalise
-from .weights import conversion, store
+from .weights import locate, store
 
 # More people at once than one and its mirror image gain nothing on the CPU, and Stop would wait for all of them.
 CPU_BATCH, CPU_BATCH_BYTES = 2, 2.5e9
@@ -88,8 +88,9 @@ class Predictor:
         Args:
             task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device. "detect"
                 takes any size, and is the detector that goes with it; a file of one's own is taken for an RTMDet-m.
-            weights: a folder in the reference's layout, one file, or a folder that `convert --out` wrote, whose size
-                and level are then the defaults; default: see weights/locate.py.
+            weights: a folder in the reference's layout, one file, or a model that says what it is, whose size and level
+                are then the defaults: a folder that `convert --out`, mlx-vlm or transformers wrote, or such a
+                repository on the hub as "owner/name". Default: see weights/locate.py.
 
         Raises:
             SapiensError: for a name that is not in the tables.
@@ -97,18 +98,18 @@ class Predictor:
         """
         self.task = zoo.task_row(task).name
         self.weights = None if weights is None else str(Path(weights).expanduser())
-        if self.weights and not Path(self.weights).exists():
+        if self.weights and not (Path(self.weights).exists() or locate.repo_named(self.weights)):
             raise WeightsError(
                 f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
             )
         own_detector = task == "detect" and self.weights is not None and Path(self.weights).is_file()
-        given = conversion.published(self.weights)
-        if given is not None and given.task == task:
+        given = store.given(self.weights)
+        if given is not None and given.task in (None, task):
             size, level = size or given.size, level or given.level
         self.checkpoint = zoo.checkpoint(task, size or ("rtmdet-m" if own_detector else zoo.DEFAULTS.size))
         self.size = self.checkpoint.size
         self._level = zoo.level(level).name if level else None
-        # A file or a conversion is one task's: the detector's and the mask's weights lie only in a folder of all.
+        # One model is one task's: the detector's and the mask's weights lie only in a folder of all.
         self._folder = self.weights if self.weights and Path(self.weights).is_dir() and given is None else None
 
     @property

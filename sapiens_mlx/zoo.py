@@ -3,6 +3,7 @@
 Only what varies stands here; everything else about a network is read from the tensor shapes in its file.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from .errors import SapiensError
@@ -241,6 +242,22 @@ def _demo_checkpoint(task: str) -> Checkpoint:
         backbone_of=backbone_of,
         notice=DEMO_NOTICE,
     )
+
+
+def names_in(name: str) -> tuple[str | None, str | None]:
+    """Task and size that a file's or repository's name tells, as in sapiens2_0.4b_seg.safetensors; None where it does
+    not, or tells of several."""
+    plain = name.rpartition("/")[2].lower().replace("_", "-")
+    sizes = sorted(SIZES, key=len, reverse=True)  # 1b-4k before 1b
+
+    def only(words: list[str]) -> str | None:
+        pattern = rf"(?<![a-z0-9.])({'|'.join(map(re.escape, words))})(?![a-z0-9])"
+        found = set(re.findall(pattern, plain))
+        return found.pop() if len(found) == 1 else None
+
+    published = {row.published_as: row.name for row in TASKS.values() if row.published_as}
+    task = only([*TASKS, *published])
+    return published.get(task, task), only(sizes)
 
 
 def size_like(task: str, wanted: str) -> str:

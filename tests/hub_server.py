@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(status, hub.headers, b"{}")
         if on_cdn:
             return self._bytes(hub.files[self.path.removeprefix("/cdn/")], start, cuts)
-        if about := re.fullmatch(r"/api/models/([^/]+/[^/]+)", self.path):
+        if about := re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?blobs=True)?", self.path, re.IGNORECASE):
             return self._about(about[1])
         where = re.fullmatch(rf"/(.+)/resolve/(?:main|{COMMIT})/(.+)", self.path)
         data = hub.files.get(f"{where[1]}/{where[2]}") if where else None
@@ -125,7 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _about(self, repo: str) -> None:
         if not any(name.startswith(f"{repo}/") for name in self.hub.files):
             return self._answer(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
-        return self._json({"id": repo, "private": False, "downloads": 0, "likes": 0, "tags": [], "siblings": []})
+        names = [name for name in self.hub.files if name.startswith(f"{repo}/")]
+        files = [{"rfilename": name.removeprefix(f"{repo}/"), "size": len(self.hub.files[name])} for name in names]
+        self._json(
+            {"id": repo, "sha": COMMIT, "private": False, "downloads": 0, "likes": 0, "tags": [], "siblings": files}
+        )
 
     def _receive(self) -> None:
         """What sends files: a repository is made, small files come with the commit, large ones (LFS) before it."""

@@ -18,7 +18,6 @@ from safetensors.numpy import save_file
 import sapiens_mlx as sm
 from sapiens_mlx import zoo
 from sapiens_mlx.__main__ import main
-from sapiens_mlx.convert import names_in
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.shipped import demo_folder
@@ -70,7 +69,7 @@ def tiny(machine, tiny_size) -> Path:
     ],
 )
 def test_task_and_size_are_read_from_names(name, told):
-    assert names_in(name) == told
+    assert zoo.names_in(name) == told
 
 
 def test_help_has_an_example(capsys):
@@ -472,7 +471,7 @@ def test_a_repository_of_somebody_else_is_downloaded_and_named_as_the_source(tmp
         assert (source["repo"], source["bytes"]) == ("me/sapiens2-seg-demo", len(weights))
         done = home.convert("me/sapiens2-pose-demo", "--level", "bf16", "--out", str(tmp_path / "pose"))
     assert done.returncode == 2
-    assert "the hub has no sapiens2_demo_pose.safetensors in me/sapiens2-pose-demo" in done.stderr
+    assert "the hub has no repository me/sapiens2-pose-demo" in done.stderr
 
 
 @pytest.mark.parametrize("repo", ["facebook/sapiens2-seg-0.4b", "somebody/sapiens2-seg-0.4b"])

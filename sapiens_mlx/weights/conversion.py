@@ -28,8 +28,10 @@ import mlx.core as mx
 from .. import __version__, zoo
 from ..errors import WeightsError
 from ..runtime import Progress, no_progress
-from .original import Converted, Shapes
+from . import described, hub
+from .original import Converted
 from .quantize import quantized_share
+from .reader import Shapes, files_of
 
 FORMAT = 2  # raise it when our layout of tensors or of config.json changes: older conversions are then made again
 CONFIG, MODEL = "config.json", "model.safetensors"
@@ -123,12 +125,22 @@ def published(weights: str | Path | None) -> Conversion | None:
     if not ((folder / MODEL).is_file() and (folder / CONFIG).is_file()):
         return None
     found = read(folder)
+    if found is None and is_other(folder):
+        return None
     if found is None:
         raise WeightsError(
             f"{folder / CONFIG} is damaged, or another version or program wrote it. Convert the original checkpoint: "
             "python -m sapiens_mlx convert --help"
         )
     return found
+
+
+def is_other(folder: Path) -> bool:
+    """Whether the folder holds a model that another program wrote, with its config.json."""
+    try:
+        return described.read(folder) is not None
+    except WeightsError:
+        return False
 
 
 # ---- the cache ------------------------------------------------------------------------------------------------------
@@ -146,8 +158,8 @@ def conversions() -> list[Path]:
 
 def folder_for(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path) -> Path:
     """Where the conversion of that file is kept. It changes with the file's place, size or time."""
-    state = source.resolve().stat()
-    identity = f"{source.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    states = [(file.resolve(), file.resolve().stat()) for file in files_of(source)]
+    identity = "|".join(f"{file}|{state.st_size}|{state.st_mtime_ns}" for file, state in states)
     return cache_folder() / f"{_stem(checkpoint, level)}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
@@ -353,24 +365,28 @@ def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progr
     """
     blob = path.resolve()
     known = blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
-    repos = [match for part in path.parts if (match := re.fullmatch(r"models--(.+?)--(.+)", part))]
     try:
         return Source(
             file=path.name,
-            bytes=blob.stat().st_size,
+            bytes=sum(file.stat().st_size for file in files_of(path)),
             sha256=known or (sha256(path, progress) if digest else None),
-            repo=f"{repos[-1][1]}/{repos[-1][2]}" if repos else None,
+            repo=hub.repo_of(path),
         )
     except OSError as problem:
         raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
 
 
 def sha256(path: Path, progress: Progress = no_progress) -> str:
-    """The file's digest in hex; `progress` hears ("digest", megabytes so far, megabytes in all)."""
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            progress("digest", done / 1e6, total / 1e6)
+    """The digest in hex of the file, or of those that an index names, one after the other.
+
+    `progress` hears ("digest", megabytes so far, megabytes in all).
+    """
+    files = files_of(path)
+    digest, done, total = hashlib.sha256(), 0, sum(file.stat().st_size for file in files)
+    for part in files:
+        with part.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                done += len(chunk)
+                progress("digest", done / 1e6, total / 1e6)
     return digest.hexdigest()

@@ -54,6 +54,12 @@ def is_repo(name: str) -> bool:
     return "/" in name
 
 
+def repo_of(path: Path) -> str | None:
+    """The repository that a file in the hub's cache came from, as "owner/name"; None for a file anywhere else."""
+    found = [match for part in path.parts if (match := re.fullmatch(r"models--(.+?)--(.+)", part))]
+    return f"{found[-1][1]}/{found[-1][2]}" if found else None
+
+
 def cache_folder() -> Path:
     """Where the hub's cache lies: $HF_HUB_CACHE, or hub/ in $HF_HOME, by default ~/.cache/huggingface."""
     from huggingface_hub import constants
@@ -61,12 +67,36 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def cached(repo: str, filename: str) -> Path | None:
+def cached(repo: str, filename: str, commit: str | None = None) -> Path | None:
     """The file in the hub's cache, whoever downloaded it. Nothing is asked of the network."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, filename)
+    found = try_to_load_from_cache(repo, filename, revision=commit)
     return Path(found) if isinstance(found, str) else None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a repository has at one commit: sizes in bytes by file name."""
+
+    commit: str
+    files: dict[str, int]
+
+
+def listing(repo: str) -> Listing:
+    """The files of a repository, asked of the hub once, without patience.
+
+    Raises:
+        UnavailableError: there is none, or the hub cannot be asked or does not give it to this user.
+    """
+    from huggingface_hub import HfApi, constants
+
+    with _explaining(repo, ""):
+        api = HfApi(library_name="sapiens-mlx")
+        found = api.model_info(repo, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        if not re.fullmatch(r"[0-9a-f]{40}", found.sha or ""):
+            raise _no_hub()
+        return Listing(found.sha, {file.rfilename: file.size or 0 for file in found.siblings or ()})
 
 
 def size_bytes(repo: str, filename: str) -> int | None:
@@ -76,8 +106,10 @@ def size_bytes(repo: str, filename: str) -> int | None:
     return None
 
 
-def download(repo: str, filename: str, progress: Progress) -> Path:
+def download(repo: str, filename: str, progress: Progress, commit: str | None = None) -> Path:
     """The path in the hub's cache of a file downloaded now. A partial download is kept, also when `progress` cancels.
+
+    `commit` is that of a listing, so that the files of one model are of one version; default: the newest.
 
     Raises:
         UnavailableError: the file cannot be had, with the reason.
@@ -86,7 +118,7 @@ def download(repo: str, filename: str, progress: Progress) -> Path:
     from huggingface_hub.utils import WeakFileLock
 
     with _explaining(repo, filename), contextlib.ExitStack() as stack:
-        remote = _persisting(lambda: _ask(repo, filename), lambda: 0)
+        remote = _persisting(lambda: _ask(repo, filename, commit), lambda: 0)
         folder = cache_folder() / f"models--{repo.replace('/', '--')}"
         blob = folder / "blobs" / remote.etag
         partial = blob.with_name(f"{blob.name}.incomplete")
@@ -113,10 +145,10 @@ def download(repo: str, filename: str, progress: Progress) -> Path:
         return _enter(folder, remote.commit, filename, blob)
 
 
-def _ask(repo: str, filename: str) -> _Remote:
+def _ask(repo: str, filename: str, commit: str | None = None) -> _Remote:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-    found = get_hf_file_metadata(hf_hub_url(repo, filename), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    found = get_hf_file_metadata(hf_hub_url(repo, filename, revision=commit), timeout=constants.HF_HUB_ETAG_TIMEOUT)
     # The commit and the etag become file names below, so they are held to what the hub gives.
     is_hub = re.fullmatch(r"[0-9a-f]{40}", found.commit_hash or "") and re.fullmatch(r"[\w-]+", found.etag or "")
     if not is_hub or not found.size:
@@ -242,7 +274,7 @@ def _status(problem: Exception) -> int | None:
 
 @contextlib.contextmanager
 def _explaining(repo: str, filename: str) -> Iterator[None]:
-    """Turns what goes wrong between here and the hub into an UnavailableError."""
+    """Turns what goes wrong between here and the hub into an UnavailableError. No `filename`: of the repository."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
@@ -271,6 +303,13 @@ _SPACE_REMEDY = "Free some space, or set HF_HOME to a folder on another disk"
 
 
 def _refusal(repo: str, filename: str, response: Any) -> UnavailableError:
+    # To those who are not logged in the hub answers 401 also for what does not exist.
+    is_unknown = response.status_code == 404 or response.headers.get("X-Error-Code") == "RepoNotFound"
+    if not filename and is_unknown:
+        return UnavailableError(
+            f"the hub has no repository {repo}, or does not show it to this user (HTTP {response.status_code})",
+            "Correct its name, or log in with `hf auth login`",
+        )
     match response.status_code:
         case 401 | 403 as status:
             return UnavailableError(

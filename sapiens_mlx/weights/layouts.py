@@ -1,14 +1,17 @@
 """How the tensors of each kind of file become ours. Names say what to do with a tensor, never its shape.
 
-Our names are the original ones; what changes is the order of the axes, since MLX is channels last.
+Our names are the original ones; what changes is the order of the axes, since MLX is channels last. Files that other
+programs wrote go two steps: their Form says how a tensor becomes the original's, and the Layout how that becomes ours.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import mlx.core as mx
 
+from ..errors import WeightsError
 from . import architecture_rtmdet
 
 Shape = tuple[int, ...]
@@ -57,18 +60,15 @@ class Layout:
         return self.ignored.fullmatch(name) is not None
 
 
+_PATCH_NAMES = re.compile(r"(backbone\.)?patch_embed\.projection\.weight")
+_DECONV_NAMES = re.compile(r"decode_head\.deconv_layers\.\d+\.weight")
+_CONV_NAMES = re.compile(
+    r"decode_head\.(input_conv\.0|upsample_blocks\.\d+\.0|(scale_)?conv_layers\.\d+|conv_[a-z]+)\.weight"
+)
+
 ORIGINAL = Layout(
     "original",
-    (
-        (re.compile(r"(backbone\.)?patch_embed\.projection\.weight"), PATCHES),
-        (re.compile(r"decode_head\.deconv_layers\.\d+\.weight"), SUBPIXEL),
-        (
-            re.compile(
-                r"decode_head\.(input_conv\.0|upsample_blocks\.\d+\.0|(scale_)?conv_layers\.\d+|conv_[a-z]+)\.weight"
-            ),
-            CONVOLUTION,
-        ),
-    ),
+    ((_PATCH_NAMES, PATCHES), (_DECONV_NAMES, SUBPIXEL), (_CONV_NAMES, CONVOLUTION)),
     ignored=re.compile(r"(backbone\.)?rope_embed\.periods"),  # derived from the head width, and compared when there
 )
 
@@ -82,3 +82,72 @@ RTMDET = Layout(
 )
 
 OURS = Layout("sapiens-mlx", (), ignored=re.compile(r"(?!)"))  # our own conversions need nothing more
+
+
+# ---- files of other programs ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the tensors of a file become the original's. `title` is what notices and errors call it.
+
+    `renamed` are patterns in a file's names, and what replaces them. `turned` gives, for the names it matches once they
+    are the original's, the file's axes in the original's order. `merged` finds the one projection that stands for
+    queries, keys and values: its rows are theirs, in this order. `prefixes_backbone` is a form that says "backbone."
+    also where there is no head.
+    """
+
+    title: str
+    renamed: tuple[tuple[re.Pattern, str], ...] = ()
+    turned: tuple[tuple[re.Pattern, tuple[int, ...]], ...] = ()
+    merged: re.Pattern | None = None
+    prefixes_backbone: bool = False
+
+    def original_name(self, name: str, has_head: bool) -> str:
+        for pattern, replacement in self.renamed:
+            name = pattern.sub(replacement, name)
+        return name if has_head or not self.prefixes_backbone else name.removeprefix("backbone.")
+
+    def axes(self, original_name: str) -> tuple[int, ...] | None:
+        """The file's axes in the original's order; None where it is the same."""
+        return next((axes for pattern, axes in self.turned if pattern.fullmatch(original_name)), None)
+
+
+# (O, kh, kw, I) to (O, I, kh, kw); transposed convolutions, which torch keeps the other way round, to (I, O, kh, kw)
+_CHANNELS_LAST = ((_PATCH_NAMES, (0, 3, 1, 2)), (_CONV_NAMES, (0, 3, 1, 2)), (_DECONV_NAMES, (3, 0, 1, 2)))
+
+AS_PUBLISHED = Form("the original")
+TRANSFORMERS = Form("transformers")  # the original's names and axes; RoPE's periods are left out
+MLX_VLM = Form("mlx-vlm", turned=_CHANNELS_LAST, merged=re.compile(r"(.+\.attn\.)wqkv\.(.+)"), prefixes_backbone=True)
+# What mlx-community's repositories were made with, before mlx-vlm had Sapiens2 itself.
+MLX_VLM_BRANCH = Form(
+    "mlx-vlm's branch add-sapiens2",
+    renamed=((re.compile(r"(\.upsample_blocks\.\d+)\.children_list\."), r"\1."),),
+    turned=_CHANNELS_LAST,
+)
+
+
+def form_of(names: Collection[str], config: Mapping[str, Any] | None) -> Form:
+    """The form of a file with tensors of these names, and with that config.json beside it.
+
+    Raises:
+        WeightsError: the names belong to several forms, or to one that is not read.
+    """
+    merged = [name for name in names if MLX_VLM.merged.fullmatch(name)]
+    nested = [name for name in names if ".children_list." in name]
+    apart = [name for name in names if re.fullmatch(r".+\.attn\.w[qkv]\..+", name)]
+    found = [group[0] for group in (merged, nested) if group] + ([apart[0]] if apart and merged else [])
+    if len(found) > 1:
+        raise WeightsError(f"its tensors are of several layouts ({found[0]} and {found[1]})")
+    if any(re.match(r"(model\.)?embeddings\.cls_token", name) for name in names):
+        raise WeightsError(
+            "its tensors have the names that transformers uses inside: save it again by save_pretrained(), "
+            "with save_original_format left on"
+        )
+    if merged:
+        return MLX_VLM
+    if nested or (config is not None and "backbone_config" in config):
+        return MLX_VLM_BRANCH
+    return (
+        TRANSFORMERS if config is not None and ("architectures" in config or "head_config" in config) else AS_PUBLISHED
+    )

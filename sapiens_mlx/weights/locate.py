@@ -1,45 +1,73 @@
-"""Where a checkpoint's original weights are: a folder in the reference's layout, the Hugging Face cache, or the hub.
+"""Where a checkpoint's weights are: a folder, a file, the Hugging Face cache, or the hub.
 
-Those of the size "demo" ship with the project, and are found in its own folder.
+On the hub there are the original and, for many levels, conversions by mlx-community, which are smaller: for a level
+that packs weights such a one is downloaded where the original is not here. Those of the size "demo" ship with the
+project, and are found in its own folder.
 """
 
+import contextlib
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import zoo
 from ..errors import WeightsError, WeightsMissingError
 from ..runtime import Progress, no_progress
 from ..shipped import demo_folder, how_to_restore
-from . import hub
+from . import described, hub
+from .reader import INDEX, files_of, whole
+
+MODEL = "model.safetensors"
+COMMUNITY = "mlx-community"
 
 
-def find(checkpoint: zoo.Checkpoint, weights: str | Path | None = None, *, progress: Progress = no_progress) -> Path:
+def find(
+    checkpoint: zoo.Checkpoint,
+    weights: str | Path | None = None,
+    level: zoo.Level | None = None,
+    *,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda notice: None,
+) -> Path:
     """The file of a checkpoint, downloaded into the Hugging Face cache when it is nowhere on this machine.
 
     Args:
-        weights: a folder in the reference's layout, where the file is looked for first, or the file itself.
+        weights: where to look first: a folder in the reference's layout or with one model in it, the file itself, or a
+            repository on the hub as "owner/name".
+        level: what it is wanted for; default: the original, whatever the level.
         progress: hears ("download", bytes so far, bytes in all). When it raises CancelledError, what has arrived is
             kept, and the next call carries on from there.
+        tell: hears sentences for users, before a download what it is.
+
+    Returns:
+        A safetensors or .pth file; the index, for a model in several files.
 
     Raises:
         WeightsError: `weights` names nothing that exists.
         WeightsMissingError: the file is nowhere and cannot be downloaded; says why, and where to put it by hand.
         CancelledError: from `progress`.
     """
-    found = find_local(checkpoint, weights)
+    found = find_local(checkpoint, weights, level)
     if found is not None:
         return found
-    if checkpoint.bundled:
+    repo = repo_named(weights)
+    if checkpoint.bundled and repo is None:
         path = demo_folder() / checkpoint.filename
         raise WeightsMissingError(
             f"The demo weights for {zoo.task_row(checkpoint.task).title} ({checkpoint.task}) are missing: there is no "
             f"file {path}. {how_to_restore(path)}"
         )
-    if not checkpoint.published:
+    if not checkpoint.published and repo is None:
         raise _missing(checkpoint, weights, "they are not published yet", "Put a file of your own at")
     try:
-        return hub.download(checkpoint.repo, checkpoint.filename, progress)
+        chosen = offer(checkpoint, level, weights)
+        tell(chosen.sentence)
+        return _download(chosen, progress)
     except hub.UnavailableError as problem:
+        if repo is not None:
+            raise WeightsMissingError(f"Weights cannot be had from {repo}: {problem}") from problem
         by_hand = (
             f"or download {checkpoint.filename} from https://huggingface.co/{checkpoint.repo} "
             f"({checkpoint.licence.name}) and put it at"
@@ -47,16 +75,23 @@ def find(checkpoint: zoo.Checkpoint, weights: str | Path | None = None, *, progr
         raise _missing(checkpoint, weights, problem.reason, f"{problem.remedy}, {by_hand}") from problem
 
 
-def find_local(checkpoint: zoo.Checkpoint, weights: str | Path | None = None) -> Path | None:
+def find_local(
+    checkpoint: zoo.Checkpoint, weights: str | Path | None = None, level: zoo.Level | None = None
+) -> Path | None:
     """As find, but without the network: None when the file is not on this machine."""
+    repo = repo_named(weights)
+    if repo is not None:
+        return _cached(repo, checkpoint)
     if weights is not None:
         path = Path(weights).expanduser()
         if path.is_file():
-            return path
+            return whole(path)
         if not path.is_dir():
             raise WeightsError(
                 f"There is no file or folder {path}. Give the path of a checkpoint or of a weights folder."
             )
+        if held := models_in(path, checkpoint):
+            return held[0]
     for folder in _folders(weights):
         path = folder / checkpoint.local_path
         if path.is_file():
@@ -64,17 +99,176 @@ def find_local(checkpoint: zoo.Checkpoint, weights: str | Path | None = None) ->
     if checkpoint.bundled:
         path = demo_folder() / checkpoint.filename
         return path if path.is_file() else None
-    return hub.cached(checkpoint.repo, checkpoint.filename) if checkpoint.published else None
+    if not checkpoint.published:
+        return None
+    original = hub.cached(checkpoint.repo, checkpoint.filename)
+    if original is None and _wants_conversion(checkpoint, level):
+        return _cached(community_repo(checkpoint, level), checkpoint)
+    return original
 
 
-def download_bytes(checkpoint: zoo.Checkpoint) -> int | None:
+def models_in(folder: Path, checkpoint: zoo.Checkpoint) -> list[Path]:
+    """The files in a folder that may be the checkpoint's, in the order in which they are taken; the reference's layout
+    first, then what a repository has: the original file, and the model that its config.json describes."""
+    names = [checkpoint.local_path]
+    if checkpoint.task != "detect":
+        names.append(checkpoint.filename)
+        with contextlib.suppress(WeightsError):  # a damaged config.json is told of when the model is read
+            if described.read(folder) is not None:
+                names += [INDEX if (folder / INDEX).is_file() else MODEL]
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def is_one_model(weights: str | Path | None) -> bool:
+    """Whether `weights` is one model: a file, a repository, or a folder with its config.json; not a folder of many."""
+    if weights is None:
+        return False
+    if repo_named(weights) is not None:
+        return True
+    path = Path(weights).expanduser()
+    return path.is_file() or (path / described.CONFIG).is_file()
+
+
+def repo_named(weights: str | Path | None) -> str | None:
+    """The repository on the hub that `weights` names, as "owner/name"; None for a path."""
+    if weights is None:
+        return None
+    name = re.sub(r"^https:/+huggingface\.co/", "", str(weights)).rstrip("/")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) or Path(str(weights)).expanduser().exists():
+        return None
+    return None if Path(name).suffix in (".safetensors", ".pth", ".json") else name
+
+
+# ---- the hub --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A download: files of a repository, at a commit where that is known, with `size_bytes` in all where known.
+
+    `sentence` says to users what it is; "" where that goes without saying.
+    """
+
+    repo: str
+    files: tuple[str, ...]
+    size_bytes: int | None
+    commit: str | None = None
+    sentence: str = ""
+
+
+def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: str | Path | None = None) -> Offer:
+    """What would be downloaded for a checkpoint that is not here. Asks the hub what it has.
+
+    Raises:
+        hub.UnavailableError: a repository was named, and cannot be had.
+    """
+    repo = repo_named(weights)
+    if repo is not None:
+        return _offer_of(repo, hub.listing(repo), checkpoint)
+    if _wants_conversion(checkpoint, level):
+        repo = community_repo(checkpoint, level)
+        with contextlib.suppress(hub.UnavailableError):  # it has no such conversion
+            found = _offer_of(repo, hub.listing(repo), checkpoint)
+            original = hub.size_bytes(checkpoint.repo, checkpoint.filename)
+            instead = f" instead of {gigabytes(original)}" if original else ""
+            return Offer(
+                found.repo,
+                found.files,
+                found.size_bytes,
+                found.commit,
+                f"The weights are {repo}, a conversion by {COMMUNITY} ({gigabytes(found.size_bytes)}{instead}; "
+                f"{checkpoint.licence.name}). For the original, use --weights {checkpoint.repo}.",
+            )
+    return Offer(checkpoint.repo, (checkpoint.filename,), None)
+
+
+def community_repo(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
+    """Where mlx-community would have the checkpoint's conversion to `level`."""
+    return f"{COMMUNITY}/{checkpoint.repo.rpartition('/')[2]}-{level.name}"
+
+
+def download_bytes(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None) -> int | None:
     """What there is to download: 0 for files that ship with the project, else the size of the file on the hub.
 
     None when it is not published, or the hub cannot be reached.
     """
     if checkpoint.bundled:
         return 0
-    return hub.size_bytes(checkpoint.repo, checkpoint.filename) if checkpoint.published else None
+    if not checkpoint.published:
+        return None
+    chosen = offer(checkpoint, level)
+    return chosen.size_bytes or hub.size_bytes(checkpoint.repo, checkpoint.filename)
+
+
+def gigabytes(size_bytes: int) -> str:
+    """Like "3.1 GB", or "45 MB"."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def _wants_conversion(checkpoint: zoo.Checkpoint, level: zoo.Level | None) -> bool:
+    """Whether mlx-community's conversion would do: from plain floats every other level can be made, and they are ours
+    to keep; packed ones are as good as their owner made them, and much smaller."""
+    return level is not None and level.bits is not None and checkpoint.published and checkpoint.task != "detect"
+
+
+def _offer_of(repo: str, listing: hub.Listing, checkpoint: zoo.Checkpoint) -> Offer:
+    """What to take of a repository: the original file, or else the model that its config.json describes."""
+    names = listing.files
+    shards = sorted(name for name in names if re.fullmatch(r"model-\d+-of-\d+\.safetensors", name))
+    ways = [
+        way
+        for way in ((checkpoint.filename,), (described.CONFIG, INDEX, *shards), (described.CONFIG, MODEL))
+        if set(way) <= set(names) and not (way[1:2] == (INDEX,) and not shards)
+    ]
+    if not ways:
+        raise hub.UnavailableError(
+            f"{repo} has neither {checkpoint.filename} nor a {MODEL} with its {described.CONFIG}",
+            "Name another repository",
+        )
+    taken = ways[0]
+    sentence = ""
+    if len(ways) > 1:
+        sentence = f"{repo} has its weights in several layouts: taken is {taken[-1]}, not {ways[1][-1]}."
+    return Offer(repo, taken, sum(names[name] for name in taken), listing.commit, sentence)
+
+
+def _download(chosen: Offer, progress: Progress) -> Path:
+    """All files of an offer; the path is that of the checkpoint's own, or of the index of several."""
+    if chosen.commit is None:
+        return hub.download(chosen.repo, chosen.files[0], progress)
+    done_bytes, path = 0, None
+    for name in chosen.files:
+
+        def of_all(stage: str, done: float, total: float, before: int = done_bytes) -> None:
+            progress(stage, before + done, chosen.size_bytes)
+
+        arrived = hub.cached(chosen.repo, name, chosen.commit)
+        arrived = arrived or hub.download(chosen.repo, name, of_all, chosen.commit)
+        done_bytes += arrived.stat().st_size
+        path = path if path is not None and path.name == INDEX else arrived
+    return path
+
+
+def _cached(repo: str, checkpoint: zoo.Checkpoint) -> Path | None:
+    """A repository's model in the Hugging Face cache, if all of it is there."""
+    original = hub.cached(repo, checkpoint.filename)
+    if original is not None:
+        return original
+    config = hub.cached(repo, described.CONFIG)
+    if config is None:
+        return None
+    index = config.with_name(INDEX)
+    if index.is_file():
+        try:
+            files_of(index)
+        except WeightsError:
+            return None
+        return index
+    model = config.with_name(MODEL)
+    return model if model.is_file() else None
+
+
+# ---- not there ------------------------------------------------------------------------------------------------------
 
 
 def _folders(weights: str | Path | None) -> list[Path]:

@@ -1,11 +1,12 @@
-"""Reads an original checkpoint: its shapes, strict checks, the network it belongs to, and its tensors at a level.
+"""From a checkpoint to the network it belongs to and that network's tensors at a level, with strict checks between.
 
-It is converted tensor by tensor, so that the wide original is never in memory as a whole.
+It is converted tensor by tensor, so that the wide original is never in memory as a whole. What another program has
+packed is taken as it is.
 """
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,6 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
-from safetensors import SafetensorError, safe_open
 
 from .. import runtime, zoo
 from ..errors import LevelError, WeightsError
@@ -22,22 +22,26 @@ from ..nn.backbone import Backbone
 from ..nn.heads import Estimator, Headless
 from ..runtime import Progress
 from ..shipped import how_to_restore
-from . import architecture, layouts
-from .quantize import is_quantized, pack, use_packed_layers
+from . import architecture, described, hub, layouts
+from .quantize import QUANTIZED, Packing, is_quantized, pack, packing, use_packed_layers
+from .reader import Reader, Shapes
 
-Shapes = dict[str, tuple[int, ...]]
-FLOATS = ("F16", "BF16", "F32", "F64")
 # Freed buffers that MLX may hold for reuse while it converts, where its own limit is most of the memory.
 SPARE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A network, not loaded yet, the tensors it takes at a level, and the names and shapes they have in the file."""
+    """A network, not loaded yet, the tensors it takes at a level, and the names and shapes they have in the original.
+
+    `as_packed` is whether it came packed, and was taken as it is. `notices` are for users.
+    """
 
     module: nn.Module
     tensors: dict[str, mx.array]
     shapes: Shapes
+    as_packed: bool = False
+    notices: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -57,76 +61,66 @@ def convert(
     """
     layout = layout_of(checkpoint)
     with naming(path):
-        shapes = read_shapes(path)
-        module = build(shapes, checkpoint.task, checkpoint.size, level, rope_dtype)
-        tensors = Tensors(path, layout)
-        _check_periods(tensors, module)
+        reader = Reader(path, layout)
+        shapes = reader.shapes
+        packings = _packings(reader, level) if reader.is_packed else None
+        module = build(shapes, checkpoint.task, checkpoint.size, level, rope_dtype, packings)
+        if reader.config is not None:
+            head = architecture.head_config(shapes, final) if (final := _final_layer(checkpoint)) else None
+            described.check(reader.config, checkpoint.task, backbone_of(module).config, head)
+        _check_periods(reader, module)
         converted: dict[str, mx.array] = {}
         for done, name in enumerate(shapes, start=1):
             if not layout.is_ignored(name):
-                converted |= _convert_tensor(name, tensors.take(name), layout, level)
+                converted |= _convert_tensor(name, reader, layout, level)
             if mx.get_cache_memory() > SPARE_BYTES:
                 mx.clear_cache()
             progress("load", done, len(shapes))
     mx.clear_cache()
-    return Converted(module, converted, shapes)
+    return Converted(module, converted, shapes, reader.is_packed, _notices(reader, level))
 
 
-def _convert_tensor(name: str, tensor: mx.array, layout: layouts.Layout, level: zoo.Level) -> dict[str, mx.array]:
+def _convert_tensor(name: str, reader: Reader, layout: layouts.Layout, level: zoo.Level) -> dict[str, mx.array]:
     """One tensor of the file as ours: one, or the parts of a packed one. Evaluated, so that the original is let go."""
-    tensor = layout.change(name).apply(tensor)
-    if is_quantized(name.removesuffix(".weight"), level):
-        ours = pack(name, tensor, level)
+    layer = name.removesuffix(".weight")
+    if layer in reader.packings and name != layer:
+        ours = reader.take_packed(layer)
+        if not QUANTIZED.fullmatch(layer):  # a layer that we keep in floats: what its codes stand for, to the bit
+            ours = {name: mx.dequantize(*ours.values(), **asdict(reader.packings[layer]), dtype=mx.float32)}
     else:
-        ours = {name: mx.contiguous(tensor.astype(getattr(mx, level.dtype)))}
+        tensor = layout.change(name).apply(reader.take(name))
+        if reader.is_packed:
+            ours = {name: mx.contiguous(tensor)}
+        elif is_quantized(layer, level):
+            ours = pack(name, tensor, level)
+        else:
+            ours = {name: mx.contiguous(tensor.astype(getattr(mx, level.dtype)))}
     mx.eval(ours)
     return ours
 
 
-def read_shapes(path: Path) -> Shapes:
-    """Names and shapes of the tensors in a safetensors file; nothing else is read.
-
-    Raises:
-        WeightsError: when it is no safetensors file, or cut short.
-    """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as problem:
-        raise WeightsError(f"it is damaged, cut short, or not a safetensors file ({problem})") from problem
-    except OSError as problem:
-        raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
+def _packings(reader: Reader, level: zoo.Level) -> dict[str, Packing]:
+    """How the layers of a packed file are packed that stay so. Raises LevelError when they are not at `level`."""
+    if reader.level != level.name:
+        raise LevelError(
+            f"its layers are packed at {reader.level}, from which {level.name} cannot be made. Choose {reader.level}, "
+            "or the original checkpoint as --weights"
+        )
+    return {layer: how for layer, how in reader.packings.items() if QUANTIZED.fullmatch(layer)}
 
 
-class Tensors:
-    """The tensors of a checkpoint file, each read when it is taken."""
+def _notices(reader: Reader, level: zoo.Level) -> tuple[str, ...]:
+    """What is not as `level` says, of a file that came packed."""
+    others = [how for how in reader.packings.values() if how != packing(level)]
+    if not others:
+        return ()
+    which = ", ".join(sorted(set(map(str, others))))
+    return (f"{len(others)} of {len(reader.packings)} packed layers came otherwise than {level.name}: {which}.",)
 
-    def __init__(self, path: Path, layout: layouts.Layout) -> None:
-        """
-        Raises:
-            WeightsError: a tensor is stored as no float. Those that `layout` leaves out may be of any type.
-        """
-        with safe_open(path, framework="numpy") as file:
-            self._stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-        types = set(self._stored.values())
-        odd = [n for n, dtype in self._stored.items() if dtype not in FLOATS and not layout.is_ignored(n)]
-        if odd:
-            raise WeightsError(f"the tensor {odd[0]} is stored as {self._stored[odd[0]]}, and only floats are read")
-        if {"F64", "BF16"} <= types:
-            raise WeightsError("some of its tensors are stored as F64 and others as BF16, and only one of them is read")
-        # MLX opens no file with float64 in it. Its own reading is lazy: an array holds nothing until it is evaluated.
-        self._path, self._is_wide = path, "F64" in types
-        self._lazy = {} if self._is_wide else mx.load(str(path), format="safetensors")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._stored
-
-    def take(self, name: str) -> mx.array:
-        """The tensor, once: nothing is kept of it here. float64 comes as float32."""
-        if not self._is_wide:
-            return self._lazy.pop(name)
-        with safe_open(self._path, framework="numpy") as file:  # opened anew: a map would grow by all that was read
-            return mx.array(file.get_tensor(name).astype(np.float32))
+def _final_layer(checkpoint: zoo.Checkpoint) -> str:
+    """The name of the head's last layer; "" where there is no head."""
+    return zoo.task_row(checkpoint.task).final_layer
 
 
 def build(
@@ -135,10 +129,11 @@ def build(
     size: str,
     level: zoo.Level,
     rope_dtype: mx.Dtype = mx.bfloat16,
+    packings: Mapping[str, Packing] | None = None,
 ) -> nn.Module:
     """The network at `level` that tensors of these original names and shapes belong to.
 
-    Its arrays are lazy, so nothing is allocated.
+    Its arrays are lazy, so nothing is allocated. `packings` says how the layers of a file are packed that came so.
 
     Raises:
         WeightsError: when they are of another task or size, tell of no network at all, or do not fit theirs.
@@ -154,7 +149,7 @@ def build(
         module = Backbone(config, ops()) if is_bare else Headless(config, ops())
     check_tensors(module, shapes, layout_of(checkpoint))
     if level.bits is not None:
-        use_packed_layers(module, level, ops())
+        use_packed_layers(module, level, ops(), packings)
     return module
 
 
@@ -191,12 +186,12 @@ def _and_more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _check_periods(tensors: Tensors, module: nn.Module) -> None:
+def _check_periods(reader: Reader, module: nn.Module) -> None:
     """RoPE's periods follow from the head width; a file that carries others means another network."""
     backbone = backbone_of(module)
     name = f"{'' if backbone is module else 'backbone.'}rope_embed.periods"
-    if name in tensors:
-        theirs = np.array(tensors.take(name).astype(mx.float32))
+    if name in reader:
+        theirs = np.array(reader.take(name).astype(mx.float32))
         ours = rope.periods(backbone.config.head_dim, mx.bfloat16)
         if theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=1e-2):
             raise WeightsError(f"the tensor {name} does not hold the periods of this architecture")
@@ -208,9 +203,16 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except LevelError as problem:
-        raise LevelError(f"{path.name}: {problem}.") from problem
+        raise LevelError(f"{_label(path)}: {problem}.") from problem
     except WeightsError as problem:
         remedy = how_to_restore(path) or (
             f"Choose the task and size it was made for, or remove {path} and download it again."
         )
-        raise WeightsError(f"{path.name} cannot be used: {problem}. {remedy}") from problem
+        raise WeightsError(f"{_label(path)} cannot be used: {problem}. {remedy}") from problem
+
+
+def _label(path: Path) -> str:
+    """The file's name; for the many that are called model.safetensors, with its repository's or folder's."""
+    if not path.name.startswith("model"):
+        return path.name
+    return f"{hub.repo_of(path) or path.parent.name}/{path.name}"

@@ -1,6 +1,8 @@
 """Which weights are quantized, and how: the Linear layers of the blocks and of the pointmap's scale branch."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from types import ModuleType
 
 import mlx.core as mx
@@ -19,6 +21,29 @@ QUANTIZED = re.compile(
 )
 # Metal's kernels walk along a row 32 columns at a time and do not look for its end (ml-explore/mlx pull request 3912).
 KERNEL_COLUMNS = 32
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How one layer is packed: as at a level, or as another program did it."""
+
+    group_size: int
+    bits: int
+    mode: str = "affine"
+
+    def __str__(self) -> str:
+        return f"{self.bits} bits in groups of {self.group_size} ({self.mode})"
+
+    @property
+    def level(self) -> str | None:
+        """The level of as many bits in the same mode; its groups may be of another size. None where there is none."""
+        same = (row for row in LEVELS.values() if (row.bits, row.mode) == (self.bits, self.mode))
+        return next((row.name for row in same if self.mode == "affine" or row.group_size == self.group_size), None)
+
+
+def packing(level: Level) -> Packing | None:
+    """How `level` packs layers; None where it does not."""
+    return None if level.bits is None else Packing(level.group_size, level.bits, level.mode)
 
 
 def is_quantized(module_name: str, level: Level) -> bool:
@@ -51,8 +76,7 @@ def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
             f"(it packs them in groups of {level.group_size}). Levels for a layer of this width: {suiting}"
         )
     layer = name.removesuffix(".weight")
-    options = {"group_size": level.group_size, "bits": level.bits, "mode": level.mode}
-    packed = mx.quantize(weight.astype(mx.float32), **options)
+    packed = mx.quantize(weight.astype(mx.float32), **asdict(packing(level)))
     names = ("weight", "scales", "biases")
     return {
         f"{layer}.{part}": tensor if tensor.dtype in (mx.uint32, mx.uint8) else tensor.astype(mx.float16)
@@ -60,13 +84,18 @@ def pack(name: str, weight: mx.array, level: Level) -> dict[str, mx.array]:
     }
 
 
-def use_packed_layers(module: nn.Module, level: Level, ops: ModuleType) -> None:
-    """Puts a QuantizedLinear in the place of every Linear layer that `level` packs."""
-    options = {"group_size": level.group_size, "bits": level.bits, "mode": level.mode}
+def use_packed_layers(
+    module: nn.Module, level: Level, ops: ModuleType, packings: Mapping[str, Packing] | None = None
+) -> None:
+    """Puts a QuantizedLinear in the place of every Linear layer that `level` packs, or of those that `packings` names,
+    for a file that is packed already."""
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if packings is None:
+        packings = {name: packing(level) for name, _ in layers if is_quantized(name, level)}
     packed = [
-        (name, QuantizedLinear(layer.weight.shape, **options, ops=ops))
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear) and is_quantized(name, level)
+        (name, QuantizedLinear(layer.weight.shape, **asdict(packings[name]), ops=ops))
+        for name, layer in layers
+        if name in packings
     ]
     module.update_modules(tree_unflatten(packed))
 

@@ -12,13 +12,14 @@ from ..errors import WeightsError
 from ..nn.backbone import Backbone
 from ..nn.rtmdet import RTMDet
 from ..runtime import Progress, no_progress
-from . import conversion, layouts, locate, original, torch_file
+from . import conversion, described, hub, layouts, locate, original, torch_file
 from .architecture_rtmdet import rtmdet_config
 from .conversion import Conversion
 from .conversion import cache_folder as cache_folder  # what others ask of the cache, they ask here
 from .conversion import conversions as conversions
-from .original import read_shapes as read_shapes
 from .quantize import quantized_share
+from .reader import Reader
+from .reader import read_shapes as read_shapes
 
 
 @dataclass
@@ -58,7 +59,8 @@ def load(
     """The network of `task` at `size`, with weights stored at `level`. Call it on the inference thread.
 
     Args:
-        weights: a folder in the reference's layout, or one file; default: see locate.find.
+        weights: a folder in the reference's layout or with one model in it, one file, or a repository on the hub;
+            default: see locate.find.
         rope_dtype: mx.bfloat16 as the reference computes RoPE, or mx.float32 as ports do that chose it.
 
     Raises:
@@ -68,7 +70,7 @@ def load(
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
     if (given := conversion.published(weights)) is not None:
         return _from_published(Path(weights).expanduser(), given, checkpoint, row, rope_dtype, progress)
-    source = locate.find_local(checkpoint, weights)
+    source = locate.find_local(checkpoint, weights, row)
     # A second copy of what is as published, or converted in no time, is not worth keeping.
     keeps = row.dtype != "float32" and not checkpoint.bundled
     for folder in conversion.kept(checkpoint, row, source) if keeps else ():
@@ -78,11 +80,14 @@ def load(
             if source is not None:
                 conversion.discard(folder)
     if source is None:
-        source = locate.find(checkpoint, weights, progress=progress)
+        source = locate.find(checkpoint, weights, row, progress=progress, tell=_tell)
+    _tell_what_was_taken(source, checkpoint, weights)
     with original.naming(source):
         kept, described = conversion.folder_for(checkpoint, row, source), conversion.source_of(source)
     converted = original.convert(source, checkpoint, row, rope_dtype, progress)
-    if keeps:
+    for notice in converted.notices:
+        _tell(notice)
+    if keeps and not converted.as_packed:
         try:
             conversion.keep(kept, converted, checkpoint, row, described)
         except WeightsError as problem:  # the next start takes longer, and this one has its result
@@ -103,7 +108,7 @@ def load_detector(size: str, weights: str | Path | None = None, *, progress: Pro
         shapes = {name: tensor.shape for name, tensor in tensors.items()} or read_shapes(path)
         module = RTMDet(rtmdet_config(shapes), original.ops())
         original.check_tensors(module, shapes, layout)
-        take = original.Tensors(path, layout).take if not tensors else tensors.pop
+        take = tensors.pop if tensors else Reader(path, layout).take
         ours = {
             name: layout.change(name).apply(mx.array(take(name)).astype(mx.float32))
             for name in shapes
@@ -117,11 +122,44 @@ def load_detector(size: str, weights: str | Path | None = None, *, progress: Pro
 
 def is_here(checkpoint: zoo.Checkpoint, level: str, weights: str | Path | None = None) -> bool:
     """Whether the checkpoint, or its conversion to `level`, is on this machine: running it downloads nothing."""
-    given = conversion.published(weights)
-    if given is not None and given.task == checkpoint.task:
+    row, published = zoo.level(level), conversion.published(weights)
+    if published is not None and published.task == checkpoint.task:
         return True
-    source = locate.find_local(checkpoint, weights)
-    return source is not None or bool(conversion.kept(checkpoint, zoo.level(level), None))
+    return locate.find_local(checkpoint, weights, row) is not None or bool(conversion.kept(checkpoint, row, None))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one model's weights say they are; None for what they do not tell."""
+
+    task: str | None = None
+    size: str | None = None
+    level: str | None = None
+
+
+def given(weights: str | Path | None) -> Given | None:
+    """What `weights` says of itself; None where it is a folder of several checkpoints, or not given.
+
+    Raises:
+        WeightsError: it is a folder with a model that cannot be read.
+    """
+    if not locate.is_one_model(weights):
+        return None
+    published = conversion.published(weights)
+    if published is not None:
+        return Given(published.task, published.size, published.level)
+    repo = locate.repo_named(weights)
+    if repo is not None:
+        task, size = zoo.names_in(repo)
+        level = repo.rpartition("-")[2]
+        return Given(task, size, level if level in zoo.LEVELS else None)
+    path = Path(weights).expanduser()
+    if path.is_file() and not path.name.startswith("model"):
+        return Given()
+    config = described.read(path.parent if path.is_file() else path)
+    if config is None:
+        return Given() if path.is_file() else None
+    return Given(described.task_of(config), described.size_of(config), described.level_of(config))
 
 
 # ---- what there is to tell ------------------------------------------------------------------------------------------
@@ -134,6 +172,19 @@ def take_notices() -> list[str]:
     """What users should know of the loading since the last call; a sentence comes once in a process."""
     notices, _untold[:] = list(_untold), []
     return notices
+
+
+def _tell_what_was_taken(source: Path, checkpoint: zoo.Checkpoint, weights: str | Path | None) -> None:
+    """Whose weights they are, where nobody named them, and which of several were taken."""
+    repo = hub.repo_of(source)
+    if weights is None and repo is not None and repo.startswith(f"{locate.COMMUNITY}/"):
+        if not any(repo in notice for notice in _told):  # else told before its download
+            _tell(f"The weights are {repo}, a conversion by {locate.COMMUNITY} ({checkpoint.licence.name}).")
+    elif weights is not None and Path(weights).expanduser().is_dir():
+        held = locate.models_in(Path(weights).expanduser(), checkpoint)
+        if len(held) > 1:
+            others = " and ".join(path.name for path in held[1:])
+            _tell(f"{weights} has these weights in several layouts: taken is {held[0].name}, not {others}.")
 
 
 def _tell(notice: str) -> None:

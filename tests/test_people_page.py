@@ -204,3 +204,23 @@ def test_a_detector_that_is_not_installed_is_not_told_with_the_line_that_install
     notice = page.get_by_role("alert").inner_text()
     assert "mlx-vlm, which is not installed" in notice and 'pip install "mlx-vlm' in notice
     page.locator("#run:enabled").wait_for()
+
+
+@pytest.mark.browser
+def test_poses_are_not_compared_over_the_boxes_of_a_file(page, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Compare levels").click()
+    page.get_by_role("button", name="Take the photo of the Studio").click()
+    page.locator("#compare .empty .done").wait_for()
+    tab = page.locator("#compare")
+    assert not tab.get_by_role("button", name="People in the photo").is_visible()
+    tab.get_by_role("radio", name="Pose", exact=True).check(force=True)
+    tab.get_by_role("button", name="People in the photo").click()
+    (tmp_path / "boxes.json").write_text("[[100, 60, 220.5, 600]]")
+    tab.locator(".people .add input[type=file]").set_input_files(tmp_path / "boxes.json")
+    tab.get_by_test_id("cell-0-2").get_by_text("220.5").wait_for()
+    assert tab.get_by_role("radio", name="Boxes below").is_checked()
+    page.locator("#compare-run").click()
+    page.locator("#compare-status .done").wait_for(timeout=60_000)
+    words = tab.locator(".report .cm-content").inner_text()
+    assert "--task pose" in words and words.count("--boxes") == 1 and "--boxes=100,60,220.5,600" in words
+    assert "confident points of 1 person" in tab.locator(".notes").inner_text()

@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 
 from .. import zoo
-from . import compare_words, controls, examples, photos
+from . import compare_words, controls, examples, people, photos
 from .compare_run import BEST, FIRST_TICKED, CompareActions, levels_name, reference_choices
 from .compare_view import CompareView
-from .storage import Visits
+from .storage import COMPARE, Visits
 from .studio import MODEL, PRIVATE
 
 TASKS = [row for row in zoo.TASKS.values() if row.name != "detect"]  # whose weights are not quantized
@@ -24,20 +24,22 @@ def build(visits: Visits, weights: str | None, folder: Path) -> None:
     inputs: dict[str, gr.components.Component] = {}
     with gr.Row(elem_classes="studio", elem_id="compare"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
-            chosen, take_photo = _choices(inputs)
+            chosen, take_photo, people_parts = _choices(inputs)
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             shown = _outcome()
             pressed = examples.build(folder)  # the style sheet puts them above the empty page
-    names = ("photo", "sizes", "reference", "foreground")
+    names = ("photo", "sizes", "reference", "foreground", "people", "boxes")
     view = CompareView(**{name: inputs[name] for name in names}, **chosen, **shown)
     _connect(view, inputs, CompareActions(view, visits, weights, pressed), take_photo, list(pressed))
+    people.connect(people_parts, inputs, view.status, visits, COMPARE, PRIVATE)
 
 
 # ---- layout ---------------------------------------------------------------------------------------------------------
 
 
-def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button]:
-    """The left side: fills `inputs`, and returns other fields of the view, and the button for the Studio's photo."""
+def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button, dict[str, Any]]:
+    """The left side: fills `inputs`, and returns other fields of the view, the button for the Studio's photo, and
+    the part about people."""
     task, size = zoo.DEFAULTS.task, zoo.DEFAULTS.size
     inputs["photo"] = photos.frame()
     take_photo = gr.Button("Take the photo of the Studio", size="sm", elem_classes="take")
@@ -69,12 +71,13 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button]:
     inputs["foreground"] = gr.Radio(
         list(OVER), value="auto", label="Compared over", visible=task in controls.CUT_OUT, elem_classes="chips small"
     )
+    people_parts = people.build(inputs)
     about = gr.HTML(compare_words.about(task, {size: FIRST_TICKED}))
     with gr.Row(elem_classes="go"):
         run = gr.Button("Compare", variant="primary", scale=3, min_width=120, elem_id="compare-run")
         stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="compare-stop")
-    made = {"run": run, "stop": stop, "about": about}
-    return made | {"levels": levels, "too_large": too_large, "size_groups": groups}, take_photo
+    made = {"run": run, "stop": stop, "about": about, "people_part": people_parts["people"]}
+    return made | {"levels": levels, "too_large": too_large, "size_groups": groups}, take_photo, people_parts
 
 
 def _outcome() -> dict[str, Any]:
@@ -141,7 +144,7 @@ def _connect(
     take_photo: gr.Button,
     pressed: list[gr.Button],
 ) -> None:
-    fresh = [view.photo, view.status, view.panel, view.empty]
+    fresh = [view.photo, view.status, view.panel, view.empty, view.boxes, view.people]
     idle = [view.status, view.run, view.stop]
     pictures = [view.left, view.right, view.slider, view.differing, view.difference, view.gallery]
     published = [view.panel, view.empty, view.pictures, *pictures, view.table, view.charts, view.notes]
@@ -176,7 +179,7 @@ def _connect(
 
     boxes = list(view.levels.values())
     changed = [view.sizes, *boxes, *view.too_large.values(), *view.size_groups.values()]
-    changed += [view.reference, view.about, view.foreground]
+    changed += [view.reference, view.about, view.foreground, view.people_part]
     chosen = [inputs["task"], view.sizes, view.reference, *boxes]
     for event, handler in ((inputs["task"].input, do.task_changed), (view.sizes.input, do.sizes_changed)):
         event(handler, chosen, changed, trigger_mode="always_last", **PRIVATE)

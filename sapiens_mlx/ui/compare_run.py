@@ -13,7 +13,7 @@ import gradio as gr
 from .. import runtime, zoo
 from ..errors import CancelledError, SapiensError
 from ..runtime import inference
-from . import compare_words, photos, words
+from . import compare_words, people, photos, words
 from .compare_view import CompareView
 from .photos import SHOWN_PX
 from .problems import explained
@@ -122,6 +122,8 @@ class CompareActions:
             self._view.status: status,
             self._view.panel: gr.update(visible=False),
             self._view.empty: gr.update(value=compare_words.empty(there), visible=True),
+            self._view.boxes: people.rows(),
+            self._view.people: "find",
         }
 
     # ---- what is chosen ---------------------------------------------------------------------------------------------
@@ -131,7 +133,11 @@ class CompareActions:
         offered = [size for size in zoo.task_row(task).sizes if size in self._view.levels]
         updates = self.sizes_changed(task, sizes, reference, *levels)
         of_sizes = updates[self._view.sizes] | gr.update(choices=offered)
-        return updates | {self._view.sizes: of_sizes, self._view.foreground: gr.update(visible=_is_over_people(task))}
+        return updates | {
+            self._view.sizes: of_sizes,
+            self._view.foreground: gr.update(visible=_is_over_people(task)),
+            self._view.people_part: gr.update(visible=task in people.TASKS),
+        }
 
     def sizes_changed(self, task: str, sizes: Sequence[str], reference: str, *levels: Sequence[str]) -> Updates:
         """Other sizes: what of them fits, and what can be the reference.
@@ -221,7 +227,8 @@ class CompareActions:
         reference = None if values["reference"] in (None, BEST) else Variant.parse(values["reference"])
         check(variants, reference)
         foreground = values["foreground"] if _is_over_people(task) else "auto"
-        wanted = (task, variants, reference, foreground)
+        who = people.options(values) if task in people.TASKS else {}
+        wanted = (task, variants, reference, foreground, who)
         before = visit.compared
         if before is not None and before.wanted == wanted and len(before.comparison.entries) < before.total:
             return before
@@ -234,6 +241,7 @@ class CompareActions:
             weights=self._weights,
             foreground=foreground,
             name=visit.photo_name,
+            **who,
         )
         visit.compared = Compared(made, wanted)
         return visit.compared

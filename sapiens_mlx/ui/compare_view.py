@@ -18,6 +18,9 @@ class CompareView:
     size_groups: dict[str, gr.Group]
     reference: gr.Dropdown
     foreground: gr.Radio
+    people_part: gr.Accordion
+    people: gr.Radio
+    boxes: gr.Dataframe
     about: gr.HTML
     status: gr.HTML
     empty: gr.HTML

@@ -10,6 +10,7 @@ import numpy as np
 from .. import zoo
 from ..boxes import read_boxes
 from ..errors import BoxError, SapiensError
+from . import words
 from .storage import Visit, Visits
 
 TASKS = ("pose", "detect")  # those that look at people one by one
@@ -82,6 +83,33 @@ def with_one_more(boxes: list[list[Any]], photo_hw: tuple[int, int]) -> dict[str
     height, width = photo_hw
     middle = [f"{value:.0f}" for value in (width / 4, height / 8, 3 * width / 4, 7 * height / 8)]
     return {"headers": list(HEADERS), "data": [[*middle, ""], *boxes]}
+
+
+def connect(
+    parts: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    status: gr.HTML,
+    visits: Visits,
+    tab: str,
+    private: Mapping[str, Any],
+) -> None:
+    """The events of the table of a tab: whatever the visitor puts into it is what counts."""
+    table, who = inputs["boxes"], inputs["people"]
+
+    def one_more(boxes: list[list[Any]], request: gr.Request) -> tuple[Any, str]:
+        photo_rgb = visits.of(request.session_hash, tab).photo_rgb
+        return with_one_more(boxes, (0, 0) if photo_rgb is None else photo_rgb.shape[:2]), "own"
+
+    def of_file(upload: str, request: gr.Request) -> dict[Any, Any]:
+        try:
+            boxes = from_file(visits, visits.of(request.session_hash, tab), upload)
+        except SapiensError as problem:
+            return {status: words.notice(str(problem), "These boxes cannot be used")}
+        return {table: boxes, who: "own", status: ""}
+
+    parts["add_box"].click(one_more, table, [table, who], queue=False, **private)
+    parts["boxes_file"].upload(of_file, parts["boxes_file"], [table, who, status], **private)
+    table.input(lambda: "own", None, who, queue=False, **private)
 
 
 def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:

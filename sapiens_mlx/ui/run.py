@@ -280,20 +280,6 @@ class Actions:
         updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
         return updates
 
-    def box_added(self, boxes: list[list[Any]], request: gr.Request) -> tuple[Any, str]:
-        """A row for a box of the visitor's own, and that such boxes are what counts."""
-        photo_rgb = self._visit(request).photo_rgb
-        photo_hw = (0, 0) if photo_rgb is None else photo_rgb.shape[:2]
-        return people.with_one_more(boxes, photo_hw), "own"
-
-    def boxes_read(self, upload: str, request: gr.Request) -> Updates:
-        """Boxes from a file: they are in the table, and are what counts."""
-        try:
-            boxes = people.from_file(self._visits, self._visit(request), upload)
-        except SapiensError as problem:
-            return {self._view.status: words.notice(str(problem), "These boxes cannot be used")}
-        return {self._view.boxes: boxes, self._view.people: "own", self._view.status: ""}
-
     def background_taken(self, upload: str, request: gr.Request) -> Updates:
         """A picture to put behind the cut-out."""
         try:

@@ -8,7 +8,7 @@ import gradio as gr
 from .. import runtime, zoo
 from . import background, controls, examples, people, photos, words
 from .run import Actions
-from .storage import Visits
+from .storage import STUDIO, Visits
 from .view import View
 
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
@@ -41,7 +41,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> None:
         style=inputs["style"],
         **shown,
     )
-    _connect(view, inputs, Actions(view, visits, weights, pressed), task_parts, about, list(pressed))
+    _connect(view, inputs, Actions(view, visits, weights, pressed), task_parts, about, list(pressed), visits)
 
 
 # ---- layout ---------------------------------------------------------------------------------------------------------
@@ -159,6 +159,7 @@ def _connect(
     task_parts: dict[str, Any],
     about: gr.HTML,
     pressed: list[gr.Button],
+    visits: Visits,
 ) -> None:
     frames = [view.slider_frame, view.picture_frame, view.panel, view.details]
     drawn = [view.slider, view.picture, view.command, *frames, view.empty, view.status]
@@ -260,10 +261,7 @@ def _connect(
         **PRIVATE,
     )
     inputs["level"].input(words.choice, chosen, about, queue=False, **PRIVATE)
-    task_parts["add_box"].click(do.box_added, view.boxes, [view.boxes, view.people], queue=False, **PRIVATE)
-    view.boxes.input(lambda: "own", None, view.people, queue=False, **PRIVATE)
-    boxes_file = task_parts["boxes_file"]
-    boxes_file.upload(do.boxes_read, boxes_file, [view.boxes, view.people, view.status], **PRIVATE)
+    people.connect(task_parts, inputs, view.status, visits, STUDIO, PRIVATE)
 
 
 def _size_choices(task: str) -> list[tuple[str, str]]:

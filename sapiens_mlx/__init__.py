@@ -22,9 +22,9 @@ def load(
     """A predictor for one task: call it with a photo. Nothing is read before it is needed.
 
     Args:
-        task: "seg", "pose", "normal", "pointmap", "albedo", "matting" or "detect".
-        size: "demo", "0.4b", "0.8b", "1b" or "5b"; default demo, whose weights ship with the project and were
-            trained on drawn figures: choose 0.4b or larger for photographs.
+        task: "seg", "pose", "normal", "pointmap", "albedo", "matting", "features" or "detect".
+        size: "demo", "0.4b", "0.8b", "1b" or "5b", for features also "0.1b" and "1b-4k"; default demo, whose weights
+            ship with the project and were trained on drawn figures: choose 0.4b or larger for photographs.
         level: "fp32", "fp16", "bf16", "8bit" or "4bit"; default bf16 on a GPU, fp32 on the CPU.
         weights: a folder in the reference's layout, or one file. Default: $SAPIENS_CHECKPOINT_ROOT, ~/sapiens2_host,
             the Hugging Face cache, then a download; for the size demo the project's own files.

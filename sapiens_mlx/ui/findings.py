@@ -30,6 +30,14 @@ def _pointmap(result: Any) -> str:
     )
 
 
+def _features(result: Any) -> str:
+    rows, columns, channels = result.features.shape
+    return (
+        f"{columns} x {rows} patches, {channels} numbers each; the colours hold {result.components.share:.0%} of their "
+        "variance"
+    )
+
+
 def _people(result: Any) -> str:
     return _count(len(result.boxes_xyxy), "person", "people")
 
@@ -42,5 +50,6 @@ _FINDINGS: dict[str, Callable[[Any], str]] = {
     "seg": _seg,
     "pose": _pose,
     "pointmap": _pointmap,
+    "features": _features,
     "detect": _people,
 }

@@ -6,7 +6,7 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import compare, studio, words
+from . import compare, features, studio, words
 from .storage import Visits, make_process_folder
 from .theme import STYLE_SHEET, theme
 
@@ -31,6 +31,8 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
                 studio.build(visits, weights, folder / "examples")
             with gr.Tab("Compare levels"):
                 compare.build(visits, weights, folder / "examples")
+            with gr.Tab("Features"):
+                features.build(visits, weights, folder / "examples")
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 

@@ -1,0 +1,381 @@
+"""What happens in the tab Features: generators that compute one photo or two, and what a press on a picture asks for.
+
+A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import zoo
+from ..errors import CancelledError, SapiensError
+from ..runtime import Job
+from . import features_words, photos, words
+from .features_view import FeaturesView
+from .findings import findings
+from .photos import SHOWN_PX
+from .problems import explained
+from .progress import Step, follow, step
+from .storage import Visit, Visits
+
+if TYPE_CHECKING:
+    from ..tasks.features import FeaturesResult, Similarity
+
+TABS = ("features", "features second")  # a visit for each photo
+NOBODY = (
+    "Colours are for all of the photo: the weights of Body parts are not on this machine. Run it once in the Studio."
+)
+
+Updates = dict[gr.blocks.Block, Any]
+Values = Mapping[str, Any]
+Point = tuple[int, float, float]  # which photo, and its pixel
+
+
+class FeaturesActions:
+    """The handlers of the tab. `weights` is a folder or None, as for Predictor; `examples` the file of each button."""
+
+    def __init__(
+        self, view: FeaturesView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]
+    ) -> None:
+        self._view, self._visits, self._weights = view, visits, weights
+        self._examples = {button._id: path for button, path in examples.items()}
+        self.pressed = (self._presser(0), self._presser(1))
+
+    # ---- the photos -------------------------------------------------------------------------------------------------
+
+    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
+        visit = self._visit(request)
+        try:
+            photos.take(self._visits, visit, photo)
+        except SapiensError as problem:
+            visit.forget_photo()
+            return self._fresh(visit, words.notice(str(problem), "This photo cannot be used"))
+        return self._fresh(visit)
+
+    def second_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """The same of the second photo. What is shown of the first one stays."""
+        visit, status = self._visit(request, 1), ""
+        try:
+            photos.take(self._visits, visit, photo)
+        except SapiensError as problem:
+            visit.forget_photo()
+            status = words.notice(str(problem), "This photo cannot be used")
+        view = self._view
+        shown = {view.photos[1]: visit.shown and str(visit.shown), view.status: status, view.point: None}
+        return shown | {view.pictures[0].frame: gr.update(), view.pictures[1].frame: gr.update(visible=False)}
+
+    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
+        visit, path = self._visit(request), self._examples[event.target._id]
+        visit.forget_photo()
+        self._visits.release(visit)
+        try:
+            photos.open_file(visit, path, path.name)
+        except SapiensError as problem:
+            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+        return self._fresh(visit)
+
+    def studio_photo_taken(self, request: gr.Request) -> Updates:
+        """The photo of the tab Studio."""
+        visit, studio = self._visit(request), self._visits.of(request.session_hash)
+        photo_rgb, name = studio.photo_rgb, studio.photo_name
+        if photo_rgb is None:
+            status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
+            return {self._view.photos[0]: visit.shown and str(visit.shown), self._view.status: status}
+        visit.forget_photo()
+        self._visits.release(visit)
+        photos.keep(visit, photo_rgb, name)
+        return self._fresh(visit)
+
+    def _fresh(self, visit: Visit, status: str = "") -> Updates:
+        """The page with a new photo, or with none."""
+        view, there = self._view, visit.shown is not None
+        return {
+            view.photos[0]: str(visit.shown) if there else None,
+            view.status: status,
+            view.panel: gr.update(visible=False),
+            view.empty: gr.update(value=features_words.empty(there), visible=True),
+            view.point: None,
+        }
+
+    def chosen(self, size: str, level: str) -> str:
+        """What is about to be run, and whether it fits the memory."""
+        from ..inventory import too_large
+
+        return features_words.about(size, level, too_large("features", size, level))
+
+    # ---- the run ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Updates:
+        """At once after Run is pressed, before the queue."""
+        return {
+            self._view.status: words.working(step("queued", 0, 0)),
+            self._view.run: gr.update(interactive=False),
+            self._view.stop: gr.update(interactive=True),
+        }
+
+    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Computes the features of the photo and of the second one, and draws them."""
+        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
+        visits = (self._visit(request), self._visit(request, 1))
+        taken: list[Any] = []
+        try:
+            for visit, photo in zip(visits, (values["photo"], values["second"]), strict=True):
+                photos.take(self._visits, visit, photo)
+                self._visits.release(visit)  # not at once after the upload, when the browser still asks for the file
+                taken.append(visit.photo_rgb)
+            if taken[0] is None:
+                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
+            yield from self._compute(visits, values)
+            if values["foreground"] == "auto":
+                yield from self._find_people(visits)
+            yield self._all(visits, values) | self._idle(visits, words.line("Done", _seconds(visits)))
+        except Exception as problem:
+            yield self._idle(visits, _ended(visits, taken, problem))
+
+    def stopped(self, request: gr.Request) -> Updates:
+        """After Stop: Gradio has closed the event's generator, which cancels the job."""
+        visits = (self._visit(request), self._visit(request, 1))
+        return self._idle(visits, words.line("Stopped", "The photos and the settings are as they were.", "stopped"))
+
+    def _compute(self, visits: tuple[Visit, Visit], values: Values) -> Iterator[Updates]:
+        """What is missing of both photos; where nothing is, all of it again."""
+        from ..predictor import Predictor
+
+        predictor = Predictor("features", values["size"], values["level"], self._weights)
+        wanted = (predictor.size, predictor.level)
+        there = [visit for visit in visits if visit.photo_rgb is not None]
+        missing = [one for one in there if one.result is None or _made_with(one.result) != wanted]
+        for visit in missing or there:
+            name = "" if len(there) == 1 else ("Photo", "Second photo")[visits.index(visit)]
+            visit.result = yield from self._follow(visit, predictor.submit(visit.photo_rgb), name)
+
+    def _find_people(self, visits: tuple[Visit, Visit]) -> Iterator[Updates]:
+        """Where people are in each photo, once for a size and level; None where there is nothing to find them with."""
+        from ..predictor import Predictor
+
+        for visit in visits:
+            if visit.result is None or visit.mask_of == _made_with(visit.result):
+                continue
+            report = visit.result.report
+            source = Predictor("features", report.size, report.level, self._weights).mask_source()
+            visit.mask = None
+            if source is not None:
+                found = yield from self._follow(visit, source.submit(visit.photo_rgb), "Finding people")
+                visit.mask = found.foreground_mask()
+            visit.mask_of = _made_with(visit.result)
+
+    def _follow(self, visit: Visit, job: Job, name: str) -> "Generator[Updates, None, Any]":
+        """Progress until the job is done; a skip at every other poll, where Stop takes effect.
+
+        Returns the job's result. Raises what the job raised, and CancelledError when the visitor has taken another
+        photo meanwhile: the result is then of a photo that is no longer there.
+        """
+        visit.job, photo_rgb = job, visit.photo_rgb
+        if visit.closed:  # the page was closed while this event waited
+            job.cancel()
+        told = ""
+        for now, seconds in follow(job):
+            now = Step(f"{name}: {now.words}" if name else now.words, now.share)
+            words_now = words.working(now, seconds)
+            yield gr.skip() if words_now == told else {self._view.status: words_now}
+            told = words_now
+        result = job.result()
+        if visit.photo_rgb is not photo_rgb:
+            raise CancelledError
+        return result
+
+    # ---- the pictures -----------------------------------------------------------------------------------------------
+
+    def redraw(self, request: gr.Request, **values: Any) -> Updates:
+        """A control of the pictures moved: draw them again from the kept results."""
+        return self._safely(request, lambda visits: self._drawn(visits, values))
+
+    def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Other colours were chosen after the run: find the people, once, and draw again."""
+        visits = (self._visit(request), self._visit(request, 1))
+        taken = [visit.photo_rgb for visit in visits]
+        if visits[0].result is None:
+            yield gr.skip()
+            return
+        try:
+            if values["foreground"] == "auto":
+                yield self.begin()
+                yield from self._find_people(visits)
+            status = words.line("Colours for people" if values["foreground"] == "auto" else "Colours for all")
+            yield self._all(visits, values) | self._idle(visits, status)
+        except Exception as problem:
+            yield self._idle(visits, _ended(visits, taken, problem))
+
+    def _presser(self, which: int) -> Callable:
+        def pressed(request: gr.Request, event: gr.SelectData) -> Any:
+            """The pixel of the photo that was pressed in a picture of it."""
+            visit = self._visit(request, which)
+            if visit.result is None:
+                return gr.skip()
+            height, width = visit.photo_rgb.shape[:2]
+            shown_by = max(1.0, max(height, width) / SHOWN_PX)
+            x, y = ((value + 0.5) * shown_by for value in event.index)
+            return which, min(x, width - 1), min(y, height - 1)
+
+        return pressed
+
+    def ask(self, request: gr.Request, **values: Any) -> Updates:
+        """A place was pressed: where it is like that, in both photos."""
+        return self._safely(request, lambda visits: self._alike(visits, values))
+
+    def _safely(self, request: gr.Request, draw: Callable[[tuple[Visit, Visit]], Updates]) -> Updates:
+        visits = (self._visit(request), self._visit(request, 1))
+        if visits[0].result is None:
+            return gr.skip()
+        try:
+            return draw(visits)
+        except Exception as problem:
+            return {self._view.status: explained(CancelledError() if visits[0].closed else problem)}
+
+    def _results(self, visits: tuple[Visit, Visit], values: Values) -> "list[FeaturesResult]":
+        """The result of the photo and, where there is one of the same network, of the second, cut out or not."""
+        results = []
+        for visit in visits:
+            if visit.result is None or _made_with(visit.result) != _made_with(visits[0].result):
+                break
+            wanted = visit.mask if values["foreground"] == "auto" else None
+            if visit.result.person_mask is not wanted:
+                visit.result = replace(visit.result, person_mask=wanted)  # its components are found anew
+            results.append(visit.result)
+        return results
+
+    def _all(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+        """Everything about new results."""
+        view = self._view
+        updates = self._drawn(visits, values) | self._files(visits, values)
+        results = self._results(visits, values)
+        report = results[0].report
+        notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
+        if values["foreground"] == "auto" and visits[0].mask is None:
+            notices.append(NOBODY)
+        names = [visit.photo_name for visit, _ in zip(visits, results, strict=False)]
+        licence = zoo.checkpoint("features", report.size).licence
+        return updates | {
+            view.notes: words.notes(replace(report, notices=notices)),
+            view.card: words.card(report, licence, findings(results[0])),
+            view.command: features_words.command(names, report, values["foreground"], self._weights),
+            view.panel: gr.update(visible=True),
+            view.empty: gr.update(visible=False),
+        }
+
+    def _drawn(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+        """The colours of both photos, and what is like the chosen place."""
+        from ..image import shrink, write_png
+
+        results, updates = self._results(visits, values), {}
+        look = {"opacity": values["opacity"], "smooth": values["smooth"]}
+        for visit, pictures, result in zip(visits, self._view.pictures, results, strict=False):
+            picture = shrink(result.picture(like=results[0], **look), SHOWN_PX)
+            path = write_png(visit.next_folder("picture") / f"{visit.stem}_features.png", picture)
+            updates |= {pictures.colours: str(path), pictures.frame: gr.update(visible=True)}
+        for pictures in self._view.pictures[len(results) :]:
+            updates[pictures.frame] = gr.update(visible=False)
+        return updates | self._alike(visits, values)
+
+    def _alike(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+        """Where it is like the chosen place; before one is chosen, the photos as they are."""
+        from ..image import shrink, write_png
+
+        view, updates = self._view, {}
+        found = self._similar(visits, values)
+        for index, (visit, pictures) in enumerate(zip(visits, view.pictures, strict=True)):
+            if index < len(found):
+                picture = _at_size(found[index], shrink(visit.photo_rgb, SHOWN_PX)).picture(smooth=values["smooth"])
+                path = write_png(visit.next_folder("alike") / f"{visit.stem}_similarity.png", picture)
+                updates[pictures.alike] = str(path)
+            elif visit.shown is not None:
+                updates[pictures.alike] = str(visit.shown)
+        which = values["point"][0] if found else 0
+        own, other = (found[which], found[1 - which] if len(found) > 1 else None) if found else (None, None)
+        return updates | {view.told: features_words.told(own, other, which)}
+
+    def _similar(self, visits: tuple[Visit, Visit], values: Values) -> "list[Similarity]":
+        """For each result how like the chosen place it is; empty where none is chosen."""
+        results, point = self._results(visits, values), values["point"]
+        if point is None or point[0] >= len(results):
+            return []
+        which, x, y = point
+        return [results[which].similarity(x, y, one) for one in results]
+
+    # ---- the files --------------------------------------------------------------------------------------------------
+
+    def files(self, request: gr.Request, **values: Any) -> Updates:
+        """Every file of the results, as they are shown, behind the download buttons."""
+        return self._safely(request, lambda visits: self._files(visits, values))
+
+    def _files(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+        from ..image import write_png
+
+        view, paths = self._view, []
+        results, found = self._results(visits, values), self._similar(visits, values)
+        look = {"opacity": values["opacity"], "smooth": values["smooth"], "like": results[0]}
+        try:
+            for index, (visit, result) in enumerate(zip(visits, results, strict=False)):
+                folder, stem = visit.next_folder("files"), visit.stem
+                written = result.save(folder, stem, side_by_side=True, **look)
+                if found:
+                    similar = found[index].picture(smooth=values["smooth"])
+                    written.append(write_png(folder / f"{stem}_similarity.png", similar))
+                number = "" if len(results) == 1 else f" {index + 1}"
+                paths += [(path, _label(path, number)) for path in written]
+        except (SapiensError, OSError) as problem:
+            if visits[0].closed:  # the page was closed meanwhile, and its files with it
+                return {view.status: gr.skip()}
+            return {view.status: words.notice(str(problem), "The files could not be written")}
+        updates = [gr.update(value=str(path), label=label, visible=True, interactive=True) for path, label in paths]
+        updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
+        return dict(zip(view.downloads, updates, strict=True))
+
+    # ---- shared -----------------------------------------------------------------------------------------------------
+
+    def _visit(self, request: gr.Request, which: int = 0) -> Visit:
+        return self._visits.of(request.session_hash, TABS[which])
+
+    def _idle(self, visits: tuple[Visit, Visit], status: str) -> Updates:
+        """Ready for the next run; without any picture, the empty page is back."""
+        view, there = self._view, visits[0].result is not None
+        return {
+            view.status: status,
+            view.run: gr.update(interactive=True),
+            view.stop: gr.update(interactive=False),
+            view.panel: gr.update(visible=there),
+            view.empty: gr.update(value=features_words.empty(visits[0].shown is not None), visible=not there),
+        }
+
+
+def _made_with(result: Any) -> tuple[str, str]:
+    return result.report.size, result.report.level
+
+
+def _at_size(found: "Similarity", photo_rgb: Any) -> "Similarity":
+    """The same over the photo at the size that the page shows."""
+    ratio = photo_rgb.shape[1] / found.photo_rgb.shape[1]
+    x, y = found.point_xy
+    return replace(found, photo_rgb=photo_rgb, point_xy=(x * ratio, y * ratio))
+
+
+def _label(path: Path, number: str) -> str:
+    titles = {"_similarity.png": "Similarity", "_side_by_side.png": "Beside the photo", ".png": "Colours"}
+    title = next((title for ending, title in titles.items() if path.name.endswith(ending)), "Arrays")
+    return words.file_words(title + number, path)
+
+
+def _ended(visits: tuple[Visit, Visit], taken: list[Any], problem: Exception) -> str:
+    """The status for what ended the work on the photos `taken`; whatever it was, a new one has simply stopped it."""
+    replaced = any(visit.photo_rgb is not photo for visit, photo in zip(visits, taken, strict=False))
+    return explained(CancelledError() if replaced else problem)
+
+
+def _seconds(visits: tuple[Visit, Visit]) -> str:
+    seconds = sum(sum(visit.result.report.seconds.values()) for visit in visits if visit.result is not None)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

@@ -31,6 +31,7 @@ MODELS_EXAMPLE = """examples:
 VERIFY_EXAMPLE = """examples:
   python -m sapiens_mlx verify --task seg --size 0.4b
   python -m sapiens_mlx verify --task pose,normal --weights ~/sapiens2_host --photo 000000004016.jpg --json"""
+WEIGHTS = "folder in the reference's layout or with one model, a checkpoint file, or a repository on the hub"
 SERVE_EXAMPLE = """example:
   python -m sapiens_mlx serve --port 7861 --weights ~/sapiens2_host"""
 
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
     predict.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
     predict.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
-    predict.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    predict.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
     predict.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
     _add_people(predict)
     predict.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variants", metavar="S:L,...", help="more of them, each a size and a level: 0.4b:bf16,1b:4bit"
     )
     compare.add_argument("--reference", metavar="L", help="what all are measured by: a level or size:level (the best)")
-    compare.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    compare.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
     compare.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
     _add_people(compare)
     compare.add_argument(
@@ -153,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = command("verify", _verify, "whether the published weights give the published values here", VERIFY_EXAMPLE)
     verify.add_argument("--task", default=default.task, help=f"of {', '.join(zoo.TASKS)}; several with commas (seg)")
     verify.add_argument("--size", help="the size (the one that there are values for)")
-    verify.add_argument("--weights", metavar="DIR", help="folder in the reference's layout, or one checkpoint file")
+    verify.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
     verify.add_argument("--photo", metavar="FILE", help="a copy of the photo (downloaded once into the cache)")
     verify.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -313,11 +314,21 @@ def _run_one(
 
 
 def _progress_line(stream: Any) -> runtime.Progress:
-    """Shows how far the work is in one line of a terminal; silent where the stream is none."""
-    if stream is None or not stream.isatty():  # None: closed by whoever started us
+    """Shows how far the work is in one line of a terminal. Elsewhere it only says what is going to be downloaded."""
+    if stream is None:  # closed by whoever started us
         return runtime.no_progress
+    told: set[str] = set()
 
     def show(stage: str, done: float, total: float) -> None:
+        if stage == "download":
+            from .weights import locate
+
+            coming = locate.coming
+            if coming is not None and coming.repo not in told:
+                told.add(coming.repo)
+                _print_note(coming.sentence(total))
+        if not stream.isatty():
+            return
         amount = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB" if stage == "download" else f"{done:.0f}/{total:.0f}"
         stream.write(f"\r\x1b[K{stage} {amount}")
         stream.flush()

@@ -351,9 +351,9 @@ def _file_bytes(predictor: Predictor) -> int | None:
     given = conversion.published(predictor.weights)
     if given is not None:
         return given.model_bytes
-    source = locate.find_local(predictor.checkpoint, predictor.weights)
     level = zoo.level(predictor.level)
+    source = locate.find_local(predictor.checkpoint, predictor.weights, level)
     if level.dtype == "float32":
-        return source.stat().st_size if source else None
+        return conversion.source_of(source).bytes if source else None
     kept = conversion.kept(predictor.checkpoint, level, source)
     return (kept[0] / conversion.MODEL).stat().st_size if kept else None

@@ -30,24 +30,27 @@ from sapiens_mlx.weights import locate
 
 order = json.loads(sys.argv[1])
 checkpoint = zoo.checkpoint(order["task"], order["size"])
-heard = []
+level = zoo.level(order["level"]) if order["level"] else None
+heard, told, coming = [], [], []
 
 def progress(stage, done, total):
     heard.append((stage, done, total))
+    coming.append(locate.coming.sentence(total))
     if order["cancel_at"] is not None and done >= order["cancel_at"]:
         raise CancelledError
 
 report = {"found": None, "error": None, "message": ""}
 try:
     if order["call"] == "find":
-        report["found"] = str(locate.find(checkpoint, order["weights"], progress=progress))
+        report["found"] = str(locate.find(checkpoint, order["weights"], level, progress=progress, tell=told.append))
     elif order["call"] == "find_local":
-        report["found"] = str(locate.find_local(checkpoint, order["weights"]))
+        report["found"] = str(locate.find_local(checkpoint, order["weights"], level))
     else:
-        report["found"] = locate.download_bytes(checkpoint)
+        report["found"] = locate.download_bytes(checkpoint, level)
 except (SapiensError, CancelledError) as problem:
     report["error"], report["message"] = type(problem).__name__, str(problem)
-print(json.dumps(report | {"heard": heard, "network": "huggingface_hub" in sys.modules}))
+report |= {"heard": heard, "told": told, "coming": sorted(set(coming))}
+print(json.dumps(report | {"network": "huggingface_hub" in sys.modules}))
 """
 
 
@@ -67,7 +70,8 @@ class Machine:
         *,
         call: str = "find",
         checkpoint: zoo.Checkpoint = SEG,
-        weights: Path | None = None,
+        weights: Path | str | None = None,
+        level: str | None = None,
         cancel_at: int | None = None,
         **environment: str,
     ) -> subprocess.Popen:
@@ -77,6 +81,7 @@ class Machine:
             "task": checkpoint.task,
             "size": checkpoint.size,
             "weights": weights and str(weights),
+            "level": level,
             "cancel_at": cancel_at,
         }
         settings = {

@@ -52,7 +52,10 @@ def _download(done: float, total: float) -> str:
         return "Downloading"
     unit, size = ("GB", 1e9) if total >= 1e9 else ("MB", 1e6)
     digits = 1 if unit == "GB" else 0
-    return f"Downloading {done / size:.{digits}f} of {total / size:.{digits}f} {unit}"
+    from ..weights import locate  # brings the networks, which the page does without until its first run
+
+    what = f": {locate.coming.repo}" if locate.coming else ""
+    return f"Downloading {done / size:.{digits}f} of {total / size:.{digits}f} {unit}{what}"
 
 
 def _block(done: float, total: float) -> str:

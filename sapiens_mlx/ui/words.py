@@ -82,8 +82,17 @@ def choice(task: str, size: str, level: str) -> str:
     notices = [checkpoint.notice, "" if checkpoint.bundled else row.notice]
     return (
         f'<div class="choice">{asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
-        f"<p>{what}. {licence(checkpoint.licence)}</p></div>"
+        f"<p>{what}. {licence(checkpoint.licence)}</p>{_download(checkpoint, level)}</div>"
     )
+
+
+def _download(checkpoint: zoo.Checkpoint, level: str) -> str:
+    """What a run downloads where the weights are not here, without asking anybody: about, as the parameters tell."""
+    if checkpoint.bundled or not checkpoint.published or checkpoint.size not in zoo.SIZES:
+        return ""
+    original = f"about {4 * zoo.SIZES[checkpoint.size].parameters / 1e9:.1f} GB from {checkpoint.repo}"
+    smaller = f", or mlx-community's smaller conversion to {level} if there is one" if zoo.LEVELS[level].bits else ""
+    return f'<p class="download">Where they are not on this machine, a run downloads them: {original}{smaller}.</p>'
 
 
 def _size_words(size: str) -> str:

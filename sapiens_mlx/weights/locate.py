@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import zoo
@@ -39,7 +39,7 @@ def find(
         level: what it is wanted for; default: the original, whatever the level.
         progress: hears ("download", bytes so far, bytes in all). When it raises CancelledError, what has arrived is
             kept, and the next call carries on from there.
-        tell: hears sentences for users, before a download what it is.
+        tell: hears sentences for users: whose a conversion is, and which of several layouts is taken.
 
     Returns:
         A safetensors or .pth file; the index, for a model in several files.
@@ -49,6 +49,7 @@ def find(
         WeightsMissingError: the file is nowhere and cannot be downloaded; says why, and where to put it by hand.
         CancelledError: from `progress`.
     """
+    global coming
     found = find_local(checkpoint, weights, level)
     if found is not None:
         return found
@@ -63,7 +64,9 @@ def find(
         raise _missing(checkpoint, weights, "they are not published yet", "Put a file of your own at")
     try:
         chosen = offer(checkpoint, level, weights)
-        tell(chosen.sentence)
+        if chosen.notice:
+            tell(chosen.notice)
+        coming = chosen
         return _download(chosen, progress)
     except hub.UnavailableError as problem:
         if repo is not None:
@@ -73,6 +76,8 @@ def find(
             f"({checkpoint.licence.name}) and put it at"
         )
         raise _missing(checkpoint, weights, problem.reason, f"{problem.remedy}, {by_hand}") from problem
+    finally:
+        coming = None
 
 
 def find_local(
@@ -146,14 +151,24 @@ def repo_named(weights: str | Path | None) -> str | None:
 class Offer:
     """A download: files of a repository, at a commit where that is known, with `size_bytes` in all where known.
 
-    `sentence` says to users what it is; "" where that goes without saying.
+    `notice` is what users should know of it beside its name, as a sentence; "" for nothing.
     """
 
     repo: str
     files: tuple[str, ...]
     size_bytes: int | None
+    licence: zoo.Licence
     commit: str | None = None
-    sentence: str = ""
+    notice: str = ""
+
+    def sentence(self, size_bytes: float | None = None) -> str:
+        """What is about to be downloaded, for users; `size_bytes` as the hub says meanwhile."""
+        size = size_bytes or self.size_bytes
+        amount = f"{gigabytes(size)}, " if size else ""
+        return f"Downloading {self.repo} ({amount}{self.licence.name}). {self.notice}".rstrip()
+
+
+coming: Offer | None = None  # what is being downloaded, for those who watch the progress
 
 
 def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: str | Path | None = None) -> Offer:
@@ -170,16 +185,13 @@ def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: s
         with contextlib.suppress(hub.UnavailableError):  # it has no such conversion
             found = _offer_of(repo, hub.listing(repo), checkpoint)
             original = hub.size_bytes(checkpoint.repo, checkpoint.filename)
-            instead = f" instead of {gigabytes(original)}" if original else ""
-            return Offer(
-                found.repo,
-                found.files,
-                found.size_bytes,
-                found.commit,
-                f"The weights are {repo}, a conversion by {COMMUNITY} ({gigabytes(found.size_bytes)}{instead}; "
-                f"{checkpoint.licence.name}). For the original, use --weights {checkpoint.repo}.",
+            instead = f" ({gigabytes(original)})" if original else ""
+            notice = (
+                f"The weights are {repo}, a conversion by {COMMUNITY} of {gigabytes(found.size_bytes)}, in place of "
+                f"the original{instead}. For the original, use --weights {checkpoint.repo}."
             )
-    return Offer(checkpoint.repo, (checkpoint.filename,), None)
+            return replace(found, notice=notice)
+    return Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
 
 
 def community_repo(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
@@ -226,10 +238,10 @@ def _offer_of(repo: str, listing: hub.Listing, checkpoint: zoo.Checkpoint) -> Of
             "Name another repository",
         )
     taken = ways[0]
-    sentence = ""
+    notice = ""
     if len(ways) > 1:
-        sentence = f"{repo} has its weights in several layouts: taken is {taken[-1]}, not {ways[1][-1]}."
-    return Offer(repo, taken, sum(names[name] for name in taken), listing.commit, sentence)
+        notice = f"{repo} has its weights in several layouts: taken is {taken[-1]}, not {ways[1][-1]}."
+    return Offer(repo, taken, sum(names[name] for name in taken), checkpoint.licence, listing.commit, notice)
 
 
 def _download(chosen: Offer, progress: Progress) -> Path:

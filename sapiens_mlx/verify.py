@@ -28,7 +28,7 @@ from .runtime import Progress, inference, no_progress
 from .tasks.base import Fitted
 from .tasks.fit import Way
 from .tasks.keypoints import keypoints
-from .weights import locate, store
+from .weights import conversion, locate, store
 
 PUBLISHED_VALUES = Path(__file__).with_name("data") / "published_values.json"
 LEVEL = "fp32"
@@ -199,8 +199,10 @@ def _verify(
     start = time.perf_counter()
     checkpoint = zoo.checkpoint(task, size)
     models.clear()  # room for another network
-    source = locate.find(checkpoint, weights, progress=progress)
-    model = store.load(task, size, LEVEL, weights, rope_dtype=mx.float32, progress=progress)
+    # The original, where a smaller copy of it might be had too; or what `convert --out` made of it.
+    converted = conversion.published(weights) is not None
+    source = Path(weights).expanduser() if converted else locate.find(checkpoint, weights, progress=progress)
+    model = store.load(task, size, LEVEL, source, rope_dtype=mx.float32, progress=progress)
     found = FOUND[task](model, photo_rgb, published, progress)
     checks = []
     for name, values in published["values"].items():

@@ -1,10 +1,14 @@
 """Albedo: array and picture as the reference has them; the mask and the files."""
 
+import json
+
 import numpy as np
 import pytest
+import rule
 from fixtures import Cases, photo_of
 from PIL import Image
 
+from sapiens_mlx.__main__ import main
 from sapiens_mlx.tasks.albedo import AlbedoTask
 
 
@@ -34,3 +38,29 @@ def test_the_background_is_of_another_grey_or_the_array_is_masked(tmp_path, styl
     assert (np.asarray(Image.open(paths[0])) == cut).all()
     with np.load(paths[1]) as arrays:
         assert (arrays["albedo"] == before).all() and (arrays["person_mask"] == result.person_mask).all()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["predict", "compare"])
+def test_weights_that_are_not_published_are_missed_without_saying_what_to_do(machine, tmp_path, photo, capsys, command):
+    arguments = [command, str(photo), "--task", "albedo", "--size", "0.4b", "--out", str(tmp_path / "out")]
+    arguments += ["--levels", "fp32,4bit"] if command == "compare" else []
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "not published yet" in error and f"Put a file of your own at {machine / 'albedo'}" in error
+
+
+def test_a_file_of_ones_own_is_not_taken(machine, tiny_size, tmp_path, photo, capsys):
+    own = rule.write_checkpoint(tmp_path / "own.safetensors", rule.tiny_shapes("albedo"))
+    arguments = [str(photo), "--task", "albedo", "--size", "tiny", "--weights", str(own), "--json"]
+    assert main(["predict", *arguments, "--out", str(tmp_path / "one")]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 2
+    assert main(["compare", *arguments, "--levels", "fp32,8bit", "--out", str(tmp_path / "two")]) == 0
+    rows = json.loads(capsys.readouterr().out)["levels"]
+    assert [row["level"] for row in rows] == ["fp32", "8bit"]

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import rule
 from PIL import Image
 
+from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import ImageError, SapiensError
 from sapiens_mlx.tasks import background, draw
 from sapiens_mlx.tasks.matting import MattingResult, MattingTask
@@ -146,3 +148,28 @@ def test_the_composite_is_not_among_the_files_or_is_not_the_picture(tmp_path):
     assert [path.name for path in paths] == ["a_matting.png", "a_matting.npz", "a_composite.png"]
     assert (np.asarray(Image.open(paths[0])) == result.cut_out()).all()
     assert (np.asarray(Image.open(paths[2])) == result.picture(background="#00b140")).all()
+
+
+@pytest.mark.parametrize(("given", "files"), [("none", 2), ("blur", 3), ("#00b140", 3), ("photo.png", 3)])
+def test_the_command_line_writes_no_composite(machine, tiny_size, tmp_path, monkeypatch, capsys, given, files):
+    monkeypatch.chdir(tmp_path)
+    rule.write_tiny(machine, "matting")
+    Image.fromarray(PHOTO).save("photo.png")
+    arguments = ["predict", "photo.png", "--task", "matting", "--size", "tiny", "--background", given, "--out", "out"]
+    assert main(arguments) == 0
+    assert len(list((tmp_path / "out").iterdir())) == files
+    if given == "#00b140":
+        with np.load("out/photo_matting.npz") as arrays:
+            behind = (1 - arrays["alpha"][..., None]) * [0, 177, 64]
+            expected = np.clip(255 * arrays["foreground"] + behind, 0, 255)
+        assert np.abs(np.asarray(Image.open("out/photo_composite.png")) - expected).max() <= 0.51
+
+
+def test_a_bad_background_is_told_after_the_network_has_run(machine, tiny_size, tmp_path, monkeypatch, capsys):
+    """There are no weights here: whatever came later would be another error."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PHOTO).save("photo.png")
+    arguments = ["predict", "photo.png", "--task", "matting", "--size", "tiny", "--background", "gren", "--out", "out"]
+    assert main(arguments) == 2
+    assert "The background gren is neither a colour nor a file." in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())

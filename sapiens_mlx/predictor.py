@@ -194,8 +194,9 @@ class Predictor:
             elif options.foreground != "none" and self.task not in ("pose", "seg", "matting"):
                 result.person_mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
-        by_rfdetr = self.task == "detect" and options.boxes_xyxy is None and options.detector == "rfdetr"
-        checkpoint = zoo.RFDETR_BASE if by_rfdetr else self.checkpoint
+        looked = people is not None and options.boxes_xyxy is None and isinstance(options.detector, str)
+        detector = options.detector if looked else ""
+        checkpoint = zoo.RFDETR_BASE if self.task == "detect" and detector == "rfdetr" else self.checkpoint
         result.report = Report(
             task=self.task,
             size=checkpoint.size,
@@ -207,6 +208,7 @@ class Predictor:
             weights_bytes=model.nbytes if model else 0,
             quantized_share=model.quantized_share if model else 0.0,
             peak_memory_bytes=runtime.peak_memory_bytes(),
+            detector=detector,
             notices=notices + store.take_notices(),
         )
         return result

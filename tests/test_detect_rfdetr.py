@@ -22,6 +22,7 @@ from sapiens_mlx.detect import nms
 from sapiens_mlx.errors import SapiensError, WeightsError
 from sapiens_mlx.models import models
 from sapiens_mlx.runtime import inference
+from sapiens_mlx.ui import words
 
 PROJECT = Path(__file__).resolve().parents[1]
 PHOTO = np.random.default_rng(1).integers(0, 256, (90, 130, 3), np.uint8)
@@ -156,7 +157,10 @@ def test_pose_and_people_come_from_it_and_the_report_does_not_say_so(network, ma
     assert (found.report.size, found.report.licence) == ("rfdetr-base", "Apache License 2.0")
     pose = sm.load("pose", "tiny")(PHOTO, detector="rfdetr", nms_threshold=0.1, flip=False)
     np.testing.assert_array_equal(pose.boxes_xyxy, found.boxes_xyxy)
-    assert (pose.report.size, pose.report.licence) == ("tiny", "Sapiens2 License")
+    assert (pose.report.size, pose.report.licence, pose.report.detector) == ("tiny", "Sapiens2 License", "rfdetr")
+    assert "RF-DETR (Apache License 2.0)" in words.card(pose.report, zoo.SAPIENS2_LICENCE, "")
+    given = sm.load("pose", "tiny")(PHOTO, detector="rfdetr", boxes_xyxy=[[1, 2, 60, 80]], flip=False)
+    assert given.report.detector == ""
     assert len(models._detectors) == 1
 
 

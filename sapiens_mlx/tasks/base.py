@@ -18,7 +18,8 @@ class Report:
     detect, fit, network, decode and, later, draw.
 
     `weights_bytes` is what the network occupies in memory, and `quantized_share` (0..1) which share of its numbers is
-    kept packed; both are 0 for the people found alone.
+    kept packed; both are 0 for the people found alone. `detector` is who found the people, of zoo.DETECTORS; "" where
+    nobody was looked for, boxes were given, or a function of one's own was.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Report:
     weights_bytes: int = 0
     quantized_share: float = 0.0
     peak_memory_bytes: int = 0
+    detector: str = ""
     notices: list[str] = field(default_factory=list)
 
 

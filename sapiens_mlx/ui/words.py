@@ -165,6 +165,7 @@ def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
     facts = {
         "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Found": escape(findings),
+        "People by": f"RF-DETR ({zoo.RFDETR_BASE.licence.name})" if report.detector == "rfdetr" else "",
         "Time": f"{_seconds(total)} in all<ul class='stages'>{stages}</ul>",
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),

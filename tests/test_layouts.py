@@ -275,6 +275,12 @@ def test_a_config_that_contradicts_its_tensors_is_a_sentence(machine, folder, co
     assert str(problem.value).startswith("model/model.safetensors cannot be used: ")
 
 
+def test_a_config_that_tells_of_packed_layers_where_none_is_packed_is_a_sentence(machine, folder):
+    other_programs.branch(folder, "seg", rule.tiny_shapes("seg"), quantization=AT_4BIT)
+    with pytest.raises(WeightsError, match="says that its layers are packed, and none of them is"):
+        arrays("seg", folder, "4bit")
+
+
 def test_a_mixture_that_config_tells_of_is_taken(machine, folder):
     other_programs.mlx_vlm(folder, "seg", rule.tiny_shapes("seg"), packed=AT_4BIT)
     retype(folder, unpack_one)
@@ -460,3 +466,26 @@ def test_a_packed_model_of_the_hub_runs_from_the_command_line(tmp_path):
     report = json.loads(done.stdout)
     assert (report["task"], report["size"], report["level"]) == ("seg", "demo", "4bit")
     assert report["quantized_share"] > 0.5
+
+
+# ---- what is told before a download ---------------------------------------------------------------------------------
+
+
+def test_the_page_says_before_a_run_what_would_be_downloaded():
+    from sapiens_mlx.ui import words
+
+    original = words.choice("seg", "5b", "bf16")
+    assert "about 20.3 GB from facebook/sapiens2-seg-5b" in original
+    assert "mlx-community" not in original
+    assert "smaller conversion to 4bit" in words.choice("seg", "5b", "4bit")
+    for task, size in (("seg", "demo"), ("albedo", "0.4b"), ("detect", "rtmdet-m")):
+        assert "downloads them" not in words.choice(task, size, "4bit")
+
+
+def test_the_page_names_what_is_being_downloaded(monkeypatch):
+    from sapiens_mlx.ui.progress import step
+    from sapiens_mlx.weights import locate
+
+    coming = locate.Offer(CONVERSION, ("model.safetensors",), 3_100_000_000, zoo.SAPIENS2_LICENCE)
+    monkeypatch.setattr(locate, "coming", coming)
+    assert step("download", 4e8, 3.1e9).words == f"Downloading 0.4 of 3.1 GB: {CONVERSION}"

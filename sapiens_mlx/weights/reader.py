@@ -222,6 +222,8 @@ class Reader:
     def _check_mixture(self) -> None:
         """Layers of the blocks are packed all or none, but for those that config.json says are plain."""
         if not self.packings:
+            if described.is_packed(self.config):
+                raise WeightsError(f"its {described.CONFIG} says that its layers are packed, and none of them is")
             return
         blocks = {n.removesuffix(".weight"): n for n in self.shapes if n.endswith(".weight") and "blocks." in n}
         plain = [

@@ -62,7 +62,8 @@ def second(tmp_path: Path) -> Path:
 
 def upload(page: "playwright.Page", photo: Path) -> None:
     page.locator("#features .photo input[type=file]").first.set_input_files(photo)
-    expect(page.locator("#features .empty .done, #features-status .notice")).to_be_visible()
+    taken = page.locator("#features .empty .done, #features-status .notice")
+    expect(taken).to_be_visible(timeout=30_000)  # the first photo of a page brings OpenCV
 
 
 def upload_second(page: "playwright.Page", photo: Path) -> None:
@@ -252,7 +253,7 @@ def test_the_studios_photo_is_taken(visit: Callable, photo: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").click()
     page.locator(".photo input[type=file]").first.set_input_files(photo)
-    expect(page.locator(".empty .done").first).to_be_visible()
+    expect(page.locator(".empty .done").first).to_be_visible(timeout=30_000)
     page.get_by_role("tab", name="Features").click()
     page.locator("#features").get_by_role("button", name="Take the photo of the Studio").click()
     expect(page.locator("#features .empty .done")).to_be_visible()
@@ -297,3 +298,23 @@ def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Ser
     while any(file.exists() for file in files) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(file.exists() for file in files)
+
+
+def test_the_tab_compare_judges_features_by_cosine_and_refuses_two_sizes(chromium, server: Server, photo: Path) -> None:
+    with visiting(chromium, server.url) as open_page:
+        page = open_page()
+        page.get_by_role("tab", name="Compare levels").click()
+        tab = page.locator("#compare")
+        tab.locator(".photo input[type=file]").set_input_files(photo)
+        expect(tab.locator(".empty .done")).to_be_visible(timeout=30_000)
+        tab.get_by_role("radio", name="Features", exact=True).check(force=True)
+        expect(page.locator("#sizes label")).to_have_text(["demo", "0.1b", "0.4b", "0.8b", "1b", "5b", "1b-4k"])
+        page.locator("#compare-run").click()
+        expect(page.locator("#compare-status .done")).to_be_visible(timeout=RUN_MS)
+        expect(page.locator("#levels thead")).to_contain_text("Mean cosine")
+        expect(page.locator("#levels .reference")).to_contain_text("1.0000")
+        expect(page.locator("#charts svg").first).to_contain_text("Mean cosine (up is better)")
+        page.locator("#sizes").get_by_role("checkbox", name="0.1b").check(force=True)
+        expect(page.locator("#levels_0_1b")).to_be_visible()
+        page.locator("#compare-run").click()
+        expect(page.get_by_role("alert")).to_contain_text("Choose one size", timeout=RUN_MS)

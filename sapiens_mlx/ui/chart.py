@@ -76,7 +76,7 @@ def _drawn(comparison: "Comparison", done: Sequence["Entry"], across: Sequence[f
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         axes = figure.subplots()
-        _prepare(axes, f"{quality.title}, {quality.unit}", label)
+        _prepare(axes, ", ".join(filter(None, (quality.title, quality.unit))), label)
         heights = _within(up, quality.higher_is_better)
         sizes = list(dict.fromkeys(entry.variant.size for entry in done))
         for entry, x, y, value in zip(done, across, heights, up, strict=True):
@@ -96,9 +96,10 @@ def _drawn(comparison: "Comparison", done: Sequence["Entry"], across: Sequence[f
             axes.set_xscale("log")
         else:
             axes.set_xlim(left=0)
-        # No figure is less than nothing, and no share of what is equal more than 100 %; only points need room beyond.
-        share = quality.unit == "%" and quality.higher_is_better
-        _ticks_within(axes, 0 if min(heights) >= 0 else -math.inf, 100 if share else math.inf)
+        # No figure is less than nothing, and no share of what is equal, or cosine, more than 100 % or 1; only points
+        # need room beyond.
+        ends = quality.unit in ("%", "") and quality.higher_is_better
+        _ticks_within(axes, 0 if min(heights) >= 0 else -math.inf, factor if ends else math.inf)
         if not quality.higher_is_better:
             axes.invert_yaxis()
         names = [

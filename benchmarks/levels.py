@@ -2,8 +2,8 @@
 
 On drawn scenes that nothing was trained on: the figures of `training.evaluate` against the ground truth, and those of
 `compare` against the same network at fp32 (named `fp32_...`; means over the scenes). Each row of a task and a level is
-kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first was stopped; rows of
-other weights or another number of scenes are measured anew. At the end the tables in README.md are written from it.
+kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first was stopped; rows
+of other weights or another number of scenes are measured anew. At the end the tables in README.md are written from it.
 """
 
 import argparse
@@ -46,7 +46,9 @@ AGAINST_FP32 = (
     ("pointmap", "fp32_depth_difference", "depth, difference", 100, 3),
     ("albedo", "fp32_mean_difference", "albedo, difference", 100, 3),
     ("matting", "fp32_mean_difference", "alpha, difference", 100, 3),
+    ("features", "fp32_mean_cosine", "features, cosine", 1, 5),
 )
+NO_TRUTH = ("features",)
 
 
 @cache
@@ -66,7 +68,8 @@ def measure(task: str, level: str, count: int, references: list[Result | None]) 
             references.append(result)
         if result is None:
             continue
-        truth.add(scene(number), result)
+        if task not in NO_TRUTH:
+            truth.add(scene(number), result)
         for name, value in result.agreement(references[number]).values.items():
             agreements[name].append(value)
         report = result.report

@@ -143,11 +143,11 @@ def _figures(conversion: Conversion) -> str:
     for row in rows:
         mark = "**" if row["level"] == conversion.level else ""
         lines.append(f"| {' | '.join(f'{mark}{_cell(row.get(column))}{mark}' for column in columns)} |")
-    return (
-        "## Measured\n\n" + "\n".join(lines) + "\n\nOn drawn scenes that nothing was trained on. Names with `fp32_` "
-        "stand for figures against the same network at fp32, the others are against the ground truth; shares and errors "
-        "are 0..1."
+    meaning = (
+        "On drawn scenes that nothing was trained on. Figures whose names begin with `fp32_` are against the same network "
+        "at fp32, the others against the ground truth; shares and errors are 0..1."
     )
+    return "\n".join(["## Measured", "", *lines, "", meaning])
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 On drawn scenes that nothing was trained on: the figures of `training.evaluate` against the ground truth, and those of
 `compare` against the same network at fp32 (named `fp32_...`; means over the scenes). Each row of a task and a level is
-kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first was stopped; rows
+kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first stopped; rows
 of other weights or another number of scenes are measured anew. At the end the tables in README.md are written from it.
 """
 

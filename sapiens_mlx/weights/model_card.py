@@ -144,8 +144,8 @@ def _figures(conversion: Conversion) -> str:
         mark = "**" if row["level"] == conversion.level else ""
         lines.append(f"| {' | '.join(f'{mark}{_cell(row.get(column))}{mark}' for column in columns)} |")
     meaning = (
-        "On drawn scenes that nothing was trained on. Figures whose names begin with `fp32_` are against the same network "
-        "at fp32, the others against the ground truth; shares and errors are 0..1."
+        "On drawn scenes that nothing was trained on. Figures with names in `fp32_` are against the same network at "
+        "fp32, the others against the ground truth; shares and errors are 0..1."
     )
     return "\n".join(["## Measured", "", *lines, "", meaning])
 

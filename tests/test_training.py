@@ -361,6 +361,23 @@ def test_every_loss_falls_when_the_answer_gets_nearer():
 
 
 @needs_torch
+def test_half_the_distance_costs_as_much_as_twice_the_distance():
+    import torch
+
+    from training import losses
+    from training.data import dense_sample
+
+    sample = dense_sample(made_up_scene(), (96, 64), stretched=False)
+    batch = {name: torch.from_numpy(np.asarray(value))[None] for name, value in sample.items()}
+    truth, scale = batch["points"].float(), batch["scale"][:, None]
+    exact, half, twice, thrice = (
+        float(losses.pointmap_loss((factor * truth, scale), batch)) for factor in (1.0, 0.5, 2.0, 3.0)
+    )
+    assert half == pytest.approx(twice, rel=1e-3)
+    assert exact < 0.01 < half < thrice
+
+
+@needs_torch
 def test_the_detectors_loss_wants_the_true_boxes():
     import torch
 

@@ -11,6 +11,7 @@ Batch = dict[str, Tensor]
 HEATMAP_SIGMA = 2.0  # heatmap pixels, as the decoder's blur expects
 SOFTMAX_GAIN = 12.0  # a heatmap of height 1 as logits
 TOP_IOUS = 13
+NEAREST = 0.05  # depths that errors are relative to; points have metres times the scale, which is about 1
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -41,17 +42,22 @@ def normal_loss(vectors: Tensor, batch: Batch) -> Tensor:
 
 
 def pointmap_loss(raw: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
-    """Relative errors of the points and of the scale, and of differences of depth between neighbours near and far."""
+    """Relative errors of the points and of the scale, and of differences of depth between neighbours near and far.
+
+    A point's error is relative to the smaller of the two depths: relative to the true one, too near would cost at most
+    1 and too far without end, so that a network that is unsure would place everybody at arm's length.
+    """
     points, scale = raw[0].float(), raw[1].float()[:, 0]
     truth, true_scale = batch["points"].float(), batch["scale"]
     z = truth[:, 2:]
     there = (z > 0).float() * batch["rigid"][:, None, None, None]
     mask = person(batch) * there
-    error = (points - truth) / z.clamp(min=0.05)
+    smaller = torch.minimum(z, points[:, 2:].detach()).clamp(min=NEAREST)
+    error = (points - truth) / smaller
     loss = masked_mean(error.abs(), mask)
     # What lies behind people keeps the map whole at their edges; it counts little.
     loss = loss + 0.05 * masked_mean(error.clamp(-1, 1).abs(), there * (1 - mask))
-    depth_error = error[:, 2:]
+    depth_error = (points - truth)[:, 2:] / z.clamp(min=NEAREST)
     for step in (1, 4, 16):
         for dim in (2, 3):
             near, far = (t.narrow(dim, 0, t.shape[dim] - step) for t in (depth_error, mask))

@@ -27,9 +27,12 @@ import sapiens_mlx
 from sapiens_mlx import runtime
 import mlx.core as mx
 a = mx.random.normal((1024, 1024)); mx.eval(a, a @ a)
-start = time.perf_counter(); mx.eval(a @ a)
+def processor_seconds():
+    start = time.process_time()
+    mx.eval(a @ a)
+    return time.process_time() - start
 print(runtime.BLAS)
-print(2 * 1024**3 / (time.perf_counter() - start) / 1e9)
+print(2 * 1024**3 / min(processor_seconds() for _ in range(5)) / 1e9)
 """
 
 
@@ -40,7 +43,7 @@ def printed(program: str) -> tuple[list[str], str]:
 
 @ON_LINUX
 def test_matrix_products_use_the_blas_that_was_loaded():
-    """Stock MLX reaches 5 GFLOP/s here and OpenBLAS over 100: a factor no noise can hide."""
+    """Stock MLX does 5 GFLOP a processor second and OpenBLAS over 50: a factor no other work on the machine can hide."""
     (library, speed), _ = printed(SPEED)
     assert "openblas" in library
     assert float(speed) > 20

@@ -43,7 +43,7 @@ def printed(program: str) -> tuple[list[str], str]:
 
 @ON_LINUX
 def test_matrix_products_use_the_blas_that_was_loaded():
-    """Stock MLX does 5 GFLOP a processor second and OpenBLAS over 50: a factor no other work on the machine can hide."""
+    """Stock MLX does 5 GFLOP a processor second, OpenBLAS over 50: a factor no other work on the machine can hide."""
     (library, speed), _ = printed(SPEED)
     assert "openblas" in library
     assert float(speed) > 20

@@ -514,8 +514,8 @@ def test_the_shipped_weights_hold_what_they_reached():
     from training.evaluate import evaluate
 
     found = evaluate(seed=1, count=12)
-    at_least = {"seg_miou": 0.045, "seg_accuracy": 0.74, "pck_body": 0.28, "pck_all": 0.50, "detector_ap50": 0.22}
-    at_most = {"normal_mean_deg": 39, "depth_absrel": 0.75, "albedo_mae": 0.20, "alpha_mae": 0.25}
+    at_least = {"seg_miou": 0.075, "seg_accuracy": 0.83, "pck_body": 0.40, "pck_all": 0.63, "detector_ap50": 0.30}
+    at_most = {"normal_mean_deg": 32.5, "depth_absrel": 0.66, "albedo_mae": 0.14, "alpha_mae": 0.14}
     assert set(found) == {*at_least, *at_most}
     assert all(found[name] >= value for name, value in at_least.items()), found
     assert all(found[name] <= value for name, value in at_most.items()), found

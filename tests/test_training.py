@@ -514,7 +514,7 @@ def test_the_shipped_weights_hold_what_they_reached():
     from training.evaluate import evaluate
 
     found = evaluate(seed=1, count=12)
-    at_least = {"seg_miou": 0.075, "seg_accuracy": 0.83, "pck_body": 0.40, "pck_all": 0.63, "detector_ap50": 0.30}
+    at_least = {"seg_miou": 0.075, "seg_accuracy": 0.83, "pck_body": 0.40, "pck_all": 0.63, "detector_ap50": 0.50}
     at_most = {"normal_mean_deg": 32.5, "depth_absrel": 0.66, "albedo_mae": 0.14, "alpha_mae": 0.14}
     assert set(found) == {*at_least, *at_most}
     assert all(found[name] >= value for name, value in at_least.items()), found

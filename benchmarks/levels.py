@@ -9,7 +9,6 @@ of other weights or another number of scenes are measured anew. At the end the t
 import argparse
 import hashlib
 import json
-import statistics
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,6 @@ def measure(task: str, level: str, count: int, references: list[Result | None]) 
     """One row over `count` scenes; with `references` empty its results go there, else it is compared with them."""
     predictor, truth, is_reference = sm.load(task, "demo", level), Figures(), not references
     agreements: dict[str, list[float]] = {figure.name: [] for figure in tasks.figures(task)}
-    seconds: list[float] = []
     report = None
     for number in range(count):
         result = predicted(predictor, scene(number))
@@ -73,12 +71,10 @@ def measure(task: str, level: str, count: int, references: list[Result | None]) 
         for name, value in result.agreement(references[number]).values.items():
             agreements[name].append(value)
         report = result.report
-        seconds.append(report.seconds["network"])
     against = {f"fp32_{name}": _mean(values) for name, values in agreements.items()}
     return {
         "quantized_share": round(report.quantized_share, 4),
         "weights_bytes": report.weights_bytes,
-        "network_seconds": round(statistics.median(seconds), 4),
         **{name: round(value, 6) for name, value in truth.summary().items()},
         **({} if is_reference else against),
     }

@@ -170,7 +170,9 @@ def test_the_card_is_made_for_its_task_size_and_level(machine, tmp_path, capsys)
     assert 'sm.load("pose", "demo", level="mxfp8", weights="pose")' in card
     assert "arXiv:2604.21681" in card
     assert (tmp_path / "pose/LICENSE").read_bytes() == (demo_folder() / "LICENSE").read_bytes()
-    assert "## Measured" not in card
+    measured = card.split("## Measured\n\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split("|")[1].strip(" *") for line in measured[2:]] == list(zoo.LEVELS)
+    assert [line for line in measured if line.startswith("| **mxfp8** |")]
 
 
 def about(task: str, size: str, level: str) -> conversion.Conversion:

@@ -5,20 +5,22 @@ A handler yields {component: update}; what it leaves out stays as it is. No mode
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from .. import runtime, zoo
-from ..errors import CancelledError, SapiensError
+from ..errors import SapiensError
 from ..runtime import inference
-from . import compare_words, people, photos, words
+from . import compare_words, people, words
 from .compare_view import CompareView
 from .photos import SHOWN_PX
 from .problems import explained
-from .progress import Step, follow, step
-from .storage import COMPARE, Visit, Visits
+from .progress import Step
+from .storage import COMPARE, Visit
+from .tab import TabActions, Updates, Values
 
 if TYPE_CHECKING:
     from ..compare import Comparison, Entry
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 BEST = "best"  # the reference that is chosen for the visitor
 PHOTO = "photo"  # one of the pictures that the slider can show
 FIRST_TICKED = ("fp32", "8bit", "4bit")  # of the demo, for whoever has not chosen yet
-
-Updates = dict[gr.blocks.Block, Any]
-Values = Mapping[str, Any]
 
 
 @dataclass
@@ -69,62 +68,17 @@ class Compared:
         return chosen["left"], chosen["right"], chosen["differing"]
 
 
-class CompareActions:
-    """The handlers of the tab. `weights` is a folder or None, as for Predictor; `examples` the file of each button."""
+class CompareActions(TabActions):
+    """The handlers of the tab."""
 
-    def __init__(
-        self, view: CompareView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]
-    ) -> None:
-        self._view, self._visits, self._weights = view, visits, weights
-        self._examples = {button._id: path for button, path in examples.items()}
+    tab = COMPARE
+    _view: CompareView
 
-    # ---- the photo --------------------------------------------------------------------------------------------------
-
-    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
-        visit = self._visit(request)
-        try:
-            photos.take(self._visits, visit, photo)
-        except SapiensError as problem:
-            visit.forget_photo()
-            return self._fresh(visit, words.notice(str(problem), "This photo cannot be used"))
-        return self._fresh(visit)
-
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
-        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
-        visit, path = self._visit(request), self._examples[event.target._id]
-        visit.forget_photo()
-        self._visits.release(visit)
-        try:
-            photos.open_file(visit, path, path.name)
-        except SapiensError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
-        return self._fresh(visit)
-
-    def studio_photo_taken(self, request: gr.Request) -> Updates:
-        """The photo of the tab Studio."""
-        visit, studio = self._visit(request), self._visits.of(request.session_hash)
-        photo_rgb, name = studio.photo_rgb, studio.photo_name
-        if photo_rgb is None:
-            status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
-            # The photo goes back all the same: Gradio makes a component that is left out anew, without our preprocess.
-            return {self._view.photo: visit.shown and str(visit.shown), self._view.status: status}
-        visit.forget_photo()
-        self._visits.release(visit)
-        photos.keep(visit, photo_rgb, name)
-        return self._fresh(visit)
+    def _empty_page(self, photo_there: bool) -> str:
+        return compare_words.empty(photo_there)
 
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
-        """The page with a new photo, or with none."""
-        there = visit.shown is not None
-        return {
-            self._view.photo: str(visit.shown) if there else None,
-            self._view.status: status,
-            self._view.panel: gr.update(visible=False),
-            self._view.empty: gr.update(value=compare_words.empty(there), visible=True),
-            self._view.boxes: people.rows(),
-            self._view.people: "find",
-        }
+        return super()._fresh(visit, status) | people.nobody_yet(self._view.boxes, self._view.people)
 
     # ---- what is chosen ---------------------------------------------------------------------------------------------
 
@@ -176,34 +130,23 @@ class CompareActions:
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Updates:
-        """At once after Compare is pressed, before the queue."""
-        return {
-            self._view.status: words.working(step("queued", 0, 0)),
-            self._view.run: gr.update(interactive=False),
-            self._view.stop: gr.update(interactive=True),
-        }
-
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes each variant in turn, on the machine that serves this page, and shows it as it ends."""
         yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visit = self._visit(request)
         photo_rgb = None
         try:
-            photos.take(self._visits, visit, values["photo"])
-            self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
-            photo_rgb = visit.photo_rgb
+            photo_rgb = self._photo_of_run(visit, values["photo"])
             if photo_rgb is None:
                 raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
             compared = self._compared(visit, values)
             yield self._published(visit)  # what is done already, where the run before was stopped; else the empty page
             while (yield from self._next(visit, compared)) is not None:
                 yield self._published(visit)
-            yield self._published(visit) | self._exports(visit) | self._idle(_ended_well(compared))
+            yield self._published(visit) | self._exports(visit) | self._ready(_ended_well(compared))
         except Exception as problem:
-            replaced = visit.photo_rgb is not photo_rgb  # whatever the problem is, a new photo has simply ended this
-            status = explained(CancelledError() if replaced else problem)
-            yield ({} if replaced else self._kept(visit)) | self._idle(status)
+            replaced = visit.photo_rgb is not photo_rgb
+            yield ({} if replaced else self._kept(visit)) | self._ready(explained(problem, replaced))
 
     def _kept(self, visit: Visit) -> Updates:
         """What is done of a comparison that has ended early; nothing where that cannot be shown either."""
@@ -247,33 +190,22 @@ class CompareActions:
         return visit.compared
 
     def _next(self, visit: Visit, compared: Compared) -> "Generator[Updates, None, Entry | None]":
-        """Progress until one more variant is done; a skip at every other poll, where Stop takes effect.
+        """Progress until one more variant is done.
 
-        Returns its entry, None when all are done. Raises CancelledError when the visitor has taken another photo
-        meanwhile, and SapiensError where there is nothing left to compare with.
+        Returns its entry, None when all are done. Raises as _follow, and SapiensError where there is nothing left to
+        compare with.
         """
-        comparison, photo_rgb = compared.comparison, visit.photo_rgb
+        comparison = compared.comparison
         job = inference.submit(lambda progress: next(comparison.run(progress), None))
-        visit.job = job
-        if visit.closed:  # the page was closed while this event waited
-            job.cancel()
-        told = ""
-        for now, seconds in follow(job):
-            words_now = words.working(_naming(compared, now), seconds)
-            yield gr.skip() if words_now == told else {self._view.status: words_now}
-            told = words_now
-        entry = job.result()
-        if visit.photo_rgb is not photo_rgb:
-            raise CancelledError
-        return entry
+        return (yield from self._follow(visit, job, partial(_naming, compared)))
 
     def stopped(self, request: gr.Request) -> Updates:
         """After Stop: Gradio has closed the event's generator, which cancels the job. What is done stays."""
         visit, compared = self._visit(request), self._visit(request).compared
         if compared is None or not compared.comparison.entries:
-            return self._idle(words.line("Stopped", "The photo and the settings are as they were.", "stopped"))
+            return self._ready(words.line("Stopped", "The photo and the settings are as they were.", "stopped"))
         done = f"{len(compared.comparison.entries)} of {compared.total} are done. Compare goes on with the rest."
-        return self._kept(visit) | self._idle(words.line("Stopped", done, "stopped"))
+        return self._kept(visit) | self._ready(words.line("Stopped", done, "stopped"))
 
     # ---- what is shown ----------------------------------------------------------------------------------------------
 
@@ -353,19 +285,6 @@ class CompareActions:
             view.csv: gr.update(value=str(table), label=words.file_words("Table", table)),
             view.sheet: gr.update(value=str(picture), label=words.file_words("All as one picture", picture)),
             view.command: command_line(comparison),
-        }
-
-    # ---- shared -----------------------------------------------------------------------------------------------------
-
-    def _visit(self, request: gr.Request) -> Visit:
-        return self._visits.of(request.session_hash, COMPARE)
-
-    def _idle(self, status: str) -> Updates:
-        """Ready for the next run."""
-        return {
-            self._view.status: status,
-            self._view.run: gr.update(interactive=True),
-            self._view.stop: gr.update(interactive=False),
         }
 
 

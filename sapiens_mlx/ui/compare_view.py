@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from .tab import TabView
+
 
 @dataclass(frozen=True)
-class CompareView:
+class CompareView(TabView):
     """`levels` and `too_large` are by size: the levels to tick, and which of them do not fit into the memory."""
 
-    photo: gr.Image
-    run: gr.Button
-    stop: gr.Button
     sizes: gr.CheckboxGroup
     levels: dict[str, gr.CheckboxGroup]
     too_large: dict[str, gr.HTML]
@@ -22,9 +21,6 @@ class CompareView:
     people: gr.Radio
     boxes: gr.Dataframe
     about: gr.HTML
-    status: gr.HTML
-    empty: gr.HTML
-    panel: gr.Column
     pictures: gr.Column
     view: gr.Radio
     frames: dict[str, gr.Column]

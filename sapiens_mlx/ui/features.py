@@ -27,7 +27,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> None:
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             shown = _outcome(inputs)
             pressed = examples.build(folder)  # the style sheet puts them above the empty page
-    view = FeaturesView(photos=(inputs["photo"], inputs["second"]), point=gr.State(None), **chosen, **shown)
+    view = FeaturesView(photo=inputs["photo"], second=inputs["second"], point=gr.State(None), **chosen, **shown)
     _connect(view, inputs, FeaturesActions(view, visits, weights, pressed), about, take_photo, list(pressed))
 
 
@@ -129,7 +129,7 @@ def _connect(
     take_photo: gr.Button,
     pressed: list[gr.Button],
 ) -> None:
-    fresh = [view.photos[0], view.status, view.panel, view.empty, view.point]
+    fresh = [view.photo, view.status, view.panel, view.empty, view.point]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     frames = [one.frame for one in view.pictures]
     colours, alike = [one.colours for one in view.pictures], [one.alike for one in view.pictures]
@@ -137,9 +137,9 @@ def _connect(
     after = [view.notes, view.card, view.command, *view.downloads]
     asked = inputs | {"point": view.point}
 
-    view.photos[0].input(do.photo_changed, view.photos[0], fresh, **PRIVATE, concurrency_limit=4)
-    second = [view.photos[1], view.status, *frames, view.point]
-    view.photos[1].input(do.second_changed, view.photos[1], second, **PRIVATE, concurrency_limit=4)
+    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
+    second = [view.second, view.status, *frames, view.point]
+    view.second.input(do.second_changed, view.second, second, **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
     def runs_after(event: Any, **api: str) -> gr.events.Dependency:

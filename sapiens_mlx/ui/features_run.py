@@ -3,104 +3,63 @@
 A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from .. import zoo
-from ..errors import CancelledError, SapiensError
-from ..runtime import Job
+from ..errors import SapiensError
 from . import features_words, photos, words
 from .features_view import FeaturesView
 from .findings import findings
 from .photos import SHOWN_PX
 from .problems import explained
-from .progress import Step, follow, step
-from .storage import Visit, Visits
+from .progress import Step
+from .storage import FEATURES, FEATURES_SECOND, Visit, Visits
+from .tab import TabActions, Updates, Values
 
 if TYPE_CHECKING:
     from ..tasks.features import FeaturesResult, Similarity
 
-TABS = ("features", "features second")  # a visit for each photo
 NOBODY = (
     "Colours are for all of the photo: the weights of Body parts are not on this machine. Run it once in the Studio."
 )
 
-Updates = dict[gr.blocks.Block, Any]
-Values = Mapping[str, Any]
-Point = tuple[int, float, float]  # which photo, and its pixel
 
+class FeaturesActions(TabActions):
+    """The handlers of the tab."""
 
-class FeaturesActions:
-    """The handlers of the tab. `weights` is a folder or None, as for Predictor; `examples` the file of each button."""
+    tab = FEATURES
+    _view: FeaturesView
 
     def __init__(
         self, view: FeaturesView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]
     ) -> None:
-        self._view, self._visits, self._weights = view, visits, weights
-        self._examples = {button._id: path for button, path in examples.items()}
+        super().__init__(view, visits, weights, examples)
         self.pressed = (self._presser(0), self._presser(1))
 
     # ---- the photos -------------------------------------------------------------------------------------------------
 
-    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
-        visit = self._visit(request)
-        try:
-            photos.take(self._visits, visit, photo)
-        except SapiensError as problem:
-            visit.forget_photo()
-            return self._fresh(visit, words.notice(str(problem), "This photo cannot be used"))
-        return self._fresh(visit)
+    def _both(self, request: gr.Request) -> tuple[Visit, Visit]:
+        """The visit of the photo and the one of the second photo."""
+        return self._visit(request), self._visits.of(request.session_hash, FEATURES_SECOND)
 
-    def second_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """The same of the second photo. What is shown of the first one stays."""
-        visit, status = self._visit(request, 1), ""
-        try:
-            photos.take(self._visits, visit, photo)
-        except SapiensError as problem:
-            visit.forget_photo()
-            status = words.notice(str(problem), "This photo cannot be used")
-        view = self._view
-        shown = {view.photos[1]: visit.shown and str(visit.shown), view.status: status, view.point: None}
-        return shown | {view.pictures[0].frame: gr.update(), view.pictures[1].frame: gr.update(visible=False)}
-
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
-        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
-        visit, path = self._visit(request), self._examples[event.target._id]
-        visit.forget_photo()
-        self._visits.release(visit)
-        try:
-            photos.open_file(visit, path, path.name)
-        except SapiensError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
-        return self._fresh(visit)
-
-    def studio_photo_taken(self, request: gr.Request) -> Updates:
-        """The photo of the tab Studio."""
-        visit, studio = self._visit(request), self._visits.of(request.session_hash)
-        photo_rgb, name = studio.photo_rgb, studio.photo_name
-        if photo_rgb is None:
-            status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
-            return {self._view.photos[0]: visit.shown and str(visit.shown), self._view.status: status}
-        visit.forget_photo()
-        self._visits.release(visit)
-        photos.keep(visit, photo_rgb, name)
-        return self._fresh(visit)
+    def _empty_page(self, photo_there: bool) -> str:
+        return features_words.empty(photo_there)
 
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
-        """The page with a new photo, or with none."""
-        view, there = self._view, visit.shown is not None
-        return {
-            view.photos[0]: str(visit.shown) if there else None,
-            view.status: status,
-            view.panel: gr.update(visible=False),
-            view.empty: gr.update(value=features_words.empty(there), visible=True),
-            view.point: None,
-        }
+        return super()._fresh(visit, status) | {self._view.point: None}
+
+    def second_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """As photo_changed, of the second photo. What is shown of the first one stays."""
+        view, visit = self._view, self._both(request)[1]
+        status = self._take(visit, photo)
+        shown = {view.second: photos.in_frame(visit), view.status: status, view.point: None}
+        return shown | {view.pictures[0].frame: gr.update(), view.pictures[1].frame: gr.update(visible=False)}
 
     def chosen(self, size: str, level: str) -> str:
         """What is about to be run, and whether it fits the memory."""
@@ -110,37 +69,28 @@ class FeaturesActions:
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Updates:
-        """At once after Run is pressed, before the queue."""
-        return {
-            self._view.status: words.working(step("queued", 0, 0)),
-            self._view.run: gr.update(interactive=False),
-            self._view.stop: gr.update(interactive=True),
-        }
-
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes the features of the photo and of the second one, and draws them."""
         yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
-        visits = (self._visit(request), self._visit(request, 1))
+        visits = self._both(request)
         taken: list[Any] = []
         try:
             for visit, photo in zip(visits, (values["photo"], values["second"]), strict=True):
-                photos.take(self._visits, visit, photo)
-                self._visits.release(visit)  # not at once after the upload, when the browser still asks for the file
-                taken.append(visit.photo_rgb)
+                taken.append(self._photo_of_run(visit, photo))
             if taken[0] is None:
                 raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
             yield from self._compute(visits, values)
             if values["foreground"] == "auto":
                 yield from self._find_people(visits)
-            yield self._all(visits, values) | self._idle(visits, words.line("Done", _seconds(visits)))
+            seconds = sum(sum(one.result.report.seconds.values()) for one in visits if one.result is not None)
+            done = words.line("Done", words.duration(seconds))
+            yield self._all(visits, values) | self._idle(visits[0], done)
         except Exception as problem:
-            yield self._idle(visits, _ended(visits, taken, problem))
+            yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
 
     def stopped(self, request: gr.Request) -> Updates:
-        """After Stop: Gradio has closed the event's generator, which cancels the job."""
-        visits = (self._visit(request), self._visit(request, 1))
-        return self._idle(visits, words.line("Stopped", "The photos and the settings are as they were.", "stopped"))
+        stopped = words.line("Stopped", "The photos and the settings are as they were.", "stopped")
+        return self._idle(self._visit(request), stopped)
 
     def _compute(self, visits: tuple[Visit, Visit], values: Values) -> Iterator[Updates]:
         """What is missing of both photos; where nothing is, all of it again."""
@@ -152,12 +102,13 @@ class FeaturesActions:
         missing = [one for one in there if one.result is None or _made_with(one.result) != wanted]
         for visit in missing or there:
             name = "" if len(there) == 1 else ("Photo", "Second photo")[visits.index(visit)]
-            visit.result = yield from self._follow(visit, predictor.submit(visit.photo_rgb), name)
+            visit.result = yield from self._follow(visit, predictor.submit(visit.photo_rgb), partial(_naming, name))
 
     def _find_people(self, visits: tuple[Visit, Visit]) -> Iterator[Updates]:
         """Where people are in each photo, once for a size and level; None where there is nothing to find them with."""
         from ..predictor import Predictor
 
+        looking = partial(_naming, "Finding people")
         for visit in visits:
             if visit.result is None or visit.mask_of == _made_with(visit.result):
                 continue
@@ -165,29 +116,9 @@ class FeaturesActions:
             source = Predictor("features", report.size, report.level, self._weights).mask_source()
             visit.mask = None
             if source is not None:
-                found = yield from self._follow(visit, source.submit(visit.photo_rgb), "Finding people")
+                found = yield from self._follow(visit, source.submit(visit.photo_rgb), looking)
                 visit.mask = found.foreground_mask()
             visit.mask_of = _made_with(visit.result)
-
-    def _follow(self, visit: Visit, job: Job, name: str) -> "Generator[Updates, None, Any]":
-        """Progress until the job is done; a skip at every other poll, where Stop takes effect.
-
-        Returns the job's result. Raises what the job raised, and CancelledError when the visitor has taken another
-        photo meanwhile: the result is then of a photo that is no longer there.
-        """
-        visit.job, photo_rgb = job, visit.photo_rgb
-        if visit.closed:  # the page was closed while this event waited
-            job.cancel()
-        told = ""
-        for now, seconds in follow(job):
-            now = Step(f"{name}: {now.words}" if name else now.words, now.share)
-            words_now = words.working(now, seconds)
-            yield gr.skip() if words_now == told else {self._view.status: words_now}
-            told = words_now
-        result = job.result()
-        if visit.photo_rgb is not photo_rgb:
-            raise CancelledError
-        return result
 
     # ---- the pictures -----------------------------------------------------------------------------------------------
 
@@ -197,7 +128,7 @@ class FeaturesActions:
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Other colours were chosen after the run: find the people, once, and draw again."""
-        visits = (self._visit(request), self._visit(request, 1))
+        visits = self._both(request)
         taken = [visit.photo_rgb for visit in visits]
         if visits[0].result is None:
             yield gr.skip()
@@ -207,14 +138,14 @@ class FeaturesActions:
                 yield self.begin()
                 yield from self._find_people(visits)
             status = words.line("Colours for people" if values["foreground"] == "auto" else "Colours for all")
-            yield self._all(visits, values) | self._idle(visits, status)
+            yield self._all(visits, values) | self._idle(visits[0], status)
         except Exception as problem:
-            yield self._idle(visits, _ended(visits, taken, problem))
+            yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
 
     def _presser(self, which: int) -> Callable:
         def pressed(request: gr.Request, event: gr.SelectData) -> Any:
             """The pixel of the photo that was pressed in a picture of it."""
-            visit = self._visit(request, which)
+            visit = self._both(request)[which]
             if visit.result is None:
                 return gr.skip()
             height, width = visit.photo_rgb.shape[:2]
@@ -229,13 +160,13 @@ class FeaturesActions:
         return self._safely(request, lambda visits: self._alike(visits, values))
 
     def _safely(self, request: gr.Request, draw: Callable[[tuple[Visit, Visit]], Updates]) -> Updates:
-        visits = (self._visit(request), self._visit(request, 1))
+        visits = self._both(request)
         if visits[0].result is None:
             return gr.skip()
         try:
             return draw(visits)
         except Exception as problem:
-            return {self._view.status: explained(CancelledError() if visits[0].closed else problem)}
+            return {self._view.status: explained(problem, visits[0].closed)}
 
     def _results(self, visits: tuple[Visit, Visit], values: Values) -> "list[FeaturesResult]":
         """The result of the photo and, where there is one of the same network, of the second, cut out or not."""
@@ -336,22 +267,6 @@ class FeaturesActions:
         updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
         return dict(zip(view.downloads, updates, strict=True))
 
-    # ---- shared -----------------------------------------------------------------------------------------------------
-
-    def _visit(self, request: gr.Request, which: int = 0) -> Visit:
-        return self._visits.of(request.session_hash, TABS[which])
-
-    def _idle(self, visits: tuple[Visit, Visit], status: str) -> Updates:
-        """Ready for the next run; without any picture, the empty page is back."""
-        view, there = self._view, visits[0].result is not None
-        return {
-            view.status: status,
-            view.run: gr.update(interactive=True),
-            view.stop: gr.update(interactive=False),
-            view.panel: gr.update(visible=there),
-            view.empty: gr.update(value=features_words.empty(visits[0].shown is not None), visible=not there),
-        }
-
 
 def _made_with(result: Any) -> tuple[str, str]:
     return result.report.size, result.report.level
@@ -370,12 +285,11 @@ def _label(path: Path, number: str) -> str:
     return words.file_words(title + number, path)
 
 
-def _ended(visits: tuple[Visit, Visit], taken: list[Any], problem: Exception) -> str:
-    """The status for what ended the work on the photos `taken`; whatever it was, a new one has simply stopped it."""
-    replaced = any(visit.photo_rgb is not photo for visit, photo in zip(visits, taken, strict=False))
-    return explained(CancelledError() if replaced else problem)
+def _naming(name: str, now: Step) -> Step:
+    """The step with what it is of; all of it where the name is empty."""
+    return Step(f"{name}: {now.words}" if name else now.words, now.share)
 
 
-def _seconds(visits: tuple[Visit, Visit]) -> str:
-    seconds = sum(sum(visit.result.report.seconds.values()) for visit in visits if visit.result is not None)
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+def _replaced(visits: tuple[Visit, Visit], taken: list[Any]) -> bool:
+    """Whether the visitor has another photo than one of those that a run has `taken`."""
+    return any(visit.photo_rgb is not photo for visit, photo in zip(visits, taken, strict=False))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from .tab import TabView
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -15,18 +17,13 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class FeaturesView:
-    """`photos` are the frames of the photo and of the second one, and `pictures` what is shown of each; `point` is the
-    chosen pixel, as (which photo, x, y), or None. `downloads` are as many buttons as both photos have files."""
+class FeaturesView(TabView):
+    """`pictures` are what is shown of the photo and of the second one; `point` is the chosen pixel, as (which photo, x,
+    y), or None. `downloads` are as many buttons as both photos have files."""
 
-    photos: tuple[gr.Image, gr.Image]
+    second: gr.Image
     pictures: tuple[Pictures, Pictures]
     point: gr.State
-    run: gr.Button
-    stop: gr.Button
-    status: gr.HTML
-    empty: gr.HTML
-    panel: gr.Column
     told: gr.HTML
     notes: gr.HTML
     downloads: list[gr.DownloadButton]

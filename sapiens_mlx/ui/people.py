@@ -78,6 +78,11 @@ def rows(boxes_xyxy: np.ndarray = EMPTY, box_scores: np.ndarray = EMPTY) -> dict
     return {"headers": list(HEADERS), "data": cells}
 
 
+def nobody_yet(table: gr.Dataframe, who: gr.Radio) -> dict[gr.blocks.Block, Any]:
+    """Updates that empty the table for a new photo, in which people are to be found."""
+    return {table: rows(), who: "find"}
+
+
 def with_one_more(boxes: list[list[Any]], photo_hw: tuple[int, int]) -> dict[str, list]:
     """The table with a new box on top, the middle of the photo, to be changed."""
     height, width = photo_hw

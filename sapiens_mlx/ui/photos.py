@@ -29,6 +29,12 @@ def frame() -> gr.Image:
     return component
 
 
+def in_frame(visit: Visit) -> str | None:
+    """What the frame shows. Every handler of it gives this back: Gradio makes a component that is left out anew,
+    without our preprocess."""
+    return visit.shown and str(visit.shown)
+
+
 def take(visits: Visits, visit: Visit, photo: Any) -> None:
     """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is.
 

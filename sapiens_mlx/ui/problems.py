@@ -8,9 +8,14 @@ from . import words
 log = logging.getLogger(__name__)
 
 
-def explained(problem: Exception) -> str:
-    """The status for whatever ended an event. What nobody foresaw is logged, and never shown to the visitor."""
-    if isinstance(problem, CancelledError):
+def explained(problem: Exception, moved_on: bool = False) -> str:
+    """The status for whatever ended an event. What nobody foresaw is logged, and never shown to the visitor.
+
+    Args:
+        moved_on: the visitor has taken another photo or closed the page meanwhile, which has simply stopped the event,
+            whatever the problem is.
+    """
+    if moved_on or isinstance(problem, CancelledError):
         return words.line("Stopped", kind="stopped")
     if isinstance(problem, WeightsMissingError):
         return words.notice(str(problem), "The weights are not on this machine")

@@ -4,24 +4,23 @@ A handler yields {component: update}; what it leaves out stays as it is. No mode
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from .. import zoo
-from ..errors import CancelledError, SapiensError
-from ..runtime import Job
+from ..errors import SapiensError
 from ..tasks.base import Result
 from . import background, controls, people, photos, words
 from .command import command_line
 from .findings import findings
 from .photos import SHOWN_PX
 from .problems import explained
-from .progress import Step, follow, step
-from .storage import Visit, Visits
+from .progress import Step, step
+from .storage import STUDIO, Visit
+from .tab import TabActions, Updates, Values
 from .view import View
 
 if TYPE_CHECKING:
@@ -29,58 +28,27 @@ if TYPE_CHECKING:
 
 NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
 
-Updates = dict[gr.blocks.Block, Any]
-Values = Mapping[str, Any]
 
+class Actions(TabActions):
+    """The handlers of the Studio tab."""
 
-class Actions:
-    """The handlers of the Studio tab. `weights` is a folder or None, as for Predictor; `examples` the file of each
-    example's button."""
-
-    def __init__(self, view: View, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
-        self._view, self._visits, self._weights = view, visits, weights
-        self._examples = {button._id: path for button, path in examples.items()}
+    tab = STUDIO
+    _view: View
 
     # ---- the photo --------------------------------------------------------------------------------------------------
 
-    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
-        visit, view = self._visit(request), self._view
-        fresh = {view.panel: gr.update(visible=False)} | self._nobody_yet()
-        try:
-            photos.take(self._visits, visit, photo)
-        except SapiensError as problem:
-            visit.forget_photo()
-            shown = {view.photo: None, view.status: words.notice(str(problem), "This photo cannot be used")}
-            return fresh | shown | {view.empty: gr.update(value=words.empty(), visible=True)}
-        # The photo is always given back: Gradio makes a component that is left out anew, without our preprocess.
-        shown = {view.photo: visit.shown and str(visit.shown), view.status: ""}
-        return fresh | shown | {view.empty: gr.update(value=words.empty(visit.shown is not None), visible=True)}
+    def _empty_page(self, photo_there: bool) -> str:
+        return words.empty(photo_there)
 
-    def _nobody_yet(self) -> Updates:
-        """The table of people for a new photo."""
-        return {self._view.boxes: people.rows(), self._view.people: "find"}
+    def _fresh(self, visit: Visit, status: str = "") -> Updates:
+        return super()._fresh(visit, status) | people.nobody_yet(self._view.boxes, self._view.people)
 
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
-        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
-        visit, path = self._visit(request), self._examples[event.target._id]
-        visit.forget_photo()
-        self._visits.release(visit)
-        try:
-            photos.open_file(visit, path, path.name)
-        except SapiensError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
-        return self._photo_alone(visit) | self._nobody_yet() | {self._view.photo: str(visit.shown)}
+    def _example_shown(self, visit: Visit) -> Updates:
+        view = self._view
+        fresh = {view.photo: photos.in_frame(visit)} | people.nobody_yet(view.boxes, view.people)
+        return fresh | self._photo_alone(visit)
 
     # ---- the run ----------------------------------------------------------------------------------------------------
-
-    def begin(self) -> Updates:
-        """At once after Run is pressed, before the queue."""
-        return {
-            self._view.status: words.working(step("queued", 0, 0)),
-            self._view.run: gr.update(interactive=False),
-            self._view.stop: gr.update(interactive=True),
-        }
 
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes one task for the photo, on the machine that serves this page, and draws it."""
@@ -88,9 +56,7 @@ class Actions:
         visit = self._visit(request)
         photo_rgb = None
         try:
-            photos.take(self._visits, visit, values["photo"])
-            self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
-            photo_rgb = visit.photo_rgb
+            photo_rgb = self._photo_of_run(visit, values["photo"])
             if photo_rgb is None:
                 raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take one.")
             predictor, options = self._chosen(visit, values)
@@ -102,12 +68,12 @@ class Actions:
             drawn = self._drawn(visit, values) | self._told(visit, values)
             yield drawn | {self._view.status: words.working(Step("Writing the files"))}
             # All of it once more with the files, since programs that call the page get what comes last.
-            yield drawn | self.files(request, **values) | self._idle(visit, words.line("Done", _seconds(result)))
+            done = words.line("Done", words.duration(sum(result.report.seconds.values())))
+            yield drawn | self.files(request, **values) | self._idle(visit, done)
         except Exception as problem:
-            yield self._idle(visit, _ended(visit, photo_rgb, problem))
+            yield self._idle(visit, explained(problem, visit.photo_rgb is not photo_rgb))
 
     def stopped(self, request: gr.Request) -> Updates:
-        """After Stop: Gradio has closed the event's generator, which cancels the job."""
         return self._idle(
             self._visit(request), words.line("Stopped", "The photo and the settings are as they were.", "stopped")
         )
@@ -123,25 +89,6 @@ class Actions:
             background.chosen(visit, values)  # one that is missing is told before the network runs
         options = Options(**(people.options(values) if task in people.TASKS else {}), foreground=foreground)
         return Predictor(task, values["size"], values["level"], self._weights), options
-
-    def _follow(self, visit: Visit, job: Job) -> Generator[Updates, None, Result]:
-        """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect.
-
-        Returns the job's result. Raises what the job raised, and CancelledError when the visitor has taken another
-        photo meanwhile: the result is then of a photo that is no longer there.
-        """
-        visit.job, photo_rgb = job, visit.photo_rgb
-        if visit.closed:  # the page was closed while this event waited
-            job.cancel()
-        told = ""
-        for now, seconds in follow(job):
-            words_now = words.working(now, seconds)
-            yield gr.skip() if words_now == told else {self._view.status: words_now}
-            told = words_now
-        result = job.result()
-        if visit.photo_rgb is not photo_rgb:
-            raise CancelledError
-        return result
 
     def _keep(self, visit: Visit, result: Result, values: Values) -> None:
         visit.result, visit.ran_with = result, dict(values)
@@ -161,7 +108,7 @@ class Actions:
         try:
             return self._drawn(visit, values)
         except Exception as problem:
-            return {self._view.status: explained(CancelledError() if visit.closed else problem)}
+            return {self._view.status: explained(problem, visit.closed)}
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """People only was chosen after the run: compute where they are, once, and draw again."""
@@ -184,7 +131,7 @@ class Actions:
             yield self._drawn(visit, values)
             yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
         except Exception as problem:
-            yield self._idle(visit, _ended(visit, photo_rgb, problem))
+            yield self._idle(visit, explained(problem, visit.photo_rgb is not photo_rgb))
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the result, in the style shown, behind the download buttons."""
@@ -297,29 +244,3 @@ class Actions:
         if result is None or result.report.task not in people.TASKS:
             return {"headers": list(people.HEADERS), "data": boxes}
         return people.rows(result.boxes_xyxy, result.box_scores)
-
-    # ---- shared -----------------------------------------------------------------------------------------------------
-
-    def _visit(self, request: gr.Request) -> Visit:
-        return self._visits.of(request.session_hash)
-
-    def _idle(self, visit: Visit, status: str) -> Updates:
-        """Ready for the next run; without any picture, the empty page is back."""
-        view, there = self._view, visit.result is not None
-        return {
-            view.status: status,
-            view.run: gr.update(interactive=True),
-            view.stop: gr.update(interactive=False),
-            view.panel: gr.update(visible=there),
-            view.empty: gr.update(value=words.empty(visit.shown is not None), visible=not there),
-        }
-
-
-def _ended(visit: Visit, photo_rgb: Any, problem: Exception) -> str:
-    """The status for what ended the work on `photo_rgb`; whatever it was, a new photo has simply stopped it."""
-    return explained(problem if visit.photo_rgb is photo_rgb else CancelledError())
-
-
-def _seconds(result: Result) -> str:
-    seconds = sum(result.report.seconds.values())
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

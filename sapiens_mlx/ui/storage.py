@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .compare_run import Compared
 
 PREFIX = "sapiens-studio-"
-STUDIO, COMPARE = "studio", "compare"  # the tabs that keep something
+# What visits are kept of: each tab, and the second photo of one.
+STUDIO, COMPARE, FEATURES, FEATURES_SECOND = "studio", "compare", "features", "features second"
 MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
 
 

@@ -4,19 +4,15 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from .tab import TabView
+
 
 @dataclass(frozen=True)
-class View:
-    """The components that the handlers write to. `downloads` are as many buttons as any task has files."""
+class View(TabView):
+    """`downloads` are as many buttons as any task has files."""
 
-    photo: gr.Image
-    run: gr.Button
-    stop: gr.Button
     people: gr.Radio
     boxes: gr.Dataframe
-    status: gr.HTML
-    empty: gr.HTML
-    panel: gr.Column
     notes: gr.HTML
     details: gr.Column
     slider: gr.ImageSlider

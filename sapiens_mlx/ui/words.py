@@ -141,6 +141,12 @@ def line(what: str, more: str = "", kind: str = "done") -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """How long a run took: "12.3 s", "2 min 5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s"
+
+
 def notice(message: str, title: str = "That did not work") -> str:
     """A problem that the visitor can do something about; it stays until the next run."""
     return f'<div class="status notice" role="alert"><h3>{escape(title)}</h3><p>{escape(message)}</p></div>'

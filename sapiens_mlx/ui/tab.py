@@ -1,0 +1,166 @@
+"""What the tabs have in common: the photo comes in, a run begins, is followed, and ends.
+
+A handler returns or yields {component: update}; what it leaves out stays as it is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import CancelledError, SapiensError
+from ..runtime import Job
+from . import photos, words
+from .progress import Step, follow, step
+from .storage import Visit, Visits
+
+Updates = dict[gr.blocks.Block, Any]
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TabView:
+    """The components that the handlers of every tab write to."""
+
+    photo: gr.Image
+    run: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    empty: gr.HTML
+    panel: gr.Column
+
+
+class TabActions(ABC):
+    """The handlers of a tab. `weights` is a folder or None, as for Predictor; `examples` the file of each example's
+    button."""
+
+    tab: str  # of storage.py: which of the visits are this tab's
+
+    def __init__(self, view: TabView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
+        self._view, self._visits, self._weights = view, visits, weights
+        self._examples = {button._id: path for button, path in examples.items()}
+
+    @abstractmethod
+    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Computes what is chosen, on the machine that serves this page, and shows it."""
+
+    @abstractmethod
+    def stopped(self, request: gr.Request) -> Updates:
+        """After Stop: Gradio has closed the event's generator, which cancels the job."""
+
+    @abstractmethod
+    def _empty_page(self, photo_there: bool) -> str:
+        """What stands where the pictures will be."""
+
+    def _visit(self, request: gr.Request) -> Visit:
+        return self._visits.of(request.session_hash, self.tab)
+
+    # ---- the photo --------------------------------------------------------------------------------------------------
+
+    def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
+        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
+        visit = self._visit(request)
+        return self._fresh(visit, self._take(visit, photo))
+
+    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
+        visit, path = self._visit(request), self._examples[event.target._id]
+        visit.forget_photo()
+        self._visits.release(visit)
+        try:
+            photos.open_file(visit, path, path.name)
+        except SapiensError as problem:
+            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+        return self._example_shown(visit)
+
+    def studio_photo_taken(self, request: gr.Request) -> Updates:
+        """Another tab takes the photo of the Studio."""
+        visit, studio = self._visit(request), self._visits.of(request.session_hash)
+        photo_rgb, name = studio.photo_rgb, studio.photo_name
+        if photo_rgb is None:
+            status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
+            return {self._view.photo: photos.in_frame(visit), self._view.status: status}
+        visit.forget_photo()
+        self._visits.release(visit)
+        photos.keep(visit, photo_rgb, name)
+        return self._fresh(visit)
+
+    def _take(self, visit: Visit, photo: Any) -> str:
+        """Make `photo` the visitor's; returns the status, which says why where it cannot be used."""
+        try:
+            photos.take(self._visits, visit, photo)
+        except SapiensError as problem:
+            visit.forget_photo()
+            return words.notice(str(problem), "This photo cannot be used")
+        return ""
+
+    def _fresh(self, visit: Visit, status: str = "") -> Updates:
+        """The page with a new photo, or with none. A tab adds what else of it belonged to the photo before."""
+        view = self._view
+        return {
+            view.photo: photos.in_frame(visit),
+            view.status: status,
+            view.panel: gr.update(visible=False),
+            view.empty: gr.update(value=self._empty_page(visit.shown is not None), visible=True),
+        }
+
+    def _example_shown(self, visit: Visit) -> Updates:
+        """The page with an example, which is about to be run."""
+        return self._fresh(visit)
+
+    # ---- the run ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Updates:
+        """At once after a run is asked for, before the queue."""
+        return {
+            self._view.status: words.working(step("queued", 0, 0)),
+            self._view.run: gr.update(interactive=False),
+            self._view.stop: gr.update(interactive=True),
+        }
+
+    def _photo_of_run(self, visit: Visit, photo: Any) -> Any:
+        """The (H, W, 3) uint8 RGB photo that a run is for, None where there is none. Raises as photos.take."""
+        photos.take(self._visits, visit, photo)
+        self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
+        return visit.photo_rgb
+
+    def _follow(
+        self, visit: Visit, job: Job, naming: Callable[[Step], Step] | None = None
+    ) -> Generator[Updates, None, Any]:
+        """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect.
+
+        `naming` says of each step which part of the work it is of. Returns the job's result. Raises what the job
+        raised, and CancelledError when the visitor has taken another photo meanwhile: the result is then of a photo
+        that is no longer there.
+        """
+        visit.job, photo_rgb = job, visit.photo_rgb
+        if visit.closed:  # the page was closed while this event waited
+            job.cancel()
+        told = ""
+        for now, seconds in follow(job):
+            words_now = words.working(naming(now) if naming else now, seconds)
+            yield gr.skip() if words_now == told else {self._view.status: words_now}
+            told = words_now
+        result = job.result()
+        if visit.photo_rgb is not photo_rgb:
+            raise CancelledError
+        return result
+
+    def _ready(self, status: str) -> Updates:
+        """Ready for the next run."""
+        return {
+            self._view.status: status,
+            self._view.run: gr.update(interactive=True),
+            self._view.stop: gr.update(interactive=False),
+        }
+
+    def _idle(self, visit: Visit, status: str) -> Updates:
+        """The same after a run for a visit's photo; without any result, the empty page is back."""
+        view, there = self._view, visit.result is not None
+        return self._ready(status) | {
+            view.panel: gr.update(visible=there),
+            view.empty: gr.update(value=self._empty_page(visit.shown is not None), visible=not there),
+        }

@@ -4,9 +4,25 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import gradio as gr
+
 from .. import zoo
 from ..tasks.base import Report
 from . import background, controls, people
+
+
+def build() -> gr.Code:
+    """The component that shows it."""
+    return gr.Code(
+        label="The same as a command line",
+        language="shell",
+        interactive=False,
+        wrap_lines=True,
+        show_line_numbers=False,
+        lines=1,
+        buttons=["copy"],
+        min_width=300,
+    )
 
 
 def command_line(

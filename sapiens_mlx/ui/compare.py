@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 
 from .. import zoo
-from . import compare_words, controls, examples, people, photos
+from . import command, compare_words, controls, examples, people, photos
 from .compare_run import BEST, FIRST_TICKED, CompareActions, levels_name, reference_choices
 from .compare_view import CompareView
 from .storage import COMPARE, Visits
-from .studio import MODEL, PRIVATE
+from .wiring import PRIVATE, connect_run, connect_stop
 
 TASKS = [row for row in zoo.TASKS.values() if row.name != "detect"]  # whose weights are not quantized
 VIEWS = (("Two in a slider", "slider"), ("All in step", "gallery"), ("Differences of one", "difference"))
@@ -31,7 +31,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> None:
     names = ("photo", "sizes", "reference", "foreground", "people", "boxes")
     view = CompareView(**{name: inputs[name] for name in names}, **chosen, **shown)
     _connect(view, inputs, CompareActions(view, visits, weights, pressed), take_photo, list(pressed))
-    people.connect(people_parts, inputs, view.status, visits, COMPARE, PRIVATE)
+    people.connect(people_parts, inputs, view.status, visits, COMPARE)
 
 
 # ---- layout ---------------------------------------------------------------------------------------------------------
@@ -122,15 +122,7 @@ def _outcome() -> dict[str, Any]:
                 shown["csv"] = gr.DownloadButton("", size="sm", min_width=150)
                 shown["sheet"] = gr.DownloadButton("", size="sm", min_width=150)
             with gr.Row(elem_classes="report"):
-                shown["command"] = gr.Code(
-                    label="The same as a command line",
-                    language="shell",
-                    interactive=False,
-                    wrap_lines=True,
-                    show_line_numbers=False,
-                    lines=1,
-                    buttons=["copy"],
-                )
+                shown["command"] = command.build()
     return shown
 
 
@@ -153,29 +145,18 @@ def _connect(
     view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
-    def runs_after(event: Any, **api: str) -> gr.events.Dependency:
-        """The run that begins when `event` comes."""
-        again = {"trigger_mode": "multiple"}  # as in the Studio
-        return event(do.begin, None, idle, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run,
-            inputs_kwargs=inputs,
-            outputs=[*idle, *published, *exported],
-            show_progress="hidden",
-            **again,
-            **api,
-            **MODEL,
-        )
-
-    description = "Run one task at several sizes and quantization levels and compare them with the most precise one."
-    running = [runs_after(view.run.click, api_name="compare", api_description=description)]
-    if pressed:
-        clicks = [button.click for button in pressed]
-        taken = gr.on(clicks, do.example_taken, None, fresh, trigger_mode="multiple", **PRIVATE, concurrency_limit=1)
-        running.append(runs_after(taken.success, api_visibility="private"))
-    # In two steps, for the reasons that the Studio's Stop is.
-    view.stop.click(None, None, None, cancels=running, queue=False, **PRIVATE).then(
-        do.stopped, None, [*idle, *published, *exported], concurrency_limit=None, **PRIVATE
+    running = connect_run(
+        view,
+        do,
+        pressed,
+        fresh,
+        name="compare",
+        description="Run one task at several sizes and quantization levels and compare them with the most precise one.",
+        inputs_kwargs=inputs,
+        outputs=[*idle, *published, *exported],
+        show_progress="hidden",
     )
+    connect_stop(view, do, running, [*idle, *published, *exported])
 
     boxes = list(view.levels.values())
     changed = [view.sizes, *boxes, *view.too_large.values(), *view.size_groups.values()]

@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import examples, features_words, photos
+from . import command, examples, features_words, photos
 from .features_run import FeaturesActions
 from .features_view import FeaturesView, Pictures
 from .storage import Visits
-from .studio import DRAWING, MODEL, PRIVATE
+from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
 
 MOST_FILES = 8  # of two photos: colours, arrays, colours beside the photo, similarity
 FOREGROUNDS = (("All of the photo", "none"), ("People", "auto"))
@@ -80,16 +80,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
             ]
         with gr.Row(elem_classes="report"):
             shown["card"] = gr.HTML(min_width=300)
-            shown["command"] = gr.Code(
-                label="The same as a command line",
-                language="shell",
-                interactive=False,
-                wrap_lines=True,
-                show_line_numbers=False,
-                lines=1,
-                buttons=["copy"],
-                min_width=300,
-            )
+            shown["command"] = command.build()
     return shown
 
 
@@ -142,25 +133,17 @@ def _connect(
     view.second.input(do.second_changed, view.second, second, **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
-    def runs_after(event: Any, **api: str) -> gr.events.Dependency:
-        """The run that begins when `event` comes."""
-        again = {"trigger_mode": "multiple"}  # as in the Studio
-        return event(do.begin, None, idle[:3], queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run,
-            inputs_kwargs=asked,
-            outputs=[*idle, *drawn, *after],
-            show_progress="hidden",
-            **again,
-            **api,
-            **MODEL,
-        )
-
-    description = "The features of the pretrained network for one photo or two: colours, arrays."
-    running = [runs_after(view.run.click, api_name="features", api_description=description)]
-    if pressed:
-        clicks = [button.click for button in pressed]
-        taken = gr.on(clicks, do.example_taken, None, fresh, trigger_mode="multiple", **PRIVATE, concurrency_limit=1)
-        running.append(runs_after(taken.success, api_visibility="private"))
+    running = connect_run(
+        view,
+        do,
+        pressed,
+        fresh,
+        name="features",
+        description="The features of the pretrained network for one photo or two: colours, arrays.",
+        inputs_kwargs=asked,
+        outputs=[*idle, *drawn, *after],
+        show_progress="hidden",
+    )
 
     newest = {"inputs_kwargs": asked, "trigger_mode": "always_last", **PRIVATE}
     filed = newest | DRAWING | {"outputs": [*view.downloads, view.status]}
@@ -175,9 +158,6 @@ def _connect(
         do.cut_out, inputs_kwargs=asked, outputs=[*idle, *drawn, *after], **PRIVATE, **MODEL
     )
 
-    # In two steps, for the reasons that the Studio's Stop is.
-    view.stop.click(None, None, None, cancels=[*running, cutting], queue=False, **PRIVATE).then(
-        do.stopped, None, idle, concurrency_limit=None, **PRIVATE
-    )
+    connect_stop(view, do, [*running, cutting], idle)
     for choice in (inputs["size"], inputs["level"]):
         choice.input(do.chosen, [inputs["size"], inputs["level"]], about, trigger_mode="always_last", **PRIVATE)

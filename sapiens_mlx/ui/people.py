@@ -12,6 +12,7 @@ from ..boxes import read_boxes
 from ..errors import BoxError, SapiensError
 from . import words
 from .storage import Visit, Visits
+from .wiring import PRIVATE
 
 TASKS = ("pose", "detect")  # those that look at people one by one
 HEADERS = ("x1", "y1", "x2", "y2", "score")
@@ -90,14 +91,7 @@ def with_one_more(boxes: list[list[Any]], photo_hw: tuple[int, int]) -> dict[str
     return {"headers": list(HEADERS), "data": [[*middle, ""], *boxes]}
 
 
-def connect(
-    parts: Mapping[str, Any],
-    inputs: Mapping[str, Any],
-    status: gr.HTML,
-    visits: Visits,
-    tab: str,
-    private: Mapping[str, Any],
-) -> None:
+def connect(parts: Mapping[str, Any], inputs: Mapping[str, Any], status: gr.HTML, visits: Visits, tab: str) -> None:
     """The events of the table of a tab: whatever the visitor puts into it is what counts."""
     table, who = inputs["boxes"], inputs["people"]
 
@@ -112,9 +106,9 @@ def connect(
             return {status: words.notice(str(problem), "These boxes cannot be used")}
         return {table: boxes, who: "own", status: ""}
 
-    parts["add_box"].click(one_more, table, [table, who], queue=False, **private)
-    parts["boxes_file"].upload(of_file, parts["boxes_file"], [table, who, status], **private)
-    table.input(lambda: "own", None, who, queue=False, **private)
+    parts["add_box"].click(one_more, table, [table, who], queue=False, **PRIVATE)
+    parts["boxes_file"].upload(of_file, parts["boxes_file"], [table, who, status], **PRIVATE)
+    table.input(lambda: "own", None, who, queue=False, **PRIVATE)
 
 
 def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:

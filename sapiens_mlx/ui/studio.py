@@ -6,14 +6,12 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import background, controls, examples, people, photos, words
+from . import background, command, controls, examples, people, photos, words
 from .run import Actions
 from .storage import STUDIO, Visits
 from .view import View
+from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
 
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
-DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 MOST_FILES = 6  # of any task: depth, with the sheet beside the photo
 
 VIEWS = (("Slider", "slider"), ("Picture", "picture"), ("Side by side", "beside"))
@@ -121,16 +119,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
                 downloads = [gr.DownloadButton("", visible=False, size="sm", min_width=150) for _ in range(MOST_FILES)]
             with gr.Row(elem_classes="report"):
                 card = gr.HTML(min_width=300)
-                command = gr.Code(
-                    label="The same as a command line",
-                    language="shell",
-                    interactive=False,
-                    wrap_lines=True,
-                    show_line_numbers=False,
-                    lines=1,
-                    buttons=["copy"],
-                    min_width=300,
-                )
+                line = command.build()
     return {
         "status": status,
         "empty": empty,
@@ -145,7 +134,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
         "background": own_background,
         "downloads": downloads,
         "card": card,
-        "command": command,
+        "command": line,
     }
 
 
@@ -174,36 +163,20 @@ def _connect(
         concurrency_limit=4,
     )
 
-    def runs_after(event: Any, **api: str) -> gr.events.Dependency:
-        """The run that begins when `event` comes."""
-        # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
-        again = {"trigger_mode": "multiple"}
-        running = event(do.begin, None, idle[:3], queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run,
-            inputs_kwargs=inputs,
-            outputs=[*drawn, view.run, view.stop, *told, *view.downloads],
-            show_progress="minimal",
-            show_progress_on=view.status,
-            **again,
-            **api,
-            **MODEL,
-        )
-        running.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
-        return running
-
-    description = "Run one task on a photo: body parts, pose, normals, depth, albedo, cut-out or people."
-    running = [runs_after(view.run.click, api_name="predict", api_description=description)]
-    if pressed:
-        taken = gr.on(
-            [button.click for button in pressed],
-            do.example_taken,
-            None,
-            [view.photo, view.picture, *frames, view.empty, view.boxes, view.people],
-            trigger_mode="multiple",
-            **PRIVATE,
-            concurrency_limit=1,  # in the order in which they were pressed
-        )
-        running.append(runs_after(taken.success, api_visibility="private"))
+    running = connect_run(
+        view,
+        do,
+        pressed,
+        [view.photo, view.picture, *frames, view.empty, view.boxes, view.people],
+        name="predict",
+        description="Run one task on a photo: body parts, pose, normals, depth, albedo, cut-out or people.",
+        inputs_kwargs=inputs,
+        outputs=[*drawn, view.run, view.stop, *told, *view.downloads],
+        show_progress="minimal",
+        show_progress_on=view.status,
+    )
+    for run in running:
+        run.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
 
     redrawn = {"inputs_kwargs": inputs, "outputs": drawn, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
     filed = {
@@ -238,11 +211,7 @@ def _connect(
     )
     cutting.then(do.files, **filed)
 
-    # Two steps: "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
-    # its last report. Otherwise that report would stand, or the next run would be the one that is cancelled.
-    view.stop.click(None, None, None, cancels=[*running, cutting], queue=False, **PRIVATE).then(
-        do.stopped, None, idle, concurrency_limit=None, **PRIVATE
-    )
+    connect_stop(view, do, [*running, cutting], idle)
 
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     inputs["task"].input(
@@ -261,7 +230,7 @@ def _connect(
         **PRIVATE,
     )
     inputs["level"].input(words.choice, chosen, about, queue=False, **PRIVATE)
-    people.connect(task_parts, inputs, view.status, visits, STUDIO, PRIVATE)
+    people.connect(task_parts, inputs, view.status, visits, STUDIO)
 
 
 def _size_choices(task: str) -> list[tuple[str, str]]:

@@ -1,0 +1,65 @@
+"""Which event does what where the tabs do the same: Run, the examples, Stop; and how events share the machine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from .tab import TabActions, TabView
+
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
+DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def connect_run(
+    view: TabView,
+    do: TabActions,
+    examples: Sequence[gr.Button],
+    taken: Sequence[gr.blocks.Block],
+    *,
+    name: str,
+    description: str,
+    **event: Any,
+) -> list[gr.events.Dependency]:
+    """Connect Run, and the examples, each of which is taken and then run.
+
+    Args:
+        examples: their buttons, of which there may be none.
+        taken: what taking an example changes.
+        name, description: of the run for programs that call the page.
+        event: of the run: its inputs and outputs, and how its progress is shown.
+
+    Returns:
+        The runs, for Stop to cancel.
+    """
+    # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
+    again = {"trigger_mode": "multiple"}
+
+    def runs_after(trigger: Any, **api: str) -> gr.events.Dependency:
+        """The run that begins when `trigger` comes."""
+        waiting = [view.status, view.run, view.stop]
+        return trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
+            do.run, **event, **again, **api, **MODEL
+        )
+
+    running = [runs_after(view.run.click, api_name=name, api_description=description)]
+    if examples:
+        clicks = [button.click for button in examples]
+        # One at a time: in the order in which they were pressed.
+        pressed = gr.on(clicks, do.example_taken, None, taken, **again, **PRIVATE, concurrency_limit=1)
+        running.append(runs_after(pressed.success, api_visibility="private"))
+    return running
+
+
+def connect_stop(
+    view: TabView, do: TabActions, running: Sequence[gr.events.Dependency], outputs: Sequence[gr.blocks.Block]
+) -> None:
+    """Connect Stop, which ends whichever of `running` is under way; `outputs` are what the end changes.
+
+    In two steps: "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
+    its last report. Otherwise that report would stand, or the next run would be the one that is cancelled.
+    """
+    view.stop.click(None, None, None, cancels=list(running), queue=False, **PRIVATE).then(
+        do.stopped, None, outputs, concurrency_limit=None, **PRIVATE
+    )

@@ -32,13 +32,7 @@ COSTS = (
 def empty(photo_there: bool = False) -> str:
     """What stands where the comparison will be."""
     steps = ("Add a photo of people", "Tick levels, of one size or of several", "Press Compare")
-    state = [" class='done'" if photo_there and not index else "" for index in range(3)]
-    items = "".join(f"<li{state[index]}><b>{index + 1}</b>{text}</li>" for index, text in enumerate(steps))
-    tiles = "".join(f"<li><div><h3>{title}</h3><p>{text}</p></div></li>" for title, text in SHOWS)
-    return (
-        '<section class="empty"><h2>What does each level cost, and what does it save?</h2>'
-        f'<ol class="steps">{items}</ol><ul class="tiles shows" aria-label="What is shown">{tiles}</ul></section>'
-    )
+    return words.empty_page("What does each level cost, and what does it save?", steps, words.shows(SHOWS), photo_there)
 
 
 def about(task: str, levels: Mapping[str, Sequence[str]]) -> str:

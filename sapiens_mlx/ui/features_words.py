@@ -23,13 +23,7 @@ CLICK = "Press any place in a picture: all that looks like it to the network lig
 def empty(photo_there: bool = False) -> str:
     """What stands where the pictures will be."""
     steps = ("Add a photo of people", "Add a second one, if you like", "Press Run")
-    state = [" class='done'" if photo_there and not index else "" for index in range(3)]
-    items = "".join(f"<li{state[index]}><b>{index + 1}</b>{text}</li>" for index, text in enumerate(steps))
-    tiles = "".join(f"<li><div><h3>{title}</h3><p>{text}</p></div></li>" for title, text in SHOWS)
-    return (
-        '<section class="empty"><h2>What does the network see?</h2>'
-        f'<ol class="steps">{items}</ol><ul class="tiles shows" aria-label="What is shown">{tiles}</ul></section>'
-    )
+    return words.empty_page("What does the network see?", steps, words.shows(SHOWS), photo_there)
 
 
 def about(size: str, level: str, warning: str = "") -> str:

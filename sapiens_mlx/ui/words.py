@@ -61,17 +61,30 @@ def header(device: str) -> str:
 
 def empty(photo_there: bool = False) -> str:
     """What stands where the picture will be: three steps, and what each task shows."""
+    tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, CONTROLS))
+    tiles = f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul>'
     steps = ("Add a photo of people", "Choose what to see", "Press Run")
-    state = [" class='done'" if photo_there and not index else "" for index in range(3)]
-    items = "".join(f"<li{state[index]}><b>{index + 1}</b>{words}</li>" for index, words in enumerate(steps))
-    tiles = "".join(
-        f"<li>{figure(row.name)}<div><h3>{escape(row.title)}</h3><p>{HINTS[row.name]}</p></div></li>"
-        for row in map(zoo.task_row, CONTROLS)
+    return empty_page("Your picture appears here", steps, tiles, photo_there)
+
+
+def empty_page(title: str, steps: Iterable[str], tiles: str, photo_there: bool) -> str:
+    """What a tab says before its first picture: the steps to one, the first of which is the photo, and a list of
+    tiles."""
+    state = " class='done'" if photo_there else ""
+    items = "".join(
+        f"<li{state if number == 1 else ''}><b>{number}</b>{step}</li>" for number, step in enumerate(steps, start=1)
     )
-    return (
-        f'<section class="empty"><h2>Your picture appears here</h2><ol class="steps">{items}</ol>'
-        f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul></section>'
-    )
+    return f'<section class="empty"><h2>{title}</h2><ol class="steps">{items}</ol>{tiles}</section>'
+
+
+def shows(tiles: Iterable[tuple[str, str]]) -> str:
+    """The tiles of what a tab shows: each has a title and a text."""
+    items = "".join(_tile(title, text) for title, text in tiles)
+    return f'<ul class="tiles shows" aria-label="What is shown">{items}</ul>'
+
+
+def _tile(title: str, text: str, drawing: str = "") -> str:
+    return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
 def choice(task: str, size: str, level: str) -> str:

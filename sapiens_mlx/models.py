@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import mlx.core as mx
 import mlx.nn as nn
 
 from . import runtime, zoo
@@ -63,13 +62,13 @@ class Models:
             self._estimators.popitem(last=False)
             dropped = True
         if dropped:
-            mx.clear_cache()
+            runtime.release_memory()
 
     def clear(self) -> None:
         """Drops all networks."""
         self._estimators.clear()
         self._detectors.clear()
-        mx.clear_cache()
+        runtime.release_memory()
 
 
 models = Models()

@@ -138,12 +138,13 @@ def test_rope_tables_are_the_references_to_the_bit(head_dim):
             assert np.allclose(table[::step], theirs, rtol=2**-8, atol=0)  # one step of bfloat16
 
 
-def test_subpixel_form_of_a_transposed_convolution_is_exact():
+@OPS
+def test_subpixel_form_of_a_transposed_convolution_is_exact(ops):
     weight = rule.noise("weight", (5, 7, 4, 4))  # (in, out, 4, 4)
     x = rule.noise("x", (2, 3, 6, 5))
     from sapiens_mlx.nn.layers import Deconv
 
-    layer = Deconv(5, 7)
+    layer = Deconv(5, 7, ops)
     layer.weight = layouts.SUBPIXEL.apply(mx.array(weight))
     expected = np.zeros((2, 2 * 3 + 2, 2 * 6 + 2, 7))  # the definition: every input pixel adds its 4 x 4 stamp
     for row in range(3):
@@ -174,10 +175,23 @@ def test_cpu_operations_equal_the_plain_ones(shape):
         "swiglu": (x,),
         "silu": (x,),
         "conv3x3": (x, weight, bias),
+        "deconv4x4": (x, mx.array(rule.noise("v", (4 * 5, 2, 2, shape[-1])))),
     }.items():
         ours, theirs = (np.array(getattr(ops, name)(*arguments)) for ops in (cpu, plain))
         assert np.isfinite(ours).all(), name
         assert np.abs(ours - theirs).max() <= 2e-6 * np.abs(theirs).max() + 1e-6, name
+
+
+@pytest.mark.parametrize("name, kernel, channels_out", [("conv3x3", 3, 5), ("deconv4x4", 2, 20)])
+@pytest.mark.parametrize("height", [1, 2, 7, 8])
+def test_convolutions_in_bands_fit_together_at_their_seams(monkeypatch, name, kernel, channels_out, height):
+    monkeypatch.setattr(cpu, "UNFOLDED_VALUES", 1)  # a row at a time, on every thread
+    x = mx.array(rule.noise("x", (2, height, 6, 3)))
+    arguments = [x, mx.array(rule.noise("w", (channels_out, kernel, kernel, 3)))]
+    if name == "conv3x3":
+        arguments.append(mx.array(rule.noise("b", (channels_out,))))
+    ours, theirs = (np.array(getattr(ops, name)(*arguments)) for ops in (cpu, plain))
+    assert np.abs(ours - theirs).max() < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 4), (2, 37, 50, 24), (1, 512, 384, 16)])

@@ -62,6 +62,34 @@ def test_mlx_imported_too_early_is_told_once():
     assert error.count("Import sapiens_mlx first") == 1
 
 
+@ON_LINUX
+def test_memory_that_is_freed_is_used_again_until_it_is_given_back():
+    """A page that the kernel has to clear is a fault; an array of 64 MB has 16384 of them."""
+    program = """
+import resource
+import sapiens_mlx
+from sapiens_mlx import runtime
+import mlx.core as mx
+from pathlib import Path
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+def work():
+    mx.eval(mx.zeros((2**24,)) + 1)
+work()
+before = faults()
+for _ in range(5): work()
+print(faults() - before)
+held = resident_mb()
+runtime.release_memory()
+print(held - resident_mb())
+"""
+    (again, given_back), _ = printed(program)
+    assert int(again) < 5000  # of 81920
+    assert float(given_back) > 40
+
+
 def test_all_work_runs_on_one_thread_in_order():
     thread, order = InferenceThread(), []
     jobs = [thread.submit(lambda progress, i=i: order.append((i, threading.current_thread().name))) for i in range(50)]

@@ -59,7 +59,7 @@ class DeconvHead(nn.Module):
         self.deconv_layers, self.conv_layers = [], []
         channels = config.in_channels
         for width in config.deconv_channels:
-            self.deconv_layers += [Deconv(channels, width), InstanceNormSiLU(ops), nn.Identity()]
+            self.deconv_layers += [Deconv(channels, width, ops), InstanceNormSiLU(ops), nn.Identity()]
             channels = width
         for width in config.conv_channels:
             self.conv_layers += [Conv(channels, width, 1, ops=ops), InstanceNormSiLU(ops), nn.Identity()]

@@ -72,7 +72,7 @@ class Conv(nn.Module):
             return self._ops.conv3x3(x, self.weight, self.bias)
         if self._stride > 1:
             x = x[:, :: self._stride, :: self._stride]
-        return x @ self.weight[:, 0, 0].T + self.bias
+        return mx.addmm(self.bias, x, self.weight[:, 0, 0].T)
 
 
 class Deconv(nn.Module):
@@ -83,19 +83,13 @@ class Deconv(nn.Module):
     `weight` is (4 * out, 2, 2, in), phases outermost: see weights/layouts.py.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, ops: ModuleType = plain) -> None:
         super().__init__()
+        self._ops = ops
         self.weight = mx.zeros((4 * out_channels, 2, 2, in_channels))
 
     def __call__(self, x: mx.array) -> mx.array:
-        batch, height, width, _ = x.shape
-        y = mx.conv2d(x, self.weight, padding=1)  # (B, H + 1, W + 1, 4 * out)
-        phases = y.reshape(batch, height + 1, width + 1, 4, -1)
-        # Phase a = 0 looks at rows i - 1 and i, phase a = 1 at i and i + 1: one window further.
-        rows = [
-            mx.stack([phases[:, a : a + height, b : b + width, 2 * a + b] for b in (0, 1)], axis=3) for a in (0, 1)
-        ]  # two of (B, H, W, 2, out)
-        return mx.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+        return self._ops.deconv4x4(x, self.weight)
 
 
 class PixelShuffle(nn.Module):

@@ -50,6 +50,18 @@ def conv3x3(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     return mx.conv2d(x, weight, padding=1) + bias
 
 
+def deconv4x4(x: mx.array, weight: mx.array) -> mx.array:
+    """4 x 4 transposed convolution, stride 2, padding 1, of x (B, H, W, C); weight (4 * O, 2, 2, C): layers.Deconv."""
+    batch, height, width, _ = x.shape
+    y = mx.conv2d(x, weight, padding=1)  # (B, H + 1, W + 1, 4 * O)
+    phases = y.reshape(batch, height + 1, width + 1, 4, -1)
+    # Phase a = 0 looks at rows i - 1 and i, phase a = 1 at i and i + 1: one window further.
+    rows = [
+        mx.stack([phases[:, a : a + height, b : b + width, 2 * a + b] for b in (0, 1)], axis=3) for a in (0, 1)
+    ]  # two of (B, H, W, 2, O)
+    return mx.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+
+
 def depthwise5x5(x: mx.array, weight: mx.array) -> mx.array:
     """5 x 5 convolution of each channel alone, same size out: (B, H, W, C) with weight (C, 5, 5, 1)."""
     return mx.conv2d(x, weight, padding=2, groups=x.shape[-1])

@@ -44,14 +44,15 @@ def choose(page: "playwright.Page", *labels: str) -> None:
     for label in labels:
         page.get_by_role("radio", name=label, exact=True).check(force=True)
         if label in TITLES:
-            expect(page.locator(".choice")).to_contain_text(f"{label}: ")  # the sizes of this task are there
+            about = page.locator(".choice")
+            expect(about).to_contain_text(f"{label}: ", timeout=RUN_MS)  # the sizes of this task are there
 
 
 def run(page: "playwright.Page", *labels: str) -> None:
     """Chooses, runs, and waits for the end."""
     choose(page, *labels)
     browser.run(page)
-    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#run")).to_be_enabled(timeout=RUN_MS)
 
 
 def shown(page: "playwright.Page", which: int = -1) -> np.ndarray:
@@ -185,7 +186,7 @@ def test_another_photo_ends_the_run_of_the_first(visit: Callable, photo: Path, t
     expect(page.locator(".empty")).to_be_visible(timeout=RUN_MS)
     upload(page, other)
     expect(page.locator("#run")).to_be_enabled(timeout=RUN_MS)
-    expect(page.locator(".empty")).to_be_visible()
+    expect(page.locator(".empty")).to_be_visible(timeout=RUN_MS)
     run(page, "Body parts")
     assert shown(page).shape == (200, 300, 3)
 

@@ -53,6 +53,45 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     models.clear()
 
 
+# ---- comparisons ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sizes(tiny_size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside "tiny" a size "wide" whose input lies on its side, and which counts as the larger network."""
+    wide = replace(zoo.SIZES["tiny"], name="wide", input_hw=(96, 128), parameters=2_000_000)
+    monkeypatch.setitem(zoo.SIZES, "wide", wide)
+    for name, row in zoo.TASKS.items():
+        if name != "detect":
+            monkeypatch.setitem(zoo.TASKS, name, replace(row, sizes=(*row.sizes, "wide")))
+
+
+@pytest.fixture
+def weights_of_two_sizes(machine: Path, two_sizes: None) -> Path:
+    """Weights of "tiny" and "wide" for every task that is compared, in this folder."""
+    import rule
+    from compared import COMPARED
+
+    for task in COMPARED:
+        for size in ("tiny", "wide"):
+            path = machine / task / f"sapiens2_{size}_{task}.safetensors"
+            rule.write_checkpoint(path, rule.tiny_shapes(task))
+    return machine
+
+
+@pytest.fixture
+def overflowing_seg(machine: Path, two_sizes: None) -> Path:
+    """Weights for seg of which one does not fit float16."""
+    import rule
+
+    path = machine / "seg/sapiens2_tiny_seg.safetensors"
+    tensors = rule.tensors(rule.tiny_shapes("seg"))
+    tensors["decode_head.conv_seg.bias"][3] = 1e5
+    path.parent.mkdir()
+    rule.save_file(tensors, path)
+    return path
+
+
 # ---- in a browser ---------------------------------------------------------------------------------------------------
 
 

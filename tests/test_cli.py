@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 import rule
+from command_line import run
 from PIL import Image
 
 from sapiens_mlx import zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.boxes import read_boxes
 from sapiens_mlx.errors import BoxError
 
@@ -31,12 +31,6 @@ def weights(machine, tiny_size):
         rule.write_tiny(machine, task)
     rule.write_detector(machine / zoo.RTMDET_M.local_path)
     return machine
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    return status, out, error
 
 
 def test_predict_writes_files_and_prints_one_object(weights, photo, tmp_path, capsys):

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 
+import command_line
 import pytest
 from compared import PHOTO
 from PIL import Image
 
 from sapiens_mlx import compare_files
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.compare import compare
 
 
@@ -23,10 +23,8 @@ def photo(tmp_path):
     return path
 
 
-def run(capsys, *arguments):
-    status = main(["compare", *map(str, arguments)])
-    out, error = capsys.readouterr()
-    return status, out, error
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    return command_line.run(capsys, "compare", *arguments)
 
 
 def test_compare_prints_one_object_and_writes_its_files(weights_of_two_sizes, photo, tmp_path, capsys):

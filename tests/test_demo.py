@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import rule
 from browser import REPOSITORY, RUN_MS, draw_photo, serving, visiting
+from command_line import run
 from mlx.utils import tree_flatten
 from safetensors.numpy import load_file, save_file
 
 import sapiens_mlx as sm
 from sapiens_mlx import inventory, zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.models import models
 from sapiens_mlx.runtime import inference
@@ -33,12 +33,6 @@ PHOTO = np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8)
 BOX = [[20, 5, 100, 88]]
 DENSE = [task for task in zoo.TASKS if task not in ("pose", "detect")]
 SHIPPED = sorted({zoo.checkpoint(task, "demo").filename for task in zoo.TASKS})
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    return status, out, error
 
 
 # ---- the tables -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import command_line
 import cv2
 import mlx.core as mx
 import numpy as np
@@ -23,7 +24,6 @@ from PIL import Image
 
 from sapiens_mlx import verify as verifying
 from sapiens_mlx import verify_input, zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.tasks import udp
 from sapiens_mlx.tasks.keypoints import keypoints
@@ -195,9 +195,7 @@ def stand(machine, monkeypatch, tmp_path):
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main(["verify", *map(str, arguments)])
-    out, error = capsys.readouterr()
-    return status, out, error
+    return command_line.run(capsys, "verify", *arguments)
 
 
 @pytest.mark.parametrize("task", TASKS)

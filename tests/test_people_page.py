@@ -109,7 +109,9 @@ run = partial(browser.run, end=".done, .notice")
 
 def choose(page, *labels: str) -> None:
     for label in labels:
-        page.get_by_role("radio", name=label, exact=True).first.check(force=True)
+        radio = page.get_by_role("radio", name=label, exact=True).first
+        radio.element_handle().wait_for_element_state("stable")  # as a section that is just opening moves it
+        radio.check(force=True)
 
 
 def start(page, task: str) -> None:

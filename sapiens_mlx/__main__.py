@@ -1,47 +1,25 @@
 """The command line: python -m sapiens_mlx predict | compare | convert | models | verify | serve."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from . import __version__, runtime, zoo
+from . import runtime
+from .arguments import argument_parser
 from .errors import CancelledError, SapiensError
-
-PREDICT_EXAMPLE = """examples:
-  python -m sapiens_mlx predict photo.jpg --out results
-  python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
-  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
-COMPARE_EXAMPLE = """examples:
-  python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
-  python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
-CONVERT_EXAMPLE = """examples:
-  python -m sapiens_mlx convert facebook/sapiens2-seg-0.4b --level 4bit
-  python -m sapiens_mlx convert sapiens2_0.4b_seg.safetensors --level 8bit --out sapiens2-seg-0.4b-8bit
-  python -m sapiens_mlx convert --task pose --size 1b --level mxfp4 --out pose --upload me/sapiens2-pose-1b-mxfp4"""
-MODELS_EXAMPLE = """examples:
-  python -m sapiens_mlx models
-  python -m sapiens_mlx models --memory 16GB
-  python -m sapiens_mlx models --remove seg-0.4b-8bit"""
-VERIFY_EXAMPLE = """examples:
-  python -m sapiens_mlx verify --task seg --size 0.4b
-  python -m sapiens_mlx verify --task pose,normal --weights ~/sapiens2_host --photo 000000004016.jpg --json"""
-WEIGHTS = "folder in the reference's layout or with one model, a checkpoint file, or a repository on the hub"
-SERVE_EXAMPLE = """example:
-  python -m sapiens_mlx serve --port 7861 --weights ~/sapiens2_host"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0; 1 when some of many inputs failed, or a value is not the
     published one; 2 after one line of error."""
     try:
-        options = _parser().parse_args(arguments)
-        return options.run(options)
+        options = argument_parser().parse_args(arguments)
+        return COMMANDS[options.command](options)
     except SapiensError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
@@ -53,169 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not runtime.inference.settle(timeout_s=10):
             os._exit(130)  # a thread that is still in native code would abort an ordinary end
         return 130
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, as every other error is said."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SapiensError(f"{message}. See: {self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m sapiens_mlx",
-        description="Sapiens2 on MLX: body parts, pose, normals, depth, albedo and mattes from photos of people.",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(run=run)
-        return sub
-
-    default = zoo.DEFAULTS
-    predict = command("predict", _predict, "run one or more tasks on photos and write the files", PREDICT_EXAMPLE)
-    predict.add_argument("inputs", nargs="+", metavar="INPUT", help="photos")
-    predict.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
-    predict.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
-    predict.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
-    predict.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
-    predict.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
-    _add_people(predict)
-    predict.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
-    predict.add_argument("--style", choices=("readme", "reference"), default=default.style, help="look of the pictures")
-    predict.add_argument(
-        "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"
-    )
-    predict.add_argument(
-        "--points", type=_count, default=default.points, help=f"most points of a mesh ({default.points})"
-    )
-    predict.add_argument(
-        "--background",
-        default="none",
-        metavar="none|blur|COLOUR|FILE",
-        help="what matting's picture has behind people; a colour is #00b140 or a name",
-    )
-    predict.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
-    predict.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-
-    compare = command(
-        "compare", _compare, "one photo at several levels and sizes: pictures and numbers", COMPARE_EXAMPLE
-    )
-    compare.add_argument("photo", metavar="PHOTO")
-    compare.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)} ({default.task})")
-    compare.add_argument("--size", default=default.size, help=f"of --levels: {', '.join(zoo.SIZES)} ({default.size})")
-    compare.add_argument("--levels", metavar="L,L,...", help=f"of {', '.join(zoo.LEVELS)}")
-    compare.add_argument(
-        "--variants", metavar="S:L,...", help="more of them, each a size and a level: 0.4b:bf16,1b:4bit"
-    )
-    compare.add_argument("--reference", metavar="L", help="what all are measured by: a level or size:level (the best)")
-    compare.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
-    compare.add_argument("--out", default=".", metavar="DIR", help="folder for the files (the current one)")
-    _add_people(compare)
-    compare.add_argument(
-        "--foreground",
-        default="auto",
-        metavar="auto|none|FILE",
-        help="compare normals, depth, albedo over people (auto)",
-    )
-    compare.add_argument(
-        "--runs", type=_count, metavar="N", help="time the median of N runs (3; 1 where they are slow)"
-    )
-    compare.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-
-    convert = command("convert", _convert, "quantize a checkpoint once, to keep or to publish", CONVERT_EXAMPLE)
-    convert.add_argument("source", nargs="?", metavar="REPO|FILE", help="a repository on the hub, or a checkpoint file")
-    convert.add_argument("--task", help=f"{', '.join(zoo.TASKS)} (what the name of REPO or FILE says)")
-    convert.add_argument("--size", help=f"{', '.join(zoo.SIZES)} (what the name says)")
-    convert.add_argument("--level", required=True, help=", ".join(zoo.LEVELS))
-    convert.add_argument("--out", metavar="DIR", help="a new folder, ready to be published (the cache)")
-    convert.add_argument(
-        "--upload", metavar="REPO", help="send DIR to OWNER/NAME on the Hugging Face hub, after asking"
-    )
-    convert.add_argument("--yes", action="store_true", help="send without asking")
-    convert.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
-    convert.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-
-    models = command("models", _models, "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
-    models.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
-    models.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
-    models.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
-    models.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-
-    verify = command("verify", _verify, "whether the published weights give the published values here", VERIFY_EXAMPLE)
-    verify.add_argument("--task", default=default.task, help=f"of {', '.join(zoo.TASKS)}; several with commas (seg)")
-    verify.add_argument("--size", help="the size (the one that there are values for)")
-    verify.add_argument("--weights", metavar="DIR|FILE|REPO", help=WEIGHTS)
-    verify.add_argument("--photo", metavar="FILE", help="a copy of the photo (downloaded once into the cache)")
-    verify.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-
-    serve = command("serve", _serve, "open the page in a browser", SERVE_EXAMPLE)
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=_port, help="port to listen on (7860)")
-    serve.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
-    serve.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
-    serve.add_argument("--weights", metavar="DIR", help="folder in the reference's layout")
-    return parser
-
-
-def _add_people(parser: argparse.ArgumentParser) -> None:
-    """Who is in the photo, for pose."""
-    default = zoo.DEFAULTS
-    parser.add_argument(
-        "--boxes", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a person in photo pixels; may be repeated"
-    )
-    parser.add_argument("--boxes-file", metavar="FILE", help="boxes as JSON [[x1, y1, x2, y2], ...] or CSV rows")
-    parser.add_argument(
-        "--detector",
-        choices=zoo.DETECTORS,
-        default=zoo.DETECTORS[0],
-        help="who finds the people (rtmdet); rfdetr needs the package mlx-vlm, none takes the whole photo",
-    )
-    parser.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
-    parser.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
-    parser.add_argument("--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher")
-
-
-def _box(text: str) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box; write x1,y1,x2,y2")
-    return numbers
-
-
-def _count(text: str) -> int:
-    if not (text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count; write 1 or more")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not (text.isdigit() and 0 < int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write a number from 1 to 65535")
-    return int(text)
-
-
-def _bytes(text: str) -> int:
-    units = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "G": 1e9}
-    for unit, factor in units.items():
-        if text.upper().endswith(unit):
-            with contextlib.suppress(ValueError, OverflowError):
-                amount = int(float(text[: -len(unit)]) * factor)
-                if amount > 0:
-                    return amount
-    raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory; write 16GB")
 
 
 # ---- predict --------------------------------------------------------------------------------------------------------
@@ -517,6 +332,15 @@ def _serve(options: argparse.Namespace) -> int:
     serve(host=options.host, port=options.port, auth=options.auth, share=options.share, weights=options.weights)
     return 0
 
+
+COMMANDS = {
+    "predict": _predict,
+    "compare": _compare,
+    "convert": _convert,
+    "models": _models,
+    "verify": _verify,
+    "serve": _serve,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,5 +1,7 @@
-"""What the browser tests share: a page of its own process to visit, Chromium, and a drawn photo."""
+"""What the browser tests share: a page of its own process to visit, Chromium, a drawn photo, and what is done in every
+tab: a photo given, a run, a file taken. The fixtures made of them are in conftest.py."""
 
+import io
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+RUN_MS = 120_000  # a run of a small network takes seconds; this is for a machine that is busy with other things
+UPLOAD_MS = 30_000  # the first photo of a page brings OpenCV
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,10 @@ class Server:
 def serving(
     command: list[str], folder: Path, environment: Mapping[str, str], project: Path = REPOSITORY
 ) -> Iterator[Server]:
-    """Runs `python *command` in `project` until it answers; told to end (SIGTERM) afterwards. Files are in `folder`."""
+    """Runs `python *command` in `project` until it answers; told to end (SIGTERM) afterwards. Files are in `folder`.
+
+    Its log may hold no stack trace in the end.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -73,6 +81,7 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+    assert "Traceback" not in log.read_text(), log.read_text()
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
@@ -96,11 +105,10 @@ def chromium_path() -> str:
 
 @contextmanager
 def browsing() -> Iterator["Browser"]:
-    """Chromium, without a window."""
-    from playwright.sync_api import sync_playwright
-
+    """Chromium, without a window; the test is skipped where playwright is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium_path()
-    with sync_playwright() as driver:
+    with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -124,7 +132,60 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert problems == []
+    assert problems == [], problems
+
+
+# ---- what is done in every tab --------------------------------------------------------------------------------------
+# `tab` is what the ids of a tab's parts begin with: "compare", "features", and nothing for the Studio.
+
+
+def open_tab(page: "Page", name: str, tab: str) -> "Page":
+    """The page, with the tab of this name open."""
+    page.get_by_role("tab", name=name).click()
+    page.locator(f"#{tab}-run").wait_for()
+    return page
+
+
+def upload(page: "Page", photo: Path, tab: str = "") -> None:
+    """Gives a tab its photo, and waits until it has it or says why not."""
+    frame, status = (f"#{tab}", f"#{tab}-status") if tab else ("", "#status")
+    page.locator(f"{frame} .photo input[type=file]").first.set_input_files(photo)
+    page.locator(f"{frame} .empty .done, {status} .notice").first.wait_for(timeout=UPLOAD_MS)
+
+
+def run(page: "Page", tab: str = "", end: str = ".done") -> None:
+    """Presses a tab's button and waits until the status of this run is one of the kind `end`."""
+    button, status = (f"#{tab}-run", f"#{tab}-status") if tab else ("#run", "#status")
+    page.evaluate(f"document.querySelector('{status} .status')?.classList.add('old')")
+    page.locator(button).click()
+    page.locator(f"{status} .status:is({end}):not(.old)").wait_for(timeout=RUN_MS)
+
+
+def download(page: "Page", label: str, tab: str = "") -> Path:
+    """The file that a tab's button of this label gives, under the name that it comes with."""
+    frame = page.locator(f"#{tab}" if tab else "body")
+    with page.expect_download() as started:
+        frame.get_by_role("button", name=label).click()
+    path = Path(started.value.path())
+    return path.rename(path.with_name(started.value.suggested_filename))
+
+
+def fetched(page: "Page", address: str) -> np.ndarray:
+    """The picture at an address of the page, which must be a PNG."""
+    answer = page.request.get(address)
+    assert answer.headers["content-type"] == "image/png"
+    return np.array(Image.open(io.BytesIO(answer.body())))
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Waits for what no locator can wait for."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it has not come"
+        time.sleep(0.1)
+
+
+# ---- the photo ------------------------------------------------------------------------------------------------------
 
 
 def draw_photo(path: Path, size: tuple[int, int] = (480, 640), **options: object) -> Path:

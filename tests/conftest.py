@@ -2,13 +2,18 @@
 
 import sapiens_mlx  # noqa: F401  isort: skip
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
 
 from sapiens_mlx import zoo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DATA = Path(__file__).parent / "data"
 REFERENCE = Path(__file__).resolve().parents[2] / "shared/reference"
@@ -46,3 +51,73 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     models.clear()
     yield folder
     models.clear()
+
+
+# ---- comparisons ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sizes(tiny_size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside "tiny" a size "wide" whose input lies on its side, and which counts as the larger network."""
+    wide = replace(zoo.SIZES["tiny"], name="wide", input_hw=(96, 128), parameters=2_000_000)
+    monkeypatch.setitem(zoo.SIZES, "wide", wide)
+    for name, row in zoo.TASKS.items():
+        if name != "detect":
+            monkeypatch.setitem(zoo.TASKS, name, replace(row, sizes=(*row.sizes, "wide")))
+
+
+@pytest.fixture
+def weights_of_two_sizes(machine: Path, two_sizes: None) -> Path:
+    """Weights of "tiny" and "wide" for every task that is compared, in this folder."""
+    import rule
+    from compared import COMPARED
+
+    for task in COMPARED:
+        for size in ("tiny", "wide"):
+            path = machine / task / f"sapiens2_{size}_{task}.safetensors"
+            rule.write_checkpoint(path, rule.tiny_shapes(task))
+    return machine
+
+
+@pytest.fixture
+def overflowing_seg(machine: Path, two_sizes: None) -> Path:
+    """Weights for seg of which one does not fit float16."""
+    import rule
+
+    path = machine / "seg/sapiens2_tiny_seg.safetensors"
+    tensors = rule.tensors(rule.tiny_shapes("seg"))
+    tensors["decode_head.conv_seg.bias"][3] = 1e5
+    path.parent.mkdir()
+    rule.save_file(tensors, path)
+    return path
+
+
+# ---- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """Chromium for one file of tests, which are skipped where it or playwright is not installed."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page as it ships, with the demo weights. A file whose page has other weights makes a `server` of its own."""
+    chromium_path()
+    with serving(["app.py"], tmp_path_factory.mktemp("page"), {}) as server:
+        yield server
+
+
+@pytest.fixture
+def visit(chromium: "Browser", server: Server) -> Iterator[Callable]:
+    """Opens the page as a new visitor; in the end, no console may hold an error."""
+    with visiting(chromium, server.url) as open_page:
+        yield open_page
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """The file of a drawn photo. Files of tests that need another make a `photo` of their own."""
+    return draw_photo(tmp_path / "two people.png")

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import json
 import re
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from local_server import LocalServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -21,7 +22,7 @@ class Request:
 
 
 @dataclass
-class Hub:
+class Hub(LocalServer):
     """Serves `files` by "owner/name/filename". As the hub does, it answers for itself and sends the bytes from a CDN.
 
     It also takes files: into repositories that are made as they are sent to.
@@ -48,24 +49,13 @@ class Hub:
     commits: list[str] = field(default_factory=list)  # their messages
     requests: list[Request] = field(default_factory=list)
 
-    def __enter__(self) -> "Hub":
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return type("Handler", (_Handler,), {"hub": self})
 
     @property
     def cdn(self) -> str:
         """The same server under another name, so that it is another origin."""
-        return f"http://localhost:{self._server.server_port}"
+        return f"http://localhost:{self.port}"
 
     @property
     def starts(self) -> list[int]:

@@ -20,6 +20,7 @@ CLASSES = {
     "pointmap": "Sapiens2ForPointmapEstimation",
     "matting": "Sapiens2ForImageMatting",
 }
+AT_4BIT = {"group_size": 64, "bits": 4, "mode": "affine"}  # `packed` or config.json's "quantization"
 CONFIG = {"model_type": "sapiens2", "hidden_size": 64, "num_hidden_layers": 18, "num_attention_heads": 2}
 BRANCH_BACKBONE = {"embed_dims": 64, "num_layers": 18, "num_heads": 2, "feedforward_channels": 128}
 LINEAR = re.compile(r".*blocks\.\d+\.(attn\.(wqkv|w[qkv]|proj)|ffn\.(w12|w3))|decode_head\.scale_final_layer\.\d")

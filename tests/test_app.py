@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import REPOSITORY, serving
+from page_values import VALUES
 
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.runtime import InferenceThread
@@ -33,19 +34,6 @@ PICTURES = {
     "albedo": AlbedoResult.picture,
     "matting": MattingResult.picture,
     "detect": DetectResult.picture,
-}
-START = {controls.name(task, control): control.readme for task, table in controls.CONTROLS.items() for control in table}
-VALUES = START | {
-    "style": "readme",
-    "foreground": "auto",
-    "people": "find",
-    "detector": "rtmdet",
-    "background": "none",
-    "background_colour": "#00b140",
-    "boxes": [],
-    "box_threshold": 0.3,
-    "nms_threshold": 0.3,
-    "flip": True,
 }
 
 

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 import rule
+from command_line import run
 from PIL import Image
 
 from sapiens_mlx import zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.boxes import read_boxes
 from sapiens_mlx.errors import BoxError
 
@@ -31,12 +31,6 @@ def weights(machine, tiny_size):
         rule.write_tiny(machine, task)
     rule.write_detector(machine / zoo.RTMDET_M.local_path)
     return machine
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    return status, out, error
 
 
 def test_predict_writes_files_and_prints_one_object(weights, photo, tmp_path, capsys):
@@ -172,9 +166,10 @@ def test_a_closed_error_stream_changes_nothing(machine, photo, tmp_path):
 
 
 def test_importing_the_package_is_light():
-    """Nothing heavy comes with `import sapiens_mlx`, nor with asking for a predictor's names."""
+    """Nothing heavy comes with `import sapiens_mlx`, nor with the command line before a command needs it."""
     program = (
-        "import sys, sapiens_mlx; print([m for m in ('mlx.core', 'gradio', 'cv2', 'matplotlib') if m in sys.modules])"
+        "import sys, sapiens_mlx.__main__;"
+        "print([m for m in ('mlx.core', 'gradio', 'cv2', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,15 +2,15 @@
 problems told in a sentence. With the demo weights, whose pictures are not judged here."""
 
 import csv
-import io
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
-from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
+from browser import RUN_MS, Server, fetched, until
 from PIL import Image
 
 from sapiens_mlx import inventory, runtime, zoo
@@ -23,44 +23,15 @@ expect = playwright.expect
 
 pytestmark = pytest.mark.browser
 
-RUN_MS = 120_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    chromium_path()
-    with serving(["app.py"], tmp_path_factory.mktemp("page"), {}) as server:
-        yield server
-    assert "Traceback" not in server.log.read_text(), server.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing() as browser:
-        yield browser
+upload = partial(browser.upload, tab="compare")
+run = partial(browser.run, tab="compare")
+download = partial(browser.download, tab="compare")
 
 
 @pytest.fixture
-def visit(chromium: "playwright.Browser", server: Server) -> Iterator[Callable]:
-    with visiting(chromium, server.url) as open_page:
-
-        def open_tab(*size: int) -> "playwright.Page":
-            page = open_page(*size)
-            page.get_by_role("tab", name="Compare levels").click()
-            expect(page.locator("#compare-run")).to_be_visible()
-            return page
-
-        yield open_tab
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return draw_photo(tmp_path / "two people.png")
-
-
-def upload(page: "playwright.Page", photo: Path) -> None:
-    page.locator("#compare .photo input[type=file]").set_input_files(photo)
-    expect(page.locator("#compare .empty .done, #compare-status .notice")).to_be_visible()
+def visit(visit: Callable) -> Callable:
+    """Opens the page at the tab."""
+    return lambda *size: browser.open_tab(visit(*size), "Compare levels", "compare")
 
 
 def tick(page: "playwright.Page", group: str, *names: str) -> None:
@@ -72,12 +43,6 @@ def tick(page: "playwright.Page", group: str, *names: str) -> None:
         if box.is_checked() != wanted:
             box.set_checked(wanted, force=True)
             page.wait_for_timeout(400)  # what belongs to a size comes and goes with it
-
-
-def run(page: "playwright.Page") -> None:
-    page.evaluate("document.querySelector('#compare-status .status')?.classList.add('old')")
-    page.locator("#compare-run").click()
-    expect(page.locator("#compare-status .done:not(.old)")).to_be_visible(timeout=RUN_MS)
 
 
 def view(page: "playwright.Page", name: str) -> None:
@@ -95,16 +60,7 @@ def names(page: "playwright.Page") -> list[str]:
 
 
 def picture(page: "playwright.Page", selector: str, which: int = 0) -> np.ndarray:
-    address = page.locator(selector).nth(which).evaluate("image => image.src")
-    answer = page.request.get(address)
-    assert answer.headers["content-type"] == "image/png"
-    return np.array(Image.open(io.BytesIO(answer.body())))
-
-
-def download(page: "playwright.Page", label: str) -> Path:
-    with page.expect_download() as started:
-        page.locator("#compare").get_by_role("button", name=label).click()
-    return Path(started.value.path()).rename(Path(started.value.path()).with_name(started.value.suggested_filename))
+    return fetched(page, page.locator(selector).nth(which).evaluate("image => image.src"))
 
 
 SLIDER = "#compare .picture .slider-wrap img"
@@ -286,8 +242,7 @@ def test_no_photo_and_a_bad_one_are_told(visit: Callable, tmp_path: Path) -> Non
 def test_the_studios_photo_can_be_compared(visit: Callable, photo: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").click()
-    page.locator(".photo input[type=file]").first.set_input_files(photo)
-    expect(page.locator(".empty .done").first).to_be_visible()
+    browser.upload(page, photo)
     page.get_by_role("tab", name="Compare levels").click()
     page.get_by_role("button", name="Take the photo of the Studio").click()
     expect(page.locator("#compare .empty .done")).to_be_visible()
@@ -333,10 +288,7 @@ def test_leaving_the_page_removes_what_was_compared(visit: Callable, server: Ser
     files = set(server.files.rglob("two_people*"))
     assert files
     page.context.close()
-    end = time.monotonic() + 60
-    while any(file.exists() for file in files) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(file.exists() for file in files)
+    until(lambda: not any(file.exists() for file in files), 60)
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Callable, photo: Path) -> None:

@@ -1,18 +1,16 @@
-"""convert: the cache filled, folders to publish and to load again, and the hub they are sent to."""
+"""convert: the cache filled, folders to publish and to load again, and mistakes."""
 
 import json
-import os
-import pty
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import mlx.core as mx
 import numpy as np
 import pytest
 import rule
-from hub_server import Hub
+from command_line import converted
 from safetensors.numpy import save_file
 
 import sapiens_mlx as sm
@@ -20,23 +18,14 @@ from sapiens_mlx import zoo
 from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.shipped import demo_folder
-from sapiens_mlx.weights import conversion, model_card, publish, store
+from sapiens_mlx.weights import store
 
 PROJECT = Path(__file__).resolve().parents[1]
 PIXELS = rule.noise("pixels", (1, 128, 96, 3))
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main(["convert", *(str(argument) for argument in arguments)])
-    out, error = capsys.readouterr()
-    return status, out, error
-
-
-def converted(capsys, *arguments) -> dict:
-    status, out, error = run(capsys, *arguments, "--json")
-    assert status == 0, error
-    return json.loads(out)
+    return command_line.run(capsys, "convert", *arguments)
 
 
 def output(task="seg", level="8bit", weights=None) -> np.ndarray:
@@ -145,78 +134,6 @@ def test_the_licence_is_meta_s_own_text_and_comes_with_the_package(tiny, tmp_pat
     assert "## 8. Modifications and Amendments" in text
     assert "you shall provide a copy of this Agreement with any such Sapiens Materials" in text
     assert '"weights/licences/*.md"' in (PROJECT / "pyproject.toml").read_text()
-
-
-def front_matter(card: str) -> dict:
-    """The card's header, as a hub reads it."""
-    import yaml
-
-    _, header, _ = card.split("---\n", 2)
-    return yaml.safe_load(header)
-
-
-def test_the_card_is_made_for_its_task_size_and_level(machine, tmp_path, capsys):
-    source = demo_folder() / "sapiens2_demo_pose.safetensors"
-    report = converted(capsys, source, "--level", "mxfp8", "--out", tmp_path / "pose")
-    card = (tmp_path / "pose/README.md").read_text(encoding="utf-8")
-    header = front_matter(card)
-    assert (header["license"], header["library_name"]) == ("mit", "mlx")
-    assert "base_model" not in header
-    assert {"mlx", "pose", "mxfp8", "synthetic-data"} <= set(header["tags"])
-    assert zoo.DEMO_NOTICE in card
-    assert f"{100 * report['quantized_share']:.1f} %" in card
-    assert f"{report['bytes']:,} bytes" in card
-    assert "--task pose --size demo --level mxfp8 --weights pose" in card
-    assert 'sm.load("pose", "demo", level="mxfp8", weights="pose")' in card
-    assert "arXiv:2604.21681" in card
-    assert (tmp_path / "pose/LICENSE").read_bytes() == (demo_folder() / "LICENSE").read_bytes()
-    measured = card.split("## Measured\n\n")[1].split("\n\n")[0].splitlines()
-    assert [line.split("|")[1].strip(" *") for line in measured[2:]] == list(zoo.LEVELS)
-    assert [line for line in measured if line.startswith("| **mxfp8** |")]
-
-
-def about(task: str, size: str, level: str) -> conversion.Conversion:
-    source = conversion.Source(f"sapiens2_{size}_{task}.safetensors", 1_000_000, "0" * 64, f"facebook/x-{task}")
-    return conversion.Conversion(task, size, level, "Sapiens2 License", source, 0.5, 500_000, "1" * 64, None, {})
-
-
-@pytest.mark.parametrize("task", [row.name for row in zoo.TASKS.values() if row.name != "detect"])
-def test_the_card_of_every_published_network_has_a_header_that_the_hub_reads(task):
-    for size in zoo.task_row(task).sizes[1:]:
-        for level in ("bf16", "4bit"):
-            checkpoint = zoo.checkpoint(task, size)
-            card = model_card.model_card(about(task, size, level), checkpoint, "me/mine", "LICENSE.md")
-            header = front_matter(card)
-            assert header["license"] == "other"
-            assert header["license_name"] == "sapiens2-license"
-            assert header["license_link"] == "LICENSE.md"
-            assert header.get("base_model") == (checkpoint.repo if checkpoint.published else None)
-            quantized = level == "4bit" and checkpoint.published
-            assert header.get("base_model_relation") == ("quantized" if quantized else None)
-            assert "hf download me/mine --local-dir mine" in card
-            assert "surveillance" in card
-            assert ("Nothing: every tensor is stored as bfloat16" in card) == (level == "bf16")
-
-
-def test_measured_rows_stand_in_the_card_where_there_are_any(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_card, "demo_folder", lambda: tmp_path / "demo")
-    rows = [
-        {"task": "seg", "size": "0.4b", "level": "bf16", "agreement": 0.99951234, "bytes": 800},
-        {"task": "seg", "size": "0.4b", "level": "4bit", "agreement": 0.9912, "seconds": 1.5},
-        {"task": "seg", "size": "1b", "level": "4bit", "agreement": 0.5},
-    ]
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo/levels.json").write_text(json.dumps(rows))
-    card = model_card.model_card(about("seg", "0.4b", "4bit"), zoo.checkpoint("seg", "0.4b"), "mine", "LICENSE.md")
-    table = card.split("## Measured\n\n")[1].split("\n\n")[0].splitlines()
-    assert table == [
-        "| level | agreement | bytes | seconds |",
-        "|---|---|---|---|",
-        "| bf16 | 0.99951 | 800 | – |",
-        "| **4bit** | **0.9912** | **–** | **1.5** |",
-    ]
-    card = model_card.model_card(about("pose", "0.4b", "4bit"), zoo.checkpoint("pose", "0.4b"), "mine", "LICENSE.md")
-    assert "## Measured" not in card
 
 
 # ---- loading what was published -------------------------------------------------------------------------------------
@@ -336,155 +253,3 @@ def test_two_float_types_that_are_not_read_together_are_a_sentence(machine, tiny
     status, _, error = run(capsys, path, "--level", "8bit")
     assert status == 2
     assert "F64 and others as BF16" in error
-
-
-# ---- the hub --------------------------------------------------------------------------------------------------------
-
-DEMO = ("--task", "seg", "--size", "demo", "--level", "4bit")
-
-
-class Home:
-    """A machine whose hub is a local server. Files go the way of LFS: the server does not speak Xet."""
-
-    def __init__(self, folder: Path, hub: Hub | None, **environment: str) -> None:
-        self.out = folder / "sapiens2-seg-demo-4bit"
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT),
-            "HOME": str(folder),
-            "HF_HOME": str(folder / "hf"),
-            "HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_TOKEN": "hf_writer",
-            **environment,
-        }
-
-    def convert(self, *arguments: str, answer: str | None = None) -> subprocess.CompletedProcess:
-        """`answer` is what somebody types who sits at the terminal; None is no terminal."""
-        command = [sys.executable, "-m", "sapiens_mlx", "convert", *arguments]
-        keyboard, terminal = pty.openpty()
-        os.write(keyboard, (answer or "").encode() + b"\n")
-        try:
-            return subprocess.run(
-                command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL if answer is None else terminal,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-        finally:
-            os.close(keyboard)
-            os.close(terminal)
-
-    def upload(self, *arguments: str, **options) -> subprocess.CompletedProcess:
-        return self.convert(*DEMO, "--out", str(self.out), "--upload", "me/demo-4bit", *arguments, **options)
-
-
-def test_a_folder_is_sent_after_showing_what_and_asking(tmp_path):
-    with Hub({}) as hub:
-        home = Home(tmp_path, hub)
-        done = home.upload(answer="y")
-        assert done.returncode == 0, done.stderr
-        assert f"sent to {hub.endpoint}/me/demo-4bit" in done.stdout
-        local = {f"me/demo-4bit/{path.name}": path.read_bytes() for path in home.out.iterdir()}
-        assert len(local) == 4
-        assert hub.files == local
-        assert hub.commits == ["Sapiens2 seg demo at 4bit for MLX"]
-        for path in home.out.iterdir():
-            assert f"{path.stat().st_size:,} bytes" in done.stderr
-        assert "a new repository" in done.stderr
-        assert "Licence: MIT License" in done.stderr
-        assert done.stderr.rstrip().endswith("[y/N]")
-        assert "hf download me/demo-4bit" in (home.out / "README.md").read_text(encoding="utf-8")
-        again = json.loads(home.upload("--yes", "--json").stdout)  # what is there from before is sent as it is
-        assert (again["was_there"], again["uploaded"]) == (True, f"{hub.endpoint}/me/demo-4bit")
-        posts = [request for request in hub.requests if request.method == "POST"]
-        assert {request.token for request in posts} == {"Bearer hf_writer"}
-
-
-@pytest.mark.parametrize("answer", ["", "n", "yes please", "\x04"], ids=["enter", "no", "neither", "end of input"])
-def test_anything_but_yes_sends_nothing_and_keeps_the_folder(tmp_path, answer):
-    with Hub({}) as hub:
-        home = Home(tmp_path, hub)
-        done = home.upload(answer=answer)
-        assert done.returncode == 0
-        assert "Nothing was sent" in done.stdout
-        assert {request.method for request in hub.requests} == {"GET"}
-        assert home.out.is_dir()
-
-
-def test_a_repository_that_exists_is_told_before_it_is_changed(tmp_path):
-    with Hub({"me/demo-4bit/README.md": b"mine"}) as hub:
-        done = Home(tmp_path, hub).upload(answer="n")
-    assert "which exists: files of the same names are replaced" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("fault", "environment", "says"),
-    [
-        ({"write_status": 403}, {}, "does not let this login write to me/demo-4bit (HTTP 403)"),
-        ({"write_status": 500}, {}, "HTTP 500"),
-        (None, {}, "the connection to http://127.0.0.1:9 failed"),
-    ],
-    ids=["not allowed", "hub is down", "nobody answers"],
-)
-def test_what_cannot_be_sent_is_one_sentence_and_the_folder_stays(tmp_path, fault, environment, says):
-    with Hub({}, **(fault or {})) as hub:
-        home = Home(tmp_path, hub if fault else None, **environment)
-        done = home.upload("--yes")
-        assert done.returncode == 2
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
-        assert says in line
-        assert "Traceback" not in done.stderr
-        assert publish.is_whole(home.out, zoo.checkpoint("seg", "demo"), zoo.level("4bit"))
-        assert hub.files == {}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
-    [
-        ((), {}, "Add --yes"),
-        (("--yes",), {"HF_TOKEN": ""}, "hf auth login"),
-        (("--yes",), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
-        (("--yes", "--upload", "demo"), {}, "OWNER/NAME"),
-    ],
-    ids=["no terminal", "nobody logged in", "offline", "no owner"],
-)
-def test_what_cannot_be_sent_is_said_before_the_work(tmp_path, arguments, environment, says):
-    with Hub({}) as hub:
-        home = Home(tmp_path, hub, **environment)
-        done = home.upload(*arguments)
-        assert done.returncode == 2
-        assert says in done.stderr
-        assert not home.out.exists()
-        assert not hub.requests
-
-
-def test_a_repository_of_somebody_else_is_downloaded_and_named_as_the_source(tmp_path):
-    weights = (demo_folder() / "sapiens2_demo_seg.safetensors").read_bytes()
-    with Hub({"me/sapiens2-seg-demo/sapiens2_demo_seg.safetensors": weights}) as hub:
-        home = Home(tmp_path, hub)
-        done = home.convert("me/sapiens2-seg-demo", "--level", "bf16", "--out", str(tmp_path / "out"), "--json")
-        assert done.returncode == 0, done.stderr
-        source = json.loads(done.stdout)["source"]
-        assert (source["repo"], source["bytes"]) == ("me/sapiens2-seg-demo", len(weights))
-        done = home.convert("me/sapiens2-pose-demo", "--level", "bf16", "--out", str(tmp_path / "pose"))
-    assert done.returncode == 2
-    assert "the hub has no repository me/sapiens2-pose-demo" in done.stderr
-
-
-@pytest.mark.parametrize("repo", ["facebook/sapiens2-seg-0.4b", "somebody/sapiens2-seg-0.4b"])
-@pytest.mark.parametrize(
-    ("environment", "says"),
-    [({}, "the connection to http://127.0.0.1:9 failed"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE")],
-    ids=["nobody answers", "offline"],
-)
-def test_a_source_that_cannot_be_downloaded_is_a_sentence(tmp_path, repo, environment, says):
-    done = Home(tmp_path, None, **environment).convert(repo, "--level", "8bit", "--out", str(tmp_path / "out"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()

@@ -9,20 +9,19 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 import rule
-from browser import ARGUMENTS, REPOSITORY, chromium_path, draw_photo, serving
+from browser import REPOSITORY, RUN_MS, draw_photo, serving, visiting
+from command_line import run
 from mlx.utils import tree_flatten
 from safetensors.numpy import load_file, save_file
 
 import sapiens_mlx as sm
 from sapiens_mlx import inventory, zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.models import models
 from sapiens_mlx.runtime import inference
@@ -34,12 +33,6 @@ PHOTO = np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8)
 BOX = [[20, 5, 100, 88]]
 DENSE = [task for task in zoo.TASKS if task not in ("pose", "detect")]
 SHIPPED = sorted({zoo.checkpoint(task, "demo").filename for task in zoo.TASKS})
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main([str(argument) for argument in arguments])
-    out, error = capsys.readouterr()
-    return status, out, error
 
 
 # ---- the tables -----------------------------------------------------------------------------------------------------
@@ -290,29 +283,20 @@ def test_captions_come_from_the_names_of_the_files():
     assert examples.caption(Path("examples/one_person.jpg")) == "One person"
 
 
-@pytest.fixture
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = chromium_path()
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.browser
-def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(browser, tmp_path):
+def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chromium, tmp_path):
     from playwright.sync_api import expect
 
     first, second = (examples.caption(path) for path in examples.files()[:2])
     with serving(["app.py"], tmp_path, {}) as server:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        # Not visiting(): the first example's photo is gone before the browser asks for it, which its console tells.
+        page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(server.url)
         expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
         expect(page.locator(".example")).to_have_count(len(examples.files()))
         page.get_by_role("button", name=first).click()
         page.get_by_role("button", name=second).click()  # before the first is done: the second is what counts
-        expect(page.locator("#status .done")).to_be_visible(timeout=60_000)
+        expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
         expect(page.locator(".cm-content")).to_contain_text(
             f"predict {examples.files()[1].name} --task seg --size demo"
         )
@@ -327,20 +311,18 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(brow
         page.get_by_role("radio", name="Depth", exact=True).check(force=True)
         expect(page.locator(".choice")).to_contain_text("Depth: ")
         page.get_by_role("button", name=first).click()
-        expect(page.locator(".card")).to_contain_text("Depth demo", timeout=60_000)
+        expect(page.locator(".card")).to_contain_text("Depth demo", timeout=RUN_MS)
         page.locator("#run").click()  # the example is the photo now
-        expect(page.locator("#status .done")).to_be_visible(timeout=60_000)
+        expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
         page.close()
-    assert "Traceback" not in (log := server.log.read_text()), log[-3000:]
 
 
 @pytest.mark.browser
-def test_the_size_stays_with_the_visitor_from_task_to_task(browser, tmp_path):
+def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
     from playwright.sync_api import expect
 
-    with serving(["app.py"], tmp_path, {}) as server:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(server.url)
+    with serving(["app.py"], tmp_path, {}) as server, visiting(chromium, server.url) as open_page:
+        page = open_page()
 
         def choose(label: str) -> None:
             page.get_by_role("radio", name=label, exact=True).check(force=True)
@@ -360,38 +342,33 @@ def test_the_size_stays_with_the_visitor_from_task_to_task(browser, tmp_path):
             expect(page.locator(".choice")).to_contain_text(f"{task}: ")
             expect(page.get_by_role("radio", name="demo", exact=True)).to_be_checked()
             expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
-        page.close()
 
 
 @pytest.mark.browser
-def test_the_page_opens_without_a_file_and_tells_when_it_is_missed(browser, clone, tmp_path):
+def test_the_page_opens_without_a_file_and_tells_when_it_is_missed(chromium, clone, tmp_path):
     from playwright.sync_api import expect
 
     spoil(clone / "assets/demo/sapiens2_demo_seg.safetensors", "gone")
-    with serving(["app.py"], tmp_path, {}, clone) as server:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(server.url)
+    with serving(["app.py"], tmp_path, {}, clone) as server, visiting(chromium, server.url) as open_page:
+        page = open_page()
         page.locator(".example").first.click()
-        expect(page.get_by_role("alert")).to_contain_text("sapiens2_demo_seg.safetensors", timeout=60_000)
+        expect(page.get_by_role("alert")).to_contain_text("sapiens2_demo_seg.safetensors", timeout=RUN_MS)
         expect(page.get_by_role("alert")).to_contain_text("git checkout -- assets/demo")
         page.get_by_role("radio", name="Normals", exact=True).check(force=True)
         expect(page.locator(".choice")).to_contain_text("Normals: ")
         page.get_by_role("radio", name="Show", exact=True).check(force=True)
         page.locator("#run").click()
-        expect(page.locator("#status .done")).to_be_visible(timeout=60_000)
-        page.close()
+        expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
 
 
 @pytest.mark.browser
-def test_without_examples_the_page_is_as_it_was(browser, clone, tmp_path):
+def test_without_examples_the_page_is_as_it_was(chromium, clone, tmp_path):
     from playwright.sync_api import expect
 
     shutil.rmtree(clone / "examples")
     (clone / "examples").mkdir()
     (clone / "examples/broken.jpg").write_bytes(b"no picture")
-    with serving(["app.py"], tmp_path, {}, clone) as server:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(server.url)
+    with serving(["app.py"], tmp_path, {}, clone) as server, visiting(chromium, server.url) as open_page:
+        page = open_page()
         expect(page.locator("#run")).to_be_visible()
         assert page.locator(".examples").count() == 0
-        page.close()

@@ -1,14 +1,14 @@
 """The tab Features in Chromium: colours of one photo and two, a press on a picture and what is like it, people alone,
 files, Stop, and problems told in a sentence. With the demo weights, whose pictures are not judged here."""
 
-import io
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
-from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
+from browser import RUN_MS, Server, draw_photo, fetched, until, visiting
 from PIL import Image
 
 import sapiens_mlx as sm
@@ -20,50 +20,20 @@ expect = playwright.expect
 
 pytestmark = pytest.mark.browser
 
-RUN_MS = 120_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    chromium_path()
-    with serving(["app.py"], tmp_path_factory.mktemp("page"), {}) as server:
-        yield server
-    assert "Traceback" not in server.log.read_text(), server.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing() as browser:
-        yield browser
+upload = partial(browser.upload, tab="features")
+run = partial(browser.run, tab="features")
+download = partial(browser.download, tab="features")
 
 
 @pytest.fixture
-def visit(chromium: "playwright.Browser", server: Server) -> Iterator[Callable]:
-    with visiting(chromium, server.url) as open_page:
-
-        def open_tab(*size: int) -> "playwright.Page":
-            page = open_page(*size)
-            page.get_by_role("tab", name="Features").click()
-            expect(page.locator("#features-run")).to_be_visible()
-            return page
-
-        yield open_tab
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return draw_photo(tmp_path / "two people.png")
+def visit(visit: Callable) -> Callable:
+    """Opens the page at the tab."""
+    return lambda *size: browser.open_tab(visit(*size), "Features", "features")
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
     return draw_photo(tmp_path / "wide.png", (700, 400))
-
-
-def upload(page: "playwright.Page", photo: Path) -> None:
-    page.locator("#features .photo input[type=file]").first.set_input_files(photo)
-    taken = page.locator("#features .empty .done, #features-status .notice")
-    expect(taken).to_be_visible(timeout=30_000)  # the first photo of a page brings OpenCV
 
 
 def upload_second(page: "playwright.Page", photo: Path) -> None:
@@ -73,12 +43,6 @@ def upload_second(page: "playwright.Page", photo: Path) -> None:
     frame.locator("input[type=file]").set_input_files(photo)
     expect(frame.locator("img")).to_be_visible()
     page.wait_for_timeout(1000)  # until the page has it from the server, upright
-
-
-def run(page: "playwright.Page") -> None:
-    page.evaluate("document.querySelector('#features-status .status')?.classList.add('old')")
-    page.locator("#features-run").click()
-    expect(page.locator("#features-status .done:not(.old)")).to_be_visible(timeout=RUN_MS)
 
 
 def choose(page: "playwright.Page", name: str) -> None:
@@ -91,9 +55,7 @@ def shown(page: "playwright.Page", which: str) -> str:
 
 
 def picture(page: "playwright.Page", which: str) -> np.ndarray:
-    answer = page.request.get(shown(page, which))
-    assert answer.headers["content-type"] == "image/png"
-    return np.array(Image.open(io.BytesIO(answer.body())).convert("RGB"))
+    return fetched(page, shown(page, which))
 
 
 def press(page: "playwright.Page", which: str, x: float, y: float) -> None:
@@ -104,12 +66,6 @@ def press(page: "playwright.Page", which: str, x: float, y: float) -> None:
     box = image.bounding_box()
     image.click(position={"x": x * box["width"], "y": y * box["height"]})
     expect(page.locator(f"#features .alike-{index} img")).not_to_have_attribute("src", before)
-
-
-def download(page: "playwright.Page", label: str) -> Path:
-    with page.expect_download() as started:
-        page.locator("#features").get_by_role("button", name=label).click()
-    return Path(started.value.path()).rename(Path(started.value.path()).with_name(started.value.suggested_filename))
 
 
 def test_an_example_shows_its_features_at_once(visit: Callable) -> None:
@@ -252,8 +208,7 @@ def test_no_photo_and_a_bad_one_are_told(visit: Callable, photo: Path, tmp_path:
 def test_the_studios_photo_is_taken(visit: Callable, photo: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").click()
-    page.locator(".photo input[type=file]").first.set_input_files(photo)
-    expect(page.locator(".empty .done").first).to_be_visible(timeout=30_000)
+    browser.upload(page, photo)
     page.get_by_role("tab", name="Features").click()
     page.locator("#features").get_by_role("button", name="Take the photo of the Studio").click()
     expect(page.locator("#features .empty .done")).to_be_visible()
@@ -294,10 +249,7 @@ def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Ser
     files = {*server.files.rglob("two_people*"), *server.files.rglob("wide*")}
     assert len(files) >= 4
     page.context.close()
-    end = time.monotonic() + 60
-    while any(file.exists() for file in files) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(file.exists() for file in files)
+    until(lambda: not any(file.exists() for file in files), 60)
 
 
 def test_the_tab_compare_judges_features_by_cosine_and_refuses_two_sizes(chromium, server: Server, photo: Path) -> None:

@@ -3,7 +3,6 @@
 The page runs in a process of its own on checkpoints of the size "tiny", so that a run takes a second.
 """
 
-import io
 import json
 import os
 import re
@@ -11,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 import rule
-from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
+from browser import RUN_MS, Server, download, draw_photo, fetched, serving, until, upload
 from PIL import Image
 
 from sapiens_mlx import zoo
@@ -24,7 +24,6 @@ expect = playwright.expect
 
 pytestmark = pytest.mark.browser
 
-RUN_MS = 60_000
 TITLES = [row.title for row in zoo.TASKS.values()]
 TASKS = ("seg", "pose", "pointmap")  # normal's weights are left out, to be missed
 SECRET = "taken at 48.2082 N 16.3738 E"
@@ -32,68 +31,37 @@ SECRET = "taken at 48.2082 N 16.3738 E"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    chromium_path()
+    browser.chromium_path()
     folder = tmp_path_factory.mktemp("page")
     for task in TASKS:
         rule.write_tiny(folder / "weights", task)
     rule.write_detector(folder / "weights/detector/rtmdet_m.pth")
     with serving(["-m", "tests.page_process"], folder, {}) as server:
         yield server
-    assert "Traceback" not in server.log.read_text(), server.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium: "playwright.Browser", server: Server) -> Iterator[Callable]:
-    with visiting(chromium, server.url) as open_page:
-        yield open_page
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return draw_photo(tmp_path / "two people.png")
-
-
-def upload(page: "playwright.Page", photo: Path) -> None:
-    page.locator(".photo input[type=file]").set_input_files(photo)
-    expect(page.locator(".empty .done, #status .notice")).to_be_visible()
 
 
 def choose(page: "playwright.Page", *labels: str) -> None:
     for label in labels:
         page.get_by_role("radio", name=label, exact=True).check(force=True)
         if label in TITLES:
-            expect(page.locator(".choice")).to_contain_text(f"{label}: ")  # the sizes of this task are there
+            about = page.locator(".choice")
+            expect(about).to_contain_text(f"{label}: ", timeout=RUN_MS)  # the sizes of this task are there
 
 
 def run(page: "playwright.Page", *labels: str) -> None:
     """Chooses, runs, and waits for the end."""
     choose(page, *labels)
-    page.evaluate("document.querySelector('#status .status')?.classList.add('old')")
-    page.locator("#run").click()
-    expect(page.locator("#status .done:not(.old)")).to_be_visible(timeout=RUN_MS)
-    expect(page.locator("#run")).to_be_enabled()
+    browser.run(page)
+    expect(page.locator("#run")).to_be_enabled(timeout=RUN_MS)
 
 
 def shown(page: "playwright.Page", which: int = -1) -> np.ndarray:
     """The slider's picture (or, first, its photo) as RGB."""
-    address = page.locator(".picture .slider-wrap img").nth(which).get_attribute("src")
-    return np.array(Image.open(io.BytesIO(page.request.get(address).body())))
+    return fetched(page, page.locator(".picture .slider-wrap img").nth(which).get_attribute("src"))
 
 
 def address(page: "playwright.Page") -> str:
     return page.locator(".picture .slider-wrap img").last.get_attribute("src")
-
-
-def download(page: "playwright.Page", label: str) -> Path:
-    with page.expect_download() as started:
-        page.get_by_role("button", name=label).click()
-    return Path(started.value.path()).rename(Path(started.value.path()).with_name(started.value.suggested_filename))
 
 
 def test_a_photo_becomes_a_picture_which_controls_redraw_without_another_run(visit: Callable, photo: Path) -> None:
@@ -218,7 +186,7 @@ def test_another_photo_ends_the_run_of_the_first(visit: Callable, photo: Path, t
     expect(page.locator(".empty")).to_be_visible(timeout=RUN_MS)
     upload(page, other)
     expect(page.locator("#run")).to_be_enabled(timeout=RUN_MS)
-    expect(page.locator(".empty")).to_be_visible()
+    expect(page.locator(".empty")).to_be_visible(timeout=RUN_MS)
     run(page, "Body parts")
     assert shown(page).shape == (200, 300, 3)
 
@@ -277,10 +245,7 @@ def test_leaving_the_page_removes_the_visitors_photo(visit: Callable, server: Se
     files = {file for file in server.files.rglob("two_people*")}
     assert files
     page.context.close()
-    end = time.monotonic() + 60
-    while any(file.exists() for file in files) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(file.exists() for file in files)
+    until(lambda: not any(file.exists() for file in files), 60)
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Callable, photo: Path) -> None:

@@ -1,16 +1,17 @@
 """The parts of the page for people and backgrounds: their values as options, as a command line, and in Chromium."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 import rule
-from browser import Server, browsing, chromium_path, draw_photo, serving, visiting
+from browser import Server, chromium_path, download, serving, until, upload
+from page_values import VALUES
 from PIL import Image
-from test_app import VALUES
 
 from sapiens_mlx.errors import BoxError, SapiensError
 from sapiens_mlx.predictor import Options
@@ -85,7 +86,6 @@ def test_a_bad_file_of_boxes_is_told_with_its_folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium_path()
     folder = tmp_path_factory.mktemp("page")
     for task in ("pose", "matting"):
@@ -94,52 +94,30 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "no/sitecustomize.py").write_text("import sys\nsys.modules['mlx_vlm'] = None\n")
     with serving(["-m", "tests.page_process"], folder, {"PYTHONPATH": str(folder / "no")}) as server:
         yield server
-    assert "Traceback" not in server.log.read_text(), server.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture
-def page(chromium, server: Server, tmp_path: Path) -> Iterator:
-    with visiting(chromium, server.url) as open_page:
-        page = open_page()
-        page.locator(".photo input[type=file]").first.set_input_files(draw_photo(tmp_path / "photo.png"))
-        page.locator(".empty .done").wait_for()
-        yield page
+def page(visit, photo: Path):
+    page = visit()
+    upload(page, photo)
+    page.locator(".empty .done").wait_for()
+    return page
+
+
+run = partial(browser.run, end=".done, .notice")
 
 
 def choose(page, *labels: str) -> None:
     for label in labels:
-        page.get_by_role("radio", name=label, exact=True).first.check(force=True)
-
-
-def run(page) -> None:
-    page.evaluate("document.querySelector('#status .status')?.classList.add('old')")
-    page.locator("#run").click()
-    page.locator("#status .status:is(.done, .notice):not(.old)").wait_for(timeout=60_000)
+        radio = page.get_by_role("radio", name=label, exact=True).first
+        radio.element_handle().wait_for_element_state("stable")  # as a section that is just opening moves it
+        radio.check(force=True)
 
 
 def start(page, task: str) -> None:
     choose(page, task)
     page.locator(".choice", has_text=f"{task}: ").first.wait_for()
     choose(page, "tiny")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it has not come"
-        time.sleep(0.1)
-
-
-def download(page, label: str) -> Path:
-    with page.expect_download() as started:
-        page.get_by_role("button", name=label).click()
-    return Path(started.value.path())
 
 
 def shown_command(page) -> str:

@@ -3,27 +3,27 @@
 data/torch_inputs.npz holds what torch makes of a small photo. The stand-in has the full input size, but 64 channels.
 """
 
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.request
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import command_line
 import cv2
 import mlx.core as mx
 import numpy as np
 import pytest
 import rule
 from hub_server import Hub
+from local_server import LocalServer
 from PIL import Image
 
 from sapiens_mlx import verify as verifying
 from sapiens_mlx import verify_input, zoo
-from sapiens_mlx.__main__ import main
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.tasks import udp
 from sapiens_mlx.tasks.keypoints import keypoints
@@ -195,9 +195,7 @@ def stand(machine, monkeypatch, tmp_path):
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    status = main(["verify", *map(str, arguments)])
-    out, error = capsys.readouterr()
-    return status, out, error
+    return command_line.run(capsys, "verify", *arguments)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -279,17 +277,17 @@ sys.exit(__main__.main(["verify", *sys.argv[2:]]))
 
 
 @dataclass
-class PhotoServer:
+class PhotoServer(LocalServer):
     """Serves `data` at any path, with `status`."""
 
     data: bytes
     status: int = 200
     asked: int = 0
 
-    def __enter__(self) -> "PhotoServer":
+    def handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
                 self.send_response(outer.status)
@@ -299,17 +297,11 @@ class PhotoServer:
             def log_message(self, *_: object) -> None:
                 """Silent."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return Handler
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/photo.png"
+        return f"{self.endpoint}/photo.png"
 
 
 def verify_process(stand: Stand, home: Path, hub: Hub | None) -> subprocess.CompletedProcess:

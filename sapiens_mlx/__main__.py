@@ -1,4 +1,4 @@
-"""The command line: python -m sapiens_mlx predict | compare | convert | models | verify | serve."""
+"""The command line: python -m sapiens_mlx predict | compare | convert | models | bench | verify | serve."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import runtime
+from . import runtime, zoo
 from .arguments import argument_parser
 from .errors import CancelledError, SapiensError
 
@@ -288,7 +288,25 @@ def _upload(folder: Path, options: argparse.Namespace) -> str | None:
     return publish.upload(folder, options.upload)
 
 
-# ---- verify, models and serve ---------------------------------------------------------------------------------------
+# ---- bench, verify, models and serve --------------------------------------------------------------------------------
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from .bench.measure import as_text, measure
+
+    result = measure(
+        options.task,
+        options.size,
+        options.level or zoo.default_level(runtime.device()),
+        options.weights,
+        turns=options.turns,
+        against=options.against,
+        progress=_progress_line(sys.stderr),
+    )
+    if sys.stderr is not None:
+        sys.stderr.write(_cleared_line(sys.stderr))
+    print(json.dumps(result, allow_nan=False) if options.json else as_text(result))
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -338,6 +356,7 @@ COMMANDS = {
     "compare": _compare,
     "convert": _convert,
     "models": _models,
+    "bench": _bench,
     "verify": _verify,
     "serve": _serve,
 }

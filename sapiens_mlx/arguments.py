@@ -25,11 +25,17 @@ MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
   python -m sapiens_mlx models --remove seg-0.4b-8bit"""
+BENCH_EXAMPLE = """examples:
+  python -m sapiens_mlx bench --task seg --size 0.4b --level 8bit
+  python -m sapiens_mlx bench --task pose --size 0.4b --against torch --json"""
 VERIFY_EXAMPLE = """examples:
   python -m sapiens_mlx verify --task seg --size 0.4b
   python -m sapiens_mlx verify --task pose,normal --weights ~/sapiens2_host --photo 000000004016.jpg --json"""
 SERVE_EXAMPLE = """example:
   python -m sapiens_mlx serve --port 7861 --weights ~/sapiens2_host"""
+
+
+PEERS = ("torch", "mlx-vlm")  # what bench can run beside ours
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +54,7 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
-    for add in (_add_predict, _add_compare, _add_convert, _add_models, _add_verify, _add_serve):
+    for add in (_add_predict, _add_compare, _add_convert, _add_models, _add_bench, _add_verify, _add_serve):
         add(commands)
     return parser
 
@@ -135,6 +141,18 @@ def _add_models(commands: Any) -> None:
     _add_weights_folder(parser)
     parser.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
     parser.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
+    _add_json(parser)
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _command(commands, "bench", "how fast a network is here, and how much memory it takes", BENCH_EXAMPLE)
+    default = zoo.DEFAULTS
+    parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)} ({default.task})")
+    parser.add_argument("--size", default=default.size, help=f"{', '.join(zoo.SIZES)} ({default.size})")
+    parser.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
+    _add_weights(parser)
+    parser.add_argument("--against", choices=PEERS, help="run this program's network too, in turns")
+    parser.add_argument("--turns", type=_count, default=3, metavar="N", help="passes to take the median of (3)")
     _add_json(parser)
 
 

@@ -1,55 +1,29 @@
 """Weights and inputs rebuilt from names and shapes, so that no checkpoint has to ship with the tests.
 
-The rule is the one the reference fixtures were made with: every tensor comes from a generator seeded by its name.
+The rule is the one the reference fixtures were made with, which weights/seeded.py holds.
 """
 
 import gzip
 import json
 import shutil
-import zlib
 from pathlib import Path
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
 from safetensors.numpy import save_file
 
 from sapiens_mlx import zoo
 from sapiens_mlx.nn.backbone import Backbone, BackboneConfig
 from sapiens_mlx.nn.heads import DeconvHeadConfig, Estimator, ScaleConfig, ShuffleHeadConfig
-from sapiens_mlx.weights import layouts
+from sapiens_mlx.weights.seeded import noise, shapes, tensor
 
 DATA = Path(__file__).parent / "data"
-TOKENS = ("cls_token", "storage_tokens", "w_cls", "local_pos_embed")
-NORMS = ("ln1", "ln2", "norm", "bn", "q_norm", "k_norm")
-
 Shapes = dict[str, tuple[int, ...]]
-
-
-def noise(seed: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal float32 from the seed string."""
-    return np.random.default_rng(zlib.crc32(seed.encode())).standard_normal(shape, dtype=np.float32)
 
 
 def pixel_values(case: str, shape: tuple[int, ...]) -> np.ndarray:
     """A case's (B, 3, H, W) input: noise rounded to float16, as the fixtures keep it."""
     return noise(f"tiny/{case}/pixel_values", shape).astype(np.float16).astype(np.float32)
-
-
-def tensor(name: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
-    """The float32 tensor of a Sapiens2 checkpoint, in torch layout."""
-    *_, parent, leaf = ("", *name.split("."))
-    n = noise(salt + name, shape)
-    if leaf in TOKENS:
-        return np.float32(0.5) * n
-    if leaf == "bias":
-        return np.float32(0.02) * n
-    if parent == "gamma":
-        return np.float32(0.2) * (1 + np.float32(0.1) * n)
-    if parent in NORMS:
-        return 1 + np.float32(0.1) * n
-    return n / np.float32(np.sqrt(np.prod(shape[1:])))
 
 
 def manifest(name: str) -> Shapes:
@@ -68,7 +42,7 @@ def tiny_shapes(task: str) -> Shapes:
     """A checkpoint of `task` at the size "tiny" of conftest.py, whose widths suit every quantization level."""
     backbone = BackboneConfig(64, 2, (2,) * 8 + (1, 1) + (2,) * 8, 128)
     if task == "features":
-        return _file_shapes(Backbone(backbone))
+        return shapes(Backbone(backbone))
     if task == "seg":
         head = DeconvHeadConfig(64, (24, 16, 12, 8), (8, 8), 29, "conv_seg")
     elif task == "pose":
@@ -83,24 +57,18 @@ def tiny_shapes(task: str) -> Shapes:
             weighted_norm=task == "albedo",
             scale=ScaleConfig((24, 12, 64), (64, 64, 32, 1)) if task == "pointmap" else None,
         )
-    return _file_shapes(Estimator(backbone, head))
+    return shapes(Estimator(backbone, head))
 
 
-def _file_shapes(module: nn.Module) -> Shapes:
-    """The shapes that its checkpoint has in the original layout."""
-    change = layouts.ORIGINAL.change
-    return {name: change(name).file_shape(tuple(one.shape)) for name, one in tree_flatten(module.parameters())}
-
-
-def tensors(shapes: Shapes, salt: str = "") -> dict[str, np.ndarray]:
+def tensors(names: Shapes, salt: str = "") -> dict[str, np.ndarray]:
     """Every tensor but RoPE's periods, which a file may leave out."""
-    return {name: tensor(name, shape, salt) for name, shape in shapes.items() if not name.endswith("periods")}
+    return {name: tensor(name, shape, salt) for name, shape in names.items() if not name.endswith("periods")}
 
 
-def write_checkpoint(path: Path, shapes: Shapes, salt: str = "") -> Path:
+def write_checkpoint(path: Path, names: Shapes, salt: str = "") -> Path:
     """The checkpoint as a safetensors file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors(shapes, salt), path)
+    save_file(tensors(names, salt), path)
     return path
 
 

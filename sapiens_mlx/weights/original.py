@@ -130,10 +130,12 @@ def build(
     level: zoo.Level,
     rope_dtype: mx.Dtype = mx.bfloat16,
     packings: Mapping[str, Packing] | None = None,
+    operations: ModuleType | None = None,
 ) -> nn.Module:
     """The network at `level` that tensors of these original names and shapes belong to.
 
     Its arrays are lazy, so nothing is allocated. `packings` says how the layers of a file are packed that came so.
+    `operations` are those of plain.py or cpu.py; default: what suits the device.
 
     Raises:
         WeightsError: when they are of another task or size, tell of no network at all, or do not fit theirs.
@@ -143,13 +145,14 @@ def build(
     is_bare = not final_layer and checkpoint.backbone_of is None
     config = architecture.backbone_config(shapes, "" if is_bare else "backbone.", rope_dtype)
     architecture.check_size(config, size)
+    operations = operations or ops()
     if final_layer:
-        module = Estimator(config, architecture.head_config(shapes, final_layer), ops())
+        module = Estimator(config, architecture.head_config(shapes, final_layer), operations)
     else:
-        module = Backbone(config, ops()) if is_bare else Headless(config, ops())
+        module = Backbone(config, operations) if is_bare else Headless(config, operations)
     check_tensors(module, shapes, layout_of(checkpoint))
     if level.bits is not None:
-        use_packed_layers(module, level, ops(), packings)
+        use_packed_layers(module, level, operations, packings)
     return module
 
 

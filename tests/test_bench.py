@@ -1,0 +1,249 @@
+"""The command bench: processes of their own in turns, what they cost by arithmetic, and peers that cannot be run."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+from command_line import run
+
+from sapiens_mlx import zoo
+from sapiens_mlx.bench import arithmetic, measure
+from sapiens_mlx.nn import plain
+from sapiens_mlx.nn.heads import DeconvHead, DeconvHeadConfig
+from sapiens_mlx.weights import seeded
+
+# ---- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+def test_products_and_convolutions_are_counted_one_by_one():
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 10), nn.Conv2d(10, 7, 3, padding=1)
+
+        def __call__(self, x):
+            return nn.relu(self.second(nn.relu(self.first(x))))
+
+    cost = arithmetic.cost(Small(), (8, 6))
+    assert cost.operations == 2 * (8 * 6 * 3 * 10 + 8 * 6 * 10 * 7 * 9)
+    assert cost.weights == 3 * 10 + 10 + 10 * 7 * 9 + 7
+    assert cost.activations == 8 * 6 * (3 + 10 + 10 + 7)
+
+
+@pytest.mark.parametrize("size", ["0.1b", "0.4b", "5b"])
+def test_a_backbones_operations_are_its_weights_times_its_tokens_and_attention(size):
+    """Each weight of a Linear layer is used once for each token, and attention is two products of all with all."""
+    row, module = zoo.SIZES[size], seeded.network("features", size)
+    tokens, patches = 64 * 48 + 9, 64 * 48
+    linear = sum(
+        layer.weight.size for block in module.blocks for layer in block.modules() if isinstance(layer, nn.Linear)
+    )
+    padded = {76: 80}.get(row.embed_dim // row.num_heads, row.embed_dim // row.num_heads)
+    attention = row.num_layers * 2 * tokens**2 * padded * row.num_heads
+    expected = 2 * (tokens * linear + patches * 16 * 16 * 3 * row.embed_dim + attention)
+    assert arithmetic.cost(module, row.input_hw).operations == expected
+
+
+def test_scores_of_attention_need_not_be_in_memory():
+    with_attention = arithmetic.cost(seeded.network("features", "0.4b"), (1024, 768)).activations
+    tokens, blocks, width = 64 * 48 + 9, 24, 1024
+    scores = blocks * 16 * tokens**2
+    assert with_attention < scores
+    # In and out of queries, keys, values, projection, w12 and w3, and of attention: about 25 widths a token.
+    assert 20 * width * tokens * blocks < with_attention < 30 * width * tokens * blocks
+
+
+def test_a_transposed_convolution_costs_what_its_four_phases_do():
+    head = DeconvHead(DeconvHeadConfig(5, (7,), (), 3, "conv_seg"), plain)
+    wider = [step for step in arithmetic.graph(_Fed(head, 5), (12, 10)) if step["name"] == "Convolution"]
+    assert [tuple(step["inputs"][1][1]) for step in wider] == [(28, 2, 2, 5)]
+
+
+class _Fed(nn.Module):
+    """A head with as many input channels as it wants, made of the picture's three."""
+
+    def __init__(self, head, channels):
+        super().__init__()
+        self.head, self._channels = head, channels
+
+    def __call__(self, pixels):
+        return self.head(mx.concatenate([pixels, pixels], axis=-1)[..., : self._channels])
+
+
+def test_the_floor_is_the_slower_of_computing_and_moving():
+    cost = arithmetic.Cost(operations=1000, weights=10, activations=100)
+    assert cost.bytes(weights_bytes=20, value_bytes=2) == 220
+    assert cost.floor_seconds(20, 2, operations_per_second=10, bytes_per_second=1000) == 100
+    assert cost.floor_seconds(20, 2, operations_per_second=1e9, bytes_per_second=2) == 110
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_network_alone(machine, capsys):
+    status, out, error = run(capsys, "bench", "--task", "seg", "--size", "demo", "--turns", 2, "--json")
+    assert status == 0, error
+    result = json.loads(out)
+    assert (result["task"], result["size"], result["level"], result["seeded"]) == ("seg", "demo", "fp32", False)
+    assert len(result["seconds_all"]) == 2
+    assert min(result["seconds_all"]) <= result["seconds"] <= max(result["seconds_all"])
+    assert result["compute_dtype"] == "float32"
+    assert 5e7 < result["peak_memory_bytes"] < 3e9
+    assert result["licence"] == zoo.DEMO_LICENCE.name
+    assert 0 < result["share_of_matmul_rate"] < 2
+    assert result["floor_seconds"] > 0
+
+
+def test_for_people_in_a_few_lines(machine, capsys):
+    status, out, _ = run(capsys, "bench", "--turns", 1)
+    assert status == 0
+    assert out.startswith("seg demo fp32 on ")
+    assert "GFLOP/s" in out
+
+
+def test_where_no_weights_are_it_takes_seeded_ones_and_leaves_nothing(machine, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setitem(zoo.SIZES, "0.1b", zoo.replace(zoo.SIZES["0.1b"], num_layers=1))
+    written = []
+    monkeypatch.setattr(seeded, "write", lambda path, *rest: written.append(path) or path.write_bytes(b"not whole"))
+    status, _, error = run(capsys, "bench", "--task", "features", "--size", "0.1b", "--turns", 1)
+    assert status == 2  # the file above is no checkpoint
+    assert "sapiens_mlx could not be run" in error
+    assert [path.parent.parent for path in written] == [tmp_path / "scratch"]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--task", "detect"], "not a Sapiens2 network"),
+        (["--task", "albedo", "--size", "0.4b", "--against", "torch"], "torch has no albedo"),
+        (["--task", "features", "--size", "1b-4k", "--against", "mlx-vlm"], "mlx-vlm has no features at 1b-4k"),
+        (["--size", "7b"], "does not come in size"),
+        (["--level", "2bit"], "no quantization level"),
+        (["--against", "onnx"], "invalid choice"),
+        (["--turns", "0"], "not a count"),
+        (["--weights", "/nowhere"], "no file or folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(machine, capsys, arguments, words):
+    status, out, error = run(capsys, "bench", *arguments)
+    assert (status, out) == (2, "")
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+# ---- peers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("peer, package", [("torch", "torch"), ("mlx-vlm", "mlx_vlm")])
+def test_a_peer_that_is_not_installed_is_told_how_to_install_it(machine, capsys, peer, package):
+    if find_spec(package):
+        pytest.skip(f"{package} is installed")
+    status, out, error = run(capsys, "bench", "--against", peer, "--turns", 1)
+    assert (status, out) == (2, "")
+    assert "pip install" in error
+    assert len(error.splitlines()) == 1
+
+
+PEER = """
+import sys
+sys.path.insert(0, {folder!r})
+from serve import RefusedError, pixels, serve
+import numpy as np
+class Peer:
+    about = {{"name": "a peer", "version": "1"}}
+    def __init__(self, job):
+        print("libraries talk")
+        {load}
+    def run(self):
+        {run}
+        return np.ones((1, 384, 288, 29), np.float32)
+    def arrays(self, output):
+        return [output]
+    def device_peak_bytes(self):
+        return None
+    def machine(self):
+        return {{}}
+serve(Peer)
+"""
+
+
+@pytest.fixture
+def peer(monkeypatch, tmp_path):
+    """Puts a program of one's own in the place of mlx-vlm's."""
+
+    def make(load="pass", run="pass"):
+        path = tmp_path / "peer.py"
+        path.write_text(PEER.format(folder=str(Path(measure.__file__).parent), load=load, run=run))
+        monkeypatch.setitem(measure.PEERS, "mlx-vlm", path)
+
+    return make
+
+
+def test_a_peer_runs_in_turns_and_its_output_is_compared(machine, capsys, peer):
+    peer()
+    status, out, error = run(capsys, "bench", "--against", "mlx-vlm", "--turns", 3, "--json")
+    assert status == 0, error
+    result = json.loads(out)
+    theirs = result["against"]
+    assert (theirs["name"], len(theirs["seconds_all"]), len(result["ratios"])) == ("a peer", 3, 3)
+    assert result["ratio"] == sorted(result["ratios"])[1]
+    assert result["ratios"][0] == pytest.approx(result["seconds_all"][0] / theirs["seconds_all"][0], rel=0.3)
+    assert result["output_difference"] > 0.1  # all ones are no logits
+    assert theirs["peak_memory_bytes"] < result["peak_memory_bytes"]
+
+
+def test_a_peer_that_refuses_says_why(machine, capsys, peer):
+    peer(load="raise RefusedError('it has no people')")
+    status, out, error = run(capsys, "bench", "--against", "mlx-vlm", "--json")
+    assert (status, out) == (2, "")
+    assert error.strip().endswith("mlx-vlm could not be run: it has no people.")
+
+
+def test_a_peer_that_dies_is_told(machine, capsys, peer):
+    peer(run="import os; os._exit(9)")
+    status, out, error = run(capsys, "bench", "--against", "mlx-vlm", "--json")
+    assert (status, out) == (2, "")
+    assert "ended with status 9" in error
+
+
+def test_a_process_ends_with_the_one_that_asked_it():
+    """Killed hard, nothing of it is left computing: its standard input ends."""
+    program = (
+        "import json, subprocess, sys, os\n"
+        "job = json.dumps({'task': 'seg', 'size': 'demo', 'level': 'fp32', 'weights': None})\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'sapiens_mlx.bench.ours', job],"
+        " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    child = int(parent.stdout)
+    for _ in range(200):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            return
+        import time
+
+        time.sleep(0.05)
+    pytest.fail("the network's process is still there")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["torch", "mlx-vlm"])
+@pytest.mark.parametrize("task", ["seg", "pose", "pointmap"])
+def test_the_real_peers_compute_the_same(machine, capsys, name, task):
+    pytest.importorskip({"torch": "transformers", "mlx-vlm": "mlx_vlm"}[name], reason=f"{name} is not installed")
+    status, out, error = run(capsys, "bench", "--task", task, "--against", name, "--turns", 1, "--json")
+    assert status == 0, error
+    result = json.loads(out)
+    assert result["output_difference"] < 5e-3  # RoPE: bfloat16 in ours, float32 in theirs
+    assert result["ratio"] > 0

@@ -27,6 +27,7 @@ class Models:
         """The network of `task` at `size` and `level`, loaded if need be. Raises as store.load does."""
         key = (task, size, level, weights)
         if key not in self._estimators:
+            runtime.limit_cache()
             self._make_room(needed_bytes(size, level, task))
             self._estimators[key] = store.load(task, size, level, weights, progress=progress)
         self._estimators.move_to_end(key)

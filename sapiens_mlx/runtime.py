@@ -5,6 +5,7 @@ Import this before mlx.core: on Linux it puts OpenBLAS where MLX's matrix produc
 
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import queue
@@ -144,10 +145,20 @@ if sys.platform == "linux":
     _keep_pages()
 
 
+def limit_cache() -> None:
+    """Have MLX hold at most a quarter of this machine's share for reuse on a GPU, where its own limit is nearly all
+    memory: other programs are at work beside it. What is wired down stays as the system has it."""
+    import mlx.core as mx
+
+    if device() == "gpu":
+        mx.set_cache_limit(memory_limit_bytes() // 4)
+
+
 def release_memory() -> None:
     """Give back what MLX and the C library hold for reuse: for when a network has been dropped."""
     import mlx.core as mx
 
+    gc.collect()  # compiled parts of a network and their functions hold each other
     mx.clear_cache()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

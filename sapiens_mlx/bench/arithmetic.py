@@ -3,6 +3,7 @@
 Counted on the graph of the plain network, so that it holds for every size and task without a formula for each.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -55,15 +56,26 @@ def cost(module: nn.Module, input_hw: tuple[int, int]) -> Cost:
     return Cost(operations, sum(tensor.size for _, tensor in tree_flatten(module.parameters())), activations)
 
 
-def graph(module: nn.Module, input_hw: tuple[int, int]) -> list[dict[str, Any]]:
-    """The operations of one forward pass, as mx.export_function() tells them: `name`, `inputs`, `outputs` (each with
-    its shape), and `arguments`. On the CPU's stream, where fused operations show as their parts."""
-    steps: list[dict[str, Any]] = []
+def graph(
+    network: Callable[[mx.array], Any], input_hw: tuple[int, int], dtype: mx.Dtype = mx.float32
+) -> list[dict[str, Any]]:
+    """The operations of one forward pass, as mx.export_function() tells them: `name`, `arguments`, and `inputs` and
+    `outputs`, each a name, a shape and a dtype. The network's own input is called "input".
 
-    def keep(step: dict[str, Any]) -> None:
-        if step["type"] == "primitive":
-            steps.append(step)
+    On the CPU's stream, where fused operations show as their parts.
+    """
+    # Lazy random weights hang one on the other by the generator's state: a chain of many networks is too deep to trace.
+    mx.eval(mx.random.state)
+    steps: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+
+    def keep(event: dict[str, Any]) -> None:
+        if event["type"] == "inputs":
+            names[event["inputs"][0][0]] = "input"
+        if event["type"] == "primitive":
+            inputs = [(names.get(name, name), *rest) for name, *rest in event["inputs"]]
+            steps.append(event | {"inputs": inputs})
 
     with mx.stream(mx.cpu):
-        mx.export_function(keep, lambda pixels: module(pixels), mx.zeros((1, *input_hw, 3)))
+        mx.export_function(keep, lambda pixels: network(pixels), mx.zeros((1, *input_hw, 3), dtype))
     return steps

@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from . import plain, rope
-from .layers import RMS_NORM_EPS, LayerScale
+from .layers import RMS_NORM_EPS, LayerScale, Part
 
 PATCH = 16
 STORAGE_TOKENS = 8
@@ -101,7 +101,7 @@ class SwiGLU(nn.Module):
         return self.w3(self._ops.swiglu(self.w12(x)))
 
 
-class Block(nn.Module):
+class Block(Part):
     """Pre-norm transformer block. Tokenizer blocks (`main` False) have no QK-norm, no RoPE and no LayerScale."""
 
     def __init__(self, config: BackboneConfig, kv_heads: int, ffn_dim: int, main: bool, ops: ModuleType) -> None:
@@ -111,7 +111,7 @@ class Block(nn.Module):
         self.ln2 = nn.RMSNorm(config.embed_dim, RMS_NORM_EPS)
         self.ffn = SwiGLU(config.embed_dim, ffn_dim, ops)
 
-    def __call__(self, x: mx.array, tables: tuple[mx.array, mx.array] | None = None) -> mx.array:
+    def forward(self, x: mx.array, tables: tuple[mx.array, mx.array] | None = None) -> mx.array:
         x = x + self.attn(self.ln1(x), tables)
         return x + self.ffn(self.ln2(x))
 

@@ -8,7 +8,7 @@ import mlx.nn as nn
 
 from . import plain
 from .backbone import Backbone, BackboneConfig, Step
-from .layers import Conv, Deconv, InstanceNormSiLU, PixelShuffle, RMSNormSiLU
+from .layers import Conv, Deconv, InstanceNormSiLU, Part, PixelShuffle, RMSNormSiLU
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ShuffleHeadConfig:
 # (`conv_layers.3.weight`) count as in the files. Norm and SiLU are one step here: the entry behind it does nothing.
 
 
-class DeconvHead(nn.Module):
+class DeconvHead(Part):
     """Features (B, h, w, C) to (B, 2^n h, 2^n w, out) for n transposed convolutions."""
 
     def __init__(self, config: DeconvHeadConfig, ops: ModuleType = plain) -> None:
@@ -67,13 +67,13 @@ class DeconvHead(nn.Module):
         self._final = config.final
         self[config.final] = Conv(channels, config.out_channels, 1, ops=ops)
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def forward(self, x: mx.array) -> mx.array:
         for layer in (*self.deconv_layers, *self.conv_layers, self[self._final]):
             x = layer(x)
         return x
 
 
-class ShuffleHead(nn.Module):
+class ShuffleHead(Part):
     """Features (B, h, w, C) to (B, 2^n h, 2^n w, out); with a scale branch the pair of that and (B, 1)."""
 
     def __init__(self, config: ShuffleHeadConfig, ops: ModuleType = plain) -> None:
@@ -105,7 +105,7 @@ class ShuffleHead(nn.Module):
                 self.scale_final_layer += [nn.Linear(fan_in, fan_out), nn.SiLU()]
             self.scale_final_layer.pop()  # no activation after the last
 
-    def __call__(self, features: mx.array) -> mx.array | tuple[mx.array, mx.array]:
+    def forward(self, features: mx.array) -> mx.array | tuple[mx.array, mx.array]:
         x = features
         upsampling = [layer for block in self.upsample_blocks for layer in block]
         for layer in (*self.input_conv, *upsampling, *self.conv_layers, self[self._final]):

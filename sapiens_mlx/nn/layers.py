@@ -11,6 +11,24 @@ INSTANCE_NORM_EPS = 1e-5
 RMS_NORM_EPS = 1e-6
 
 
+class Part(nn.Module):
+    """A part of a network that is computed by forward(), compiled once it is told to: what is done to one value at a
+    time becomes one pass through memory. For GPUs; on the CPU, MLX would want a C++ compiler.
+
+    Compiled it keeps the weights of its first call, and is compiled again for another shape.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compiled = None
+
+    def __call__(self, *inputs):
+        return (self._compiled or self.forward)(*inputs)
+
+    def compile(self) -> None:
+        self._compiled = mx.compile(self.forward)
+
+
 class LayerScale(nn.Module):
     """One learned factor a channel."""
 

@@ -10,6 +10,7 @@ from mlx.utils import tree_flatten
 from .. import runtime, zoo
 from ..errors import WeightsError
 from ..nn.backbone import Backbone
+from ..nn.layers import Part
 from ..nn.rtmdet import RTMDet
 from ..runtime import Progress, no_progress
 from . import conversion, described, hub, layouts, locate, original, torch_file
@@ -235,9 +236,13 @@ def _from_conversion(
 
 
 def _assemble(module: nn.Module, tensors: dict[str, mx.array], checkpoint: zoo.Checkpoint, level: zoo.Level) -> Model:
-    """The module with our tensors in it, evaluated. On a GPU floats take the compute dtype; the CPU widens on use."""
+    """The module with our tensors in it, evaluated. On a GPU floats take the compute dtype, and its parts are compiled;
+    the CPU widens on use."""
     compute = getattr(mx, runtime.compute_dtype(level.dtype))
     if runtime.device() == "gpu":
+        for part in module.modules():
+            if isinstance(part, Part):
+                part.compile()
         floats = (mx.float16, mx.bfloat16, mx.float32)
         tensors = {n: t.astype(compute) if t.dtype in floats else t for n, t in tensors.items()}
     module.load_weights(list(tensors.items()), strict=True)

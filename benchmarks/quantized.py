@@ -74,7 +74,7 @@ def forward(model: store.Model, blocks: int | None) -> Callable[[], None]:
     backbone, input_hw = model.module.backbone, model.input_hw
     if blocks is None:
         pixels = mx.random.normal((1, *input_hw, 3)).astype(model.compute_dtype)
-        return lambda: mx.eval(model.module(pixels, step=lambda x, done, total: mx.eval(x)))
+        return lambda: model.run(pixels)
     rows, columns = backbone.grid_hw(input_hw)
     tokens = mx.random.normal((1, EXTRA_TOKENS + rows * columns, backbone.config.embed_dim)).astype(model.compute_dtype)
 

@@ -314,14 +314,9 @@ def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> st
 
 
 def forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
-    """Raw output for (n, h, w, 3) RGB 0..255 as float32 NumPy. Evaluated block by block, where Stop takes effect."""
-
-    def step(x: mx.array, done: int, total: int) -> None:
-        mx.eval(x)
-        progress("network", done, total)
-
+    """Raw output for (n, h, w, 3) RGB 0..255 as float32 NumPy."""
     progress("network", 0, 1)
-    raw = model.module(mx.array(normalise(pixels)).astype(model.compute_dtype), step=step)
+    raw = model.run(mx.array(normalise(pixels)), progress)
     outputs = raw if isinstance(raw, tuple) else (raw,)
     arrays = tuple(np.array(output.astype(mx.float32), copy=False) for output in outputs)
     return arrays if isinstance(raw, tuple) else arrays[0]

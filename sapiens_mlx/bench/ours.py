@@ -23,7 +23,7 @@ class Ours:
             self._model = store.load(job["task"], job["size"], job["level"], job["weights"])
         except SapiensError as problem:
             raise RefusedError(str(problem)) from problem
-        self._pixels = mx.array(pixels(self._model.input_hw)).astype(self._model.compute_dtype)
+        self._pixels = mx.array(pixels(self._model.input_hw))
         mx.eval(self._pixels)
         self.about = {
             "name": "sapiens_mlx",
@@ -35,9 +35,7 @@ class Ours:
         }
 
     def run(self) -> Any:
-        output = self._model.module(self._pixels, step=lambda x, done, total: mx.eval(x))
-        mx.eval(output)
-        return output
+        return self._model.run(self._pixels)
 
     def arrays(self, output: Any) -> list[np.ndarray]:
         parts = output if isinstance(output, tuple) else (output,)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -32,6 +33,28 @@ class Model:
     compute_dtype: mx.Dtype
     licence: zoo.Licence
     input_hw: tuple[int, int]
+
+    def run(self, pixels: mx.array, progress: Progress = no_progress) -> Any:
+        """The raw output for normalised pixels (B, H, W, 3), evaluated; on the inference thread.
+
+        A block is waited for when the next is under way, so that a GPU never idles between two, no more than two are in
+        memory, and Stop takes effect within that.
+
+        Raises:
+            CancelledError: from `progress("network", blocks so far, blocks in all)`.
+        """
+        under_way: list[mx.array] = []
+
+        def step(x: mx.array, done: int, total: int) -> None:
+            mx.async_eval(x)
+            under_way.append(x)
+            if len(under_way) > 1:
+                mx.eval(under_way.pop(0))
+            progress("network", done, total)
+
+        raw = self.module(pixels.astype(self.compute_dtype), step=step)
+        mx.eval(raw)
+        return raw
 
     @property
     def backbone(self) -> Backbone:

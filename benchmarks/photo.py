@@ -61,11 +61,11 @@ def write_photo(path: Path) -> None:
     cv2.imwrite(str(path), np.clip(photo + grain, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
-def field(seed: int, channels: int, size_hw: tuple[int, int] = INPUT_HW) -> np.ndarray:
-    """(*size_hw, channels) float32: large shapes of about -1..1, and finer ones a tenth as high."""
+def field(seed: int, channels: int, size_hw: tuple[int, int] = INPUT_HW, fine: float = 0.1) -> np.ndarray:
+    """(*size_hw, channels) float32: large shapes of about -1..1, and finer ones as high as `fine`."""
     random = np.random.default_rng(seed)
     shapes = cv2.resize(random.uniform(-1, 1, (16, 12, channels)).astype(np.float32), (192, 256))
-    shapes += random.uniform(-0.1, 0.1, shapes.shape).astype(np.float32)
+    shapes += random.uniform(-fine, fine, shapes.shape).astype(np.float32)
     return cv2.resize(shapes, size_hw[::-1]).reshape(*size_hw, channels)
 
 
@@ -97,7 +97,7 @@ def raw_output(task: str, fitted: Fitted, number: int) -> Any:
         alpha = np.clip(5 * people_field()[..., None] + 0.5, 0, 1)
         return (np.concatenate([field(0, 3) / 2 + np.float32(0.5), np.ones_like(alpha)], -1) * alpha)[None]
     if task == "pointmap":
-        scale, depth_m = np.float32(0.8), 2 + field(0, 1)[..., 0] - np.clip(people_field(), 0, 0.5)
+        scale, depth_m = np.float32(0.8), 3 + field(0, 1, fine=0.001)[..., 0] / 10 - (people_field() > 0)
         y, x = np.mgrid[: INPUT_HW[0], : INPUT_HW[1]].astype(np.float32) + 0.5
         rays = [(x / INPUT_HW[1] - 0.5) * scale, (y - INPUT_HW[0] / 2) / INPUT_HW[1] * scale, np.ones_like(x)]
         return (np.stack(rays, -1) * depth_m[..., None] * scale)[None], np.full((1, 1), scale)

@@ -260,8 +260,12 @@ def _grey_to_8_bit(grey: np.ndarray) -> np.ndarray:
 
 
 def _over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    weight = alpha[..., None].astype(np.uint16)
-    return ((pixels * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+    """`pixels` (H, W, 3) uint8 itself, from now on over white by its opacity `alpha` (H, W) uint8."""
+    for top in range(0, len(pixels), BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        weight = alpha[rows, :, None].astype(np.uint16)
+        pixels[rows] = (pixels[rows] * weight + 255 * (255 - weight) + 127) // 255
+    return pixels
 
 
 # ---- out ------------------------------------------------------------------------------------------------------------

@@ -236,6 +236,8 @@ PICTURES = [
     RANDOM.integers(0, 256, (9, 7, 4), np.uint8),
     RANDOM.integers(0, 256, (9, 7), np.uint8),
     RANDOM.integers(0, 65536, (9, 7), np.uint16),
+    RANDOM.integers(0, 256, (300, 1, 3), np.uint8),  # several bands
+    RANDOM.integers(0, 65536, (257, 33), np.uint16)[::-1, ::2],
 ]
 
 
@@ -243,6 +245,8 @@ PICTURES = [
 def test_a_png_loses_or_swaps_something(tmp_path, picture):
     path = image.write_png(tmp_path / "out.png", picture)
     assert (np.asarray(Image.open(path)) == picture).all()
+    order = {2: np.s_[:], 3: np.s_[:, :, [2, 1, 0, 3][: picture.shape[-1]]]}[picture.ndim]
+    assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[order] == picture).all()  # another reader
     assert [file.name for file in tmp_path.iterdir()] == ["out.png"]
 
 

@@ -34,7 +34,10 @@ class AlbedoResult(Result):
         """albedo * 255 truncated, (H, W, 3) uint8; outside people white, or grey 100 in the reference's style."""
         draw.is_reference(style)
         draw.backdrop(photo_rgb, self.photo_rgb)
-        return draw.cut_to((self.albedo * np.float32(255)).astype(np.uint8), self.person_mask, BACKGROUND[style])
+        picture = np.empty(self.albedo.shape, np.uint8)
+        for rows in agreement.bands(len(picture)):
+            picture[rows] = self.albedo[rows] * np.float32(255)
+        return draw.cut_to(picture, self.person_mask, BACKGROUND[style])
 
     def _agreement(self, reference: "AlbedoResult") -> Agreement:
         region = reference.person_mask

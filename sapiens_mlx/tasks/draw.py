@@ -26,6 +26,7 @@ PANEL_SHARE = 0.7  # a panel that would take more of the width is left out: it w
 LEGEND_SHARE = 0.75  # of the height, at most
 MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
 HEAT_FIRST = 30  # of matplotlib's inferno: the colours before it look black, and no difference must be seen as such
+BAND_ROWS = 128  # large pictures are made in bands that stay in cache
 DIMMED = 0.35  # of the photo's brightness, under a heat map
 
 
@@ -146,12 +147,15 @@ def checkerboard(size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def cut_to(picture_rgb: np.ndarray, person_mask: np.ndarray | None, background: Colour) -> np.ndarray:
-    """`picture_rgb` with one colour outside `person_mask` (H, W) bool; `picture_rgb` itself where there is no mask."""
-    if person_mask is None:
-        return picture_rgb
-    canvas = np.empty_like(picture_rgb)
-    canvas[:] = background
-    return cv2.copyTo(picture_rgb, np.ascontiguousarray(person_mask).view(np.uint8), canvas)
+    """`picture_rgb` itself, from now on of one colour outside `person_mask` (H, W) bool, where there is a mask."""
+    if person_mask is not None:
+        height, width = person_mask.shape
+        canvas = np.full((BAND_ROWS, width, 3), background, np.uint8)
+        for top in range(0, height, BAND_ROWS):
+            place = picture_rgb[top : top + BAND_ROWS]
+            outside = np.logical_not(person_mask[top : top + BAND_ROWS], order="C")
+            cv2.copyTo(canvas[: len(place)], outside.view(np.uint8), place)
+    return picture_rgb
 
 
 def colourise(indices: np.ndarray, colours_rgb: np.ndarray) -> np.ndarray:
@@ -182,8 +186,8 @@ def heat_map(photo_rgb: np.ndarray, values: np.ndarray, full_scale: float, *, wi
     """
     indices = np.empty(values.shape, np.uint8)
     step = np.float32(255 / full_scale)
-    for top in range(0, len(values), 128):  # bands that stay in cache
-        rows = slice(top, top + 128)
+    for top in range(0, len(values), BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
         indices[rows] = np.rint(np.minimum(np.nan_to_num(values[rows] * step), 255))
     if widen:
         indices = cv2.dilate(indices, np.ones((line_width_px(values.shape),) * 2, np.uint8))

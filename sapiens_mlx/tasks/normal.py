@@ -39,10 +39,12 @@ class NormalResult(Result):
         """(n + 1) / 2 * 255 truncated, x y z as R G B, (H, W, 3) uint8; black outside people, in both styles."""
         draw.is_reference(style)
         draw.backdrop(photo_rgb, self.photo_rgb)
-        scaled = self.normals * np.float32(127.5)
-        scaled += np.float32(127.5)
-        np.clip(scaled, 0, 255, out=scaled)
-        return draw.cut_to(scaled.astype(np.uint8), self.person_mask, draw.BLACK)
+        picture = np.empty(self.normals.shape, np.uint8)
+        for rows in agreement.bands(len(picture)):
+            scaled = self.normals[rows] * np.float32(127.5)
+            scaled += np.float32(127.5)
+            picture[rows] = np.clip(scaled, 0, 255, out=scaled)
+        return draw.cut_to(picture, self.person_mask, draw.BLACK)
 
     def _agreement(self, reference: "NormalResult") -> Agreement:
         angles = agreement.compared(self._difference(reference).values)

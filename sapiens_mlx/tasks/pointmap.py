@@ -66,7 +66,7 @@ class PointmapResult(Result):
         if draw.is_reference(style):  # percentiles of the inverse, where far is low
             low, high = 100 - high, 100 - low
             depth_m = np.clip(depth_m, *REFERENCE_CLAMP_M)
-        near, far = np.percentile(depth_m, (low, high))
+        near, far = np.percentile(depth_m, (low, high), overwrite_input=True)
         return float(near), float(far)
 
     def picture(
@@ -88,16 +88,18 @@ class PointmapResult(Result):
         draw.backdrop(photo_rgb, self.photo_rgb)
         near, far = depth_range_m or self.depth_range_m(style)
         shown = self.in_front()
-        values = np.where(shown, self.depth_m, np.float32(far))
-        if reference:
-            values = 1 / np.clip(values, *REFERENCE_CLAMP_M)
-            near, far = 1 / far, 1 / near
-        values -= np.float32(near)
-        values *= np.float32(255 / max(far - near, 1e-9))
-        np.clip(values, 0, 255, out=values)
-        picture = draw.cut_to(draw.colourise(values.astype(np.uint8), _turbo_rgb()), shown, BACKGROUND[style])
+        first, last = (1 / far, 1 / near) if reference else (near, far)
+        indices = np.empty(shown.shape, np.uint8)
+        for rows in agreement.bands(len(indices)):
+            values = np.where(shown[rows], self.depth_m[rows], np.float32(far))
+            if reference:
+                values = 1 / np.clip(values, *REFERENCE_CLAMP_M)
+            values -= np.float32(first)
+            values *= np.float32(255 / max(last - first, 1e-9))
+            indices[rows] = np.clip(values, 0, 255, out=values)
+        picture = draw.cut_to(draw.colourise(indices, _turbo_rgb()), shown, BACKGROUND[style])
         if legend if legend is not None else not reference:
-            stops = [near + (far - near) * part for part in (0, 0.5, 1)]
+            stops = [first + (last - first) * part for part in (0, 0.5, 1)]
             metres = [_metres(1 / stop if reference else stop) for stop in stops]
             ends = ("far", "near") if reference else ("near", "far")
             draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown)
@@ -138,20 +140,22 @@ class PointmapResult(Result):
         """
         shown = self.in_front()
         arrays = self._masked(points=self.points, scale=self.scale, focal_px=self.focal_px, fov_deg=self.fov_deg)
-        cloud, mesh = path("pointmap.ply"), path("pointmap.glb")
         return [
             write_png(path("depth.png"), picture),
             write_png(path("depth16.png"), self._millimetres(shown)),
-            scene.write_ply(cloud, self.points, self.photo_rgb, shown, points),
-            scene.write_glb(mesh, self.points, self.photo_rgb, shown, self.focal_px, points),
+            scene.write_ply(path("pointmap.ply"), self.points, self.photo_rgb, shown, points),
+            scene.write_glb(path("pointmap.glb"), self.points, self.photo_rgb, shown, self.focal_px, points),
             write_arrays(path("pointmap.npz"), **arrays),
         ]
 
     def _millimetres(self, shown: np.ndarray) -> np.ndarray:
         """(H, W) uint16, 0 where nothing is shown."""
-        millimetres = np.where(shown, self.depth_m, np.float32(0))
-        millimetres *= np.float32(1000)
-        return np.clip(np.rint(millimetres, out=millimetres), 0, DEPTH16_MOST_MM, out=millimetres).astype(np.uint16)
+        millimetres = np.empty(shown.shape, np.uint16)
+        for rows in agreement.bands(len(millimetres)):
+            values = np.where(shown[rows], self.depth_m[rows], np.float32(0))
+            values *= np.float32(1000)
+            millimetres[rows] = np.clip(np.rint(values, out=values), 0, DEPTH16_MOST_MM, out=values)
+        return millimetres
 
 
 class PointmapTask:

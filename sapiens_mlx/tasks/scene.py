@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 
 from ..errors import SapiensError
-from ..files import write_bytes, writing
+from ..files import writing
 from ..image import shrink
 
 # Where a surface would lie steeper than about 80 degrees to the line of sight it is an edge between two things,
 # drawn out by interpolation, and is cut: depth changes by more than this many times the distance across.
 STEEPEST = 6.0
 TEXTURE_PX = 2048
+BAND_ROWS = 128  # of points at once
 
 FLOAT, UINT32 = 5126, 5125  # glTF component types
 VERTICES, INDICES = 34962, 34963  # glTF buffer targets
@@ -33,18 +34,20 @@ def write_ply(path: str | Path, points_m: np.ndarray, photo_rgb: np.ndarray, kee
         keep: (H, W) bool, the pixels worth writing.
         most: the largest number of points.
     """
-    grid = _thin(keep, most)
-    kept = keep[grid]
-    vertices = np.empty(np.count_nonzero(kept), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    vertices["xyz"] = points_m[grid][kept]
-    vertices["rgb"] = photo_rgb[grid][kept]
+    rows, columns = _thin(keep, most)
     header = ["ply", "format binary_little_endian 1.0", "comment metres: x right, y down, z away from the camera"]
-    header += [f"element vertex {len(vertices)}"]
+    header += [f"element vertex {np.count_nonzero(keep[rows, columns])}"]
     header += [f"property float {axis}" for axis in "xyz"]
     header += [f"property uchar {colour}" for colour in ("red", "green", "blue")]
     with writing(path) as partial, partial.open("wb") as file:
         file.write("\n".join([*header, "end_header\n"]).encode())
-        file.write(vertices)
+        for top in range(0, len(rows), BAND_ROWS):
+            band = rows[top : top + BAND_ROWS], columns
+            kept = keep[band]
+            vertices = np.empty(np.count_nonzero(kept), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
+            vertices["xyz"] = points_m[band][kept]
+            vertices["rgb"] = photo_rgb[band][kept]
+            file.write(vertices)
     return Path(path)
 
 
@@ -62,14 +65,16 @@ def write_glb(
     height, width = keep.shape
     step_px = max(height / len(rows), width / columns.size)
     faces = _faces(points_m[..., 2][grid], keep[grid], STEEPEST * step_px / max(abs(focal_px), 1e-6))
-    used = np.zeros(rows.size * columns.size, bool)  # vertices without a face are left out
-    used[faces] = True
+    used = np.zeros((rows.size, columns.size), bool)  # vertices without a face are left out
+    used.ravel()[faces] = True
     faces = (np.cumsum(used, dtype=np.uint32) - 1)[faces]
-    positions = points_m[grid].reshape(-1, 3)[used] * np.float32([1, -1, -1])
-    v, u = (axis.ravel()[used].astype(np.float32) for axis in np.broadcast_arrays(*grid))
-    uv = np.stack([(u + 0.5) / width, (v + 0.5) / height], axis=-1, dtype=np.float32)
+    v, u = (np.broadcast_to(axis, used.shape)[used] for axis in grid)
+    positions = points_m[v, u] * np.float32([1, -1, -1])
+    uv = np.stack([(u.astype(np.float32) + 0.5) / width, (v.astype(np.float32) + 0.5) / height], axis=-1)
     texture = cv2.imencode(".jpg", shrink(photo_rgb, TEXTURE_PX)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    return write_bytes(path, _glb(positions, uv, faces, texture.tobytes()))
+    with writing(path) as partial, partial.open("wb") as file:
+        file.writelines(_glb(positions, uv, faces, texture.tobytes()))
+    return Path(path)
 
 
 def _thin(keep: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,32 +100,42 @@ def _faces(depth_m: np.ndarray, keep: np.ndarray, largest_jump: float) -> np.nda
     """
     index = np.arange(depth_m.size, dtype=np.int32).reshape(depth_m.shape)
     a, b, c, d = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1], np.s_[1:, 1:]
-    faces = []
-    for corners in ((a, c, b), (b, c, d)):
+    triangles = (a, c, b), (b, c, d)
+    good = []
+    for corners in triangles:
         z = [depth_m[corner] for corner in corners]
         near, far = np.minimum(np.minimum(z[0], z[1]), z[2]), np.maximum(np.maximum(z[0], z[1]), z[2])
-        good = keep[corners[0]] & keep[corners[1]] & keep[corners[2]] & (far <= (1 + largest_jump) * near)
-        faces.append(np.stack([index[corner][good] for corner in corners], axis=-1))
-    return np.concatenate(faces)
+        good.append(keep[corners[0]] & keep[corners[1]] & keep[corners[2]] & (far <= (1 + largest_jump) * near))
+    first, second = map(np.count_nonzero, good)
+    faces = np.empty((first + second, 3), np.int32)
+    for corners, there, place in zip(triangles, good, (faces[:first], faces[first:]), strict=True):
+        for number, corner in enumerate(corners):
+            place[:, number] = index[corner][there]
+    return faces
 
 
-def _glb(positions: np.ndarray, uv: np.ndarray, faces: np.ndarray, jpeg: bytes) -> bytes:
-    """One unlit, two-sided, textured mesh as a glTF 2.0 binary; an empty scene where there is no face."""
+def _glb(positions: np.ndarray, uv: np.ndarray, faces: np.ndarray, jpeg: bytes) -> list[bytes | np.ndarray]:
+    """One unlit, two-sided, textured mesh as a glTF 2.0 binary; an empty scene where there is no face.
+
+    The parts of the file in their order: in one piece they would be 44 MB for a million points, several times over.
+    """
     document: dict = {"asset": {"version": "2.0", "generator": "sapiens-mlx"}, "scene": 0, "scenes": [{"nodes": []}]}
-    body = b""
+    body: list[bytes | np.ndarray] = []
+    body_bytes = 0
     if len(faces):
-        chunks: Sequence[tuple[bytes, dict]] = (
-            (positions.tobytes(), {"target": VERTICES}),
-            (uv.tobytes(), {"target": VERTICES}),
-            (faces.tobytes(), {"target": INDICES}),
+        chunks: Sequence[tuple[bytes | np.ndarray, dict]] = (
+            (positions, {"target": VERTICES}),
+            (uv, {"target": VERTICES}),
+            (faces, {"target": INDICES}),
             (jpeg, {}),
         )
-        views, parts, offset = [], [], 0
+        views = []
         for data, target in chunks:
-            views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(data), **target})
-            parts.append(data + b"\0" * (-len(data) % 4))
-            offset += len(parts[-1])
-        body = b"".join(parts)
+            length = memoryview(data).nbytes
+            padding = b"\0" * (-length % 4)
+            views.append({"buffer": 0, "byteOffset": body_bytes, "byteLength": length, **target})
+            body += [data, padding]
+            body_bytes += length + len(padding)
         bounds = {"min": positions.min(0).tolist(), "max": positions.max(0).tolist()}
         document |= {
             "extensionsUsed": ["KHR_materials_unlit"],
@@ -143,11 +158,11 @@ def _glb(positions: np.ndarray, uv: np.ndarray, faces: np.ndarray, jpeg: bytes) 
                 {"bufferView": 2, "componentType": UINT32, "count": faces.size, "type": "SCALAR"},
             ],
             "bufferViews": views,
-            "buffers": [{"byteLength": len(body)}],
+            "buffers": [{"byteLength": body_bytes}],
         }
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
-    chunks_bytes = struct.pack("<I4s", len(text), b"JSON") + text
+    head = struct.pack("<I4s", len(text), b"JSON") + text
     if body:
-        chunks_bytes += struct.pack("<I4s", len(body), b"BIN\0") + body
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks_bytes)) + chunks_bytes
+        head += struct.pack("<I4s", body_bytes, b"BIN\0")
+    return [struct.pack("<4sII", b"glTF", 2, 12 + len(head) + body_bytes), head, *body]

@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from . import png
 from .errors import ImageError
-from .files import writing
+from .files import write_bytes, writing
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE_PX = 20_000
@@ -272,10 +271,13 @@ def _over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> Path:
-    """Write (H, W, 3) RGB or (H, W, 4) RGBA uint8, or (H, W) uint8 or uint16. About 0.3 s at 12 megapixels."""
-    with writing(path) as partial, partial.open("wb") as file:
-        png.write(file, image)
-    return Path(path)
+    """Write (H, W, 3) RGB or (H, W, 4) RGBA uint8, or (H, W) uint8 or uint16. About 0.4 s at 12 megapixels.
+
+    OpenCV's own choice (run lengths of differences to the left) is faster and smaller on photos than zlib's level 1.
+    """
+    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    ordered = image if image.ndim == 2 else cv2.cvtColor(image, order[image.shape[2]])
+    return write_bytes(path, cv2.imencode(".png", ordered)[1])
 
 
 def write_indexed_png(path: str | Path, labels: np.ndarray, palette: np.ndarray) -> Path:

@@ -134,11 +134,13 @@ def _keep_pages() -> None:
 
     MLX's CPU backend allocates each intermediate anew, and large ones are mapped and unmapped by default: the kernel
     clears their pages each time. That was 1.8 million page faults and a quarter of the processor time of 0.4b seg.
+    What is kept is for all threads: with an arena each, the peak of a photo of 12 megapixels was 100 to 200 MB higher.
     """
     with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-        libc, m_trim_threshold, m_mmap_max = ctypes.CDLL("libc.so.6"), -1, -4
+        libc, m_trim_threshold, m_mmap_max, m_arena_max = ctypes.CDLL("libc.so.6"), -1, -4, -8
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**30)
+        libc.mallopt(m_arena_max, 1)
 
 
 if sys.platform == "linux":

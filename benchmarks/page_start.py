@@ -1,4 +1,7 @@
-"""Seconds until `python app.py` answers, in turns with an empty Gradio page: python -m benchmarks.page_start"""
+"""Seconds until `python app.py` answers, in turns with an empty Gradio page: python -m benchmarks.page_start
+
+Prints one JSON object: medians of both, of the difference in each turn, and of what `import sapiens_mlx` takes.
+"""
 
 import argparse
 import json
@@ -39,16 +42,30 @@ def seconds_until_it_answers(program: Path) -> float:
         process.wait()
 
 
+def seconds_of_import() -> float:
+    """What `import sapiens_mlx` takes in a new interpreter."""
+    program = "import time; t = time.perf_counter(); import sapiens_mlx; print(time.perf_counter() - t)"
+    return float(
+        subprocess.run([sys.executable, "-c", program], cwd=APP.parent, check=True, capture_output=True).stdout
+    )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--turns", type=int, default=3)
     turns = parser.parse_args().turns
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.py"
         empty.write_text(EMPTY)
         pairs = [(seconds_until_it_answers(APP), seconds_until_it_answers(empty)) for _ in range(turns)]
-    app, empty_page = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(json.dumps({"app_seconds": round(app, 2), "empty_page_seconds": round(empty_page, 2)}))
+    apps, empty_pages = zip(*pairs, strict=True)
+    measured = {
+        "app_seconds": apps,
+        "empty_page_seconds": empty_pages,
+        "later_seconds": [app - empty for app, empty in pairs],
+        "import_seconds": [seconds_of_import() for _ in range(turns)],
+    }
+    print(json.dumps({name: round(statistics.median(values), 2) for name, values in measured.items()}))
 
 
 if __name__ == "__main__":

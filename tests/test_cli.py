@@ -169,7 +169,7 @@ def test_importing_the_package_is_light():
     """Nothing heavy comes with `import sapiens_mlx`, nor with the command line before a command needs it."""
     program = (
         "import sys, sapiens_mlx.__main__;"
-        "print([m for m in ('mlx.core', 'gradio', 'cv2', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('mlx.core', 'mlx.nn', 'gradio', 'cv2', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,11 +8,14 @@ import rule
 from PIL import Image
 
 import sapiens_mlx as sm
-from sapiens_mlx import zoo
+from sapiens_mlx import predictor as predictor_module
+from sapiens_mlx import runtime, zoo
 from sapiens_mlx.detect import People
 from sapiens_mlx.errors import BoxError, CancelledError, SapiensError, WeightsError, WeightsMissingError
+from sapiens_mlx.inventory import activation_bytes
 from sapiens_mlx.models import models
-from sapiens_mlx.predictor import Options, _batches
+from sapiens_mlx.predictor import Options, _batches, forward
+from sapiens_mlx.tasks import udp
 from sapiens_mlx.tasks.base import Fitted
 
 PHOTO = np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8)
@@ -264,6 +267,75 @@ def test_the_module_takes_and_gives_what_the_contract_says(weights):
         assert predictor(task).module(pixels).shape == shape
     points, scale = predictor("pointmap").module(pixels)
     assert (points.shape, scale.shape) == ((2, 128, 96, 3), (2, 1))
+
+
+@pytest.fixture
+def inputs_at_once(monkeypatch):
+    """How many inputs each network took, in order: filled while predictors run."""
+    taken = []
+
+    def watched(model, pixels, progress):
+        taken.append(len(pixels))
+        return forward(model, pixels, progress)
+
+    monkeypatch.setattr(predictor_module, "forward", watched)
+    return taken
+
+
+def room_for(inputs):
+    """A memory limit beside which that many of pose's inputs fit, with a little to spare."""
+    return models.nbytes + 2 * inputs * activation_bytes(64, (128, 96), 4) + 100
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize(("room", "most"), [(0, 1), (1, 1), (2, 2), (5, 2)])
+def test_no_more_inputs_go_together_than_memory_has_room_for(weights, monkeypatch, inputs_at_once, room, most, flip):
+    """`room` inputs fit; on the CPU two go together at most. A crop then goes before its mirror image."""
+    if runtime.device() != "cpu":
+        most = max(1, room)
+    boxes = [[-20, 5, 60, 70], [50, 10, 128, 88], [0, 0, 129, 89]]
+    pose = predictor("pose", level="fp32")
+    expected = pose(PHOTO, boxes_xyxy=boxes, flip=flip)
+    taken_before = len(inputs_at_once)
+    limit = room_for(room)
+    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit)
+    found = pose(PHOTO, boxes_xyxy=boxes, flip=flip)
+    taken = inputs_at_once[taken_before:]
+    assert sum(taken) == len(boxes) * (2 if flip else 1)
+    assert max(taken) <= most
+    # A product of fewer rows rounds otherwise, and RoPE in bfloat16 makes more of it.
+    np.testing.assert_allclose(found.keypoint_scores, expected.keypoint_scores, atol=2e-3)
+
+
+def test_people_are_cut_out_as_their_turn_comes(weights, monkeypatch):
+    """However many there are, what is held is one batch and the first of the next."""
+    cut_out, cut, ahead = udp.cut_out, [], []
+    pose = predictor("pose", level="fp32")
+    assert pose.module  # loaded, so that its weights count in the limit
+
+    def watched(*arguments):
+        cut.append(arguments)
+        return cut_out(*arguments)
+
+    def hear(stage, done, total):
+        if stage.startswith("person "):
+            ahead.append(len(cut) - int(stage.split()[1]))
+
+    monkeypatch.setattr(udp, "cut_out", watched)
+    limit = room_for(2)
+    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit)
+    pose(PHOTO, boxes_xyxy=[[0, 0, 60, 80]] * 12, flip=False, progress=hear)
+    assert len(cut) == 12
+    assert max(ahead) <= 2
+
+
+def test_a_crop_and_its_mirror_apart_count_their_blocks_on(weights, monkeypatch):
+    heard = []
+    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: 0)
+    predictor("pose")(PHOTO, boxes_xyxy=[[0, 0, 60, 80]], progress=lambda *report: heard.append(report))
+    shares = [done / total for stage, done, total in heard if stage == "network"]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(1, [1, 1, 1]), (2, [1, 1, 1]), (4, [2, 1]), (100, [3])])

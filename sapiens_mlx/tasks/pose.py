@@ -141,14 +141,34 @@ class PoseResult(Result):
         ]
 
 
+@dataclass(frozen=True, eq=False)
+class _Crops(Sequence[Fitted]):
+    """What fit() gives: the crops of a photo, as inputs."""
+
+    photo_rgb: np.ndarray
+    crops: list[udp.Crop]
+    input_hw: tuple[int, int]
+    flip: bool
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> Fitted:
+        crop = self.crops[index]
+        pixels = udp.cut_out(self.photo_rgb, crop, self.input_hw)
+        return Fitted(np.stack([pixels, pixels[:, ::-1]] if self.flip else [pixels]), crop)
+
+
 class PoseTask:
     name = "pose"
     figures = PoseResult.FIGURES
 
     def fit(
         self, photo_rgb: np.ndarray, input_hw: tuple[int, int], *, boxes_xyxy: np.ndarray, flip: bool = True
-    ) -> list[Fitted]:
+    ) -> Sequence[Fitted]:
         """One input a person, in the order of the boxes: the crop and, with `flip`, its mirror image behind it.
+
+        Each is cut out when it is asked for, and not kept: 2.4 MB a crop, of however many people.
 
         Args:
             photo_rgb: (H, W, 3) uint8.
@@ -157,12 +177,7 @@ class PoseTask:
         Raises:
             BoxError: if a box holds a number that is not finite, or has no area.
         """
-        fitted = []
-        for box in boxes_xyxy:
-            crop = udp.crop_of_box(box, input_hw)
-            pixels = udp.cut_out(photo_rgb, crop, input_hw)
-            fitted.append(Fitted(np.stack([pixels, pixels[:, ::-1]] if flip else [pixels]), crop))
-        return fitted
+        return _Crops(photo_rgb, [udp.crop_of_box(box, input_hw) for box in boxes_xyxy], input_hw, flip)
 
     def decode(self, raw: np.ndarray, fitted: Fitted) -> Part:
         """Heatmaps (1 or 2, h/4, w/4, 308) as keypoints (308, 2) in photo pixels and scores (308,), both float32."""

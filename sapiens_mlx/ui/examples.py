@@ -42,8 +42,10 @@ def build(folder: Path) -> dict[gr.Button, Path]:
 
 
 def _icon(path: Path, folder: Path) -> Path | None:
-    """The small picture of one in `folder`; None for what is no picture."""
+    """The small picture of one in `folder`, made by the first tab that has it; None for what is no picture."""
     icon = folder / path.name
+    if icon.is_file():
+        return icon
     try:
         with Image.open(path) as picture:
             picture.thumbnail((SIDE_PX, SIDE_PX))  # a JPEG is read at a part of its size, in a few milliseconds

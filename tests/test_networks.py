@@ -167,6 +167,15 @@ def test_cpu_attention_is_attention(head_dim, kv_heads):
         assert np.abs(np.array(ops.attention(q, k, v, head_dim**-0.5)) - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [1e-3, 1, 3, 10, 1e3])
+def test_cpu_attention_of_scores_of_any_size(size):
+    """Scores up to a bound go to exp as they are, larger ones less their row's largest."""
+    q, k, v = (mx.array(rule.noise(name, (1, 300, 2, 16))) for name in "qkv")
+    q, k = q * size, k * size
+    expected = np.array(plain.attention(q, k, v, 0.25))
+    assert np.abs(np.array(cpu.attention(q, k, v, 0.25)) - expected).max() < 2e-5
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 4), (2, 37, 50, 24), (1, 300, 200, 32)])
 def test_cpu_operations_equal_the_plain_ones(shape):
     x = mx.array(rule.noise("x", shape)) * 40  # far enough out for exp to overflow

@@ -17,6 +17,8 @@ from threadpoolctl import ThreadpoolController
 from .unpack import unpack
 
 ATTENTION_ROWS = 256  # a block of 256 x 3081 scores stays in the cache between product, exp and product
+# Scores that cannot be larger are taken to exp as they are; a row's largest would be found and taken off first.
+SAFE_SCORE = 40.0  # e^40 times any number of tokens is far from overflow, and e^-40 from underflow
 BAND_VALUES = 2**17  # half a MB of float32 worked on at a time by one thread, and summed up before float64 takes over
 UNFOLDED_VALUES = 2**21  # 8 MB of unfolded input of a convolution, by one thread
 
@@ -79,11 +81,14 @@ def attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
     def one_head(item: tuple[int, int]) -> None:
         b, head = item
         keys = np.ascontiguousarray(k[b, :, head // group].T)  # (d, L)
+        keys *= np.float32(scale)
         values = np.ascontiguousarray(v[b, :, head // group])  # (L, d)
         scores = np.empty((min(ATTENTION_ROWS, length), length), np.float32)
+        is_safe = _longest(q[b, :, head], axis=1) * _longest(keys, axis=0) < SAFE_SCORE
         for rows in _cut(slice(0, length), ATTENTION_ROWS):
-            block = np.matmul(q[b, rows, head] * np.float32(scale), keys, out=scores[: rows.stop - rows.start])
-            block -= block.max(axis=1, keepdims=True)
+            block = np.matmul(q[b, rows, head], keys, out=scores[: rows.stop - rows.start])
+            if not is_safe:
+                block -= block.max(axis=1, keepdims=True)
             np.exp(block, out=block)
             total = block @ ones  # a third of the time of block.sum(axis=1)
             np.divide(block @ values, total[:, None], out=out[b, rows, head])
@@ -91,6 +96,11 @@ def attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
     with _one_blas_thread():
         _each(one_head, [(b, head) for b in range(batch) for head in range(heads)])
     return result.reshape(batch, length, heads * head_dim)
+
+
+def _longest(vectors: np.ndarray, axis: int) -> float:
+    """The largest length of a vector; the product of two lengths is the most that two vectors' product can be."""
+    return float(np.sqrt(np.square(vectors).sum(axis=axis).max()))
 
 
 def _silu_into(x: np.ndarray, out: np.ndarray) -> None:

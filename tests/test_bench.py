@@ -11,7 +11,7 @@ import mlx.nn as nn
 import pytest
 from command_line import run
 
-from sapiens_mlx import zoo
+from sapiens_mlx import arguments, zoo
 from sapiens_mlx.bench import arithmetic, measure
 from sapiens_mlx.nn import plain
 from sapiens_mlx.nn.heads import DeconvHead, DeconvHeadConfig
@@ -151,6 +151,10 @@ def test_a_peer_that_is_not_installed_is_told_how_to_install_it(machine, capsys,
     assert (status, out) == (2, "")
     assert "pip install" in error
     assert len(error.splitlines()) == 1
+
+
+def test_the_command_line_offers_every_peer():
+    assert set(arguments.PEERS) == set(measure.PEERS)
 
 
 PEER = """

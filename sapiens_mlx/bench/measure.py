@@ -20,21 +20,14 @@ from ..nn import plain
 from ..nn.backbone import STORAGE_TOKENS
 from ..nn.heads import DeconvHeadConfig
 from ..runtime import Progress, no_progress
-from ..weights import architecture, locate, original, seeded, store
+from ..weights import architecture, described, locate, original, seeded, store
 from ..weights.quantize import packing
 from ..weights.reader import Reader, read_shapes
 from .arithmetic import Cost, cost
 
 HERE = Path(__file__).parent
 PEERS = {"torch": HERE / "peer_torch.py", "mlx-vlm": HERE / "peer_mlx_vlm.py"}
-ARCHITECTURES = {
-    "features": "Sapiens2Model",
-    "seg": "Sapiens2ForSemanticSegmentation",
-    "pose": "Sapiens2ForPoseEstimation",
-    "normal": "Sapiens2ForNormalEstimation",
-    "pointmap": "Sapiens2ForPointmapEstimation",
-    "matting": "Sapiens2ForImageMatting",
-}
+ARCHITECTURES = {task: name for name, task in described.CLASSES.items() if name != "Sapiens2Backbone"}
 
 
 def measure(

@@ -18,7 +18,7 @@ Config = Mapping[str, Any]
 CONFIG = "config.json"
 
 # The class of the transformers library that each task's model belongs to.
-_CLASSES = {
+CLASSES = {
     "Sapiens2Model": "features",
     "Sapiens2Backbone": "features",
     "Sapiens2ForSemanticSegmentation": "seg",
@@ -50,7 +50,7 @@ def task_of(config: Config) -> str | None:
     """The task it names, by the class of transformers or, in mlx-vlm's branch, by its own word."""
     task = config.get("task")
     for name in config.get("architectures") or ():
-        task = task or _CLASSES.get(name)
+        task = task or CLASSES.get(name)
     return task if task in zoo.TASKS else None
 
 

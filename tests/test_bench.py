@@ -1,8 +1,11 @@
 """The command bench: processes of their own in turns, what they cost by arithmetic, and peers that cannot be run."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from sapiens_mlx.bench import arithmetic, measure
 from sapiens_mlx.nn import plain
 from sapiens_mlx.nn.heads import DeconvHead, DeconvHeadConfig
 from sapiens_mlx.weights import seeded
+
+LOOKS_AT_PROCESSES = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes by /proc")
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
 
@@ -212,13 +217,40 @@ def test_a_peer_that_refuses_says_why(machine, capsys, peer):
     assert error.strip().endswith("mlx-vlm could not be run: it has no people.")
 
 
-def test_a_peer_that_dies_is_told(machine, capsys, peer):
-    peer(run="import os; os._exit(9)")
-    status, out, error = run(capsys, "bench", "--against", "mlx-vlm", "--json")
+@pytest.mark.parametrize(
+    "dies, words",
+    [
+        ({"run": "import os; os._exit(9)"}, "it ended with 9"),
+        ({"run": "import os; os.kill(os.getpid(), 9)"}, "memory runs out"),
+        ({"run": "raise MemoryError('no room\\nfor it')"}, "MemoryError: no room."),
+        # before it is asked anything, so that nobody reads the question
+        ({"load": "import os, threading; threading.Timer(0.01, os._exit, [9]).start()"}, "it ended with 9"),
+    ],
+)
+def test_a_peer_that_dies_is_told_in_one_line(machine, capfd, peer, dies, words):
+    peer(**dies)
+    status, out, error = run(capfd, "bench", "--against", "mlx-vlm", "--json")
     assert (status, out) == (2, "")
-    assert "ended with status 9" in error
+    assert words in error
+    assert "Traceback" not in error
 
 
+@LOOKS_AT_PROCESSES
+def test_ctrl_c_ends_it_without_a_word_of_its_processes():
+    """As a terminal does it: the signal goes to the whole group."""
+    command = [sys.executable, "-m", "sapiens_mlx", "bench", "--turns", "100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: children.read_text().split())
+    child = int(children.read_text().split()[0])
+    time.sleep(2)  # into its passes
+    os.killpg(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (130, "", "stopped\n")
+    assert not Path(f"/proc/{child}").exists()
+
+
+@LOOKS_AT_PROCESSES
 def test_a_process_ends_with_the_one_that_asked_it():
     """Killed hard, nothing of it is left computing: its standard input ends."""
     program = (
@@ -232,13 +264,17 @@ def test_a_process_ends_with_the_one_that_asked_it():
     )
     parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     child = int(parent.stdout)
-    for _ in range(200):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
-            return
-        import time
+    stat = Path(f"/proc/{child}/stat")
+    until(lambda: not stat.exists() or stat.read_text().split()[2] == "Z")
 
+
+def until(done) -> None:
+    """Waits for what happens in another process."""
+    for _ in range(600):
+        if done():
+            return
         time.sleep(0.05)
-    pytest.fail("the network's process is still there")
+    pytest.fail("it did not happen within half a minute")
 
 
 @pytest.mark.peers

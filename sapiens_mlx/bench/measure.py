@@ -150,8 +150,9 @@ class _Process:
             return list(file.values())
 
     def ask(self, command: str) -> dict[str, Any]:
-        self._process.stdin.write(command + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has died: there is no answer either
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -159,7 +160,9 @@ class _Process:
         answer = json.loads(line) if line else {}
         if not line or "refused" in answer:
             self._process.wait()
-            why = answer.get("refused") or f"it ended with status {self._process.returncode}; what it said is above"
+            status = self._process.returncode
+            ended = "the system ended it, as it does when memory runs out" if status < 0 else f"it ended with {status}"
+            why = answer.get("refused") or ended
             raise SapiensError(f"{self._name} could not be run: {why.rstrip('.')}.")
         return answer
 
@@ -167,13 +170,20 @@ class _Process:
 @contextlib.contextmanager
 def _network(name: str, arguments: list[str], job: dict[str, Any]) -> Iterator[_Process]:
     process = subprocess.Popen(
-        [sys.executable, *arguments, json.dumps(job)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments, json.dumps(job)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for this process, which then ends that one
     )
     try:
         yield _Process(name, process)
     finally:
         process.kill()  # it has nothing to lose, and may be in the middle of a pass
-        process.communicate()
+        process.wait()
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 # ---- the peer's folder ----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ class Torch:
     def __init__(self, job: dict[str, Any]) -> None:
         if torch is None:
             raise RefusedError(f"PyTorch and transformers are needed: pip install torch transformers ({missing})")
+        transformers.utils.logging.disable_progress_bar()
         name = job["architecture"]
         if not hasattr(transformers, name):
             raise RefusedError(f"transformers {transformers.__version__} has no {name}")

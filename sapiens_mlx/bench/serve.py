@@ -74,6 +74,8 @@ def serve(load: Callable[[dict[str, Any]], Network]) -> None:
                 answer(**network.machine())
     except RefusedError as problem:
         answer(refused=str(problem))
+    except Exception as problem:  # another program's, which may raise anything
+        answer(refused=f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}")
 
 
 def resident_peak_bytes() -> int:

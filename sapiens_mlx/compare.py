@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import runtime, tasks, zoo
-from .compare_sheet import PICTURE_PX
+from .sheet import PICTURE_PX
 from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import inventory, runtime, zoo
 from .compare import Comparison, Entry
-from .compare_sheet import Tile, draw_sheet
+from .sheet import Tile, draw_sheet
 from .files import output_folder, write_bytes
 from .image import write_png
 from .tasks.agreement import Agreement

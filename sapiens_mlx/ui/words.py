@@ -8,7 +8,7 @@ from urllib.parse import quote
 from .. import zoo
 from ..shipped import demo_folder
 from ..tasks.base import Report
-from .controls import CONTROLS
+from .controls import TASKS
 from .figures import figure
 from .progress import Step
 
@@ -61,7 +61,7 @@ def header(device: str) -> str:
 
 def empty(photo_there: bool = False) -> str:
     """What stands where the picture will be: three steps, and what each task shows."""
-    tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, CONTROLS))
+    tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, TASKS))
     tiles = f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul>'
     steps = ("Add a photo of people", "Choose what to see", "Press Run")
     return empty_page("Your picture appears here", steps, tiles, photo_there)

@@ -1,0 +1,103 @@
+"""The tab Studio: which event does what."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from .. import zoo
+from . import background, controls, light, pose_panel, space, words
+from .run import Actions
+from .view import View
+from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
+
+PRESS_ARCHIVE = "() => document.querySelector('#archive')?.click()"
+
+
+def connect(
+    view: View, inputs: dict[str, Any], do: Actions, parts: dict[str, Any], pressed: list[gr.Button]
+) -> None:
+    """Connect the tab. `parts` are the components that only events know, `pressed` the examples."""
+    frames = [*view.frames.values(), view.panel, view.details]
+    drawn = [view.slider, view.picture, view.command, *frames, view.empty, view.status, *view.space.outputs]
+    of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part]
+    of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose.outputs, *view.downloads]
+    whole = [*drawn, *of_surface]
+    idle = [view.status, view.run, view.stop, view.panel, view.empty]
+    fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
+
+    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
+    parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4)
+    view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
+
+    running = connect_run(
+        view,
+        do,
+        pressed,
+        fresh,
+        inputs_kwargs=inputs,
+        outputs=[*whole, view.strip, view.run, view.stop],
+        show_progress="minimal",
+        show_progress_on=view.status,
+    )
+    for run in running:
+        run.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+
+    asks = {"inputs_kwargs": inputs, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
+
+    def then_files(event: gr.events.Dependency) -> gr.events.Dependency:
+        return event.then(do.files, outputs=[*view.downloads, view.status], **asks)
+
+    def redraws(moved: Callable) -> None:
+        then_files(moved(do.redraw, outputs=drawn, **asks))
+
+    then_files(view.surface.input(do.surface_picked, outputs=whole, **asks))
+    for name in controls.CONTROLS:
+        for control in controls.names(name):
+            component = inputs[control]
+            redraws(component.release if isinstance(component, gr.Slider) else component.input)
+    for moved in (inputs["view"].input, *pose_panel.moved(view.pose, inputs), *space.moved(view.space, inputs)):
+        redraws(moved)
+    light.connect(parts["ball"], inputs, redraws)
+    _connect_background(view, inputs, do, redraws)
+    starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]
+    redraws(
+        view.style.input(
+            lambda style: list(controls.start_values(style).values()), view.style, starts, **PRIVATE
+        ).then
+    )
+    shown_or_cut = view.foreground.input(do.redraw, outputs=drawn, **asks)
+    cutting = shown_or_cut.then(
+        do.cut_out, inputs_kwargs=inputs, outputs=[*drawn, view.run, view.stop], **PRIVATE, **MODEL
+    )
+    then_files(cutting)
+
+    answer = [view.told, view.picture, view.status]
+    view.picture.select(do.pressed, outputs=answer, **asks)
+    inputs["place"].submit(do.asked, outputs=answer, **asks)
+    packed = parts["everything"].click(do.everything, inputs_kwargs=inputs, outputs=view.archive, **PRIVATE, **DRAWING)
+    packed.success(None, None, None, js=PRESS_ARCHIVE, **PRIVATE)
+
+    connect_stop(view, do, [*running, cutting], idle)
+    _connect_choices(inputs, parts)
+
+
+def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws: Callable) -> None:
+    inputs["background"].input(
+        background.parts, inputs["background"], [inputs["background_colour"], view.background], queue=False, **PRIVATE
+    )
+    taken = view.background.upload(do.background_taken, view.background, [view.background, view.status], **PRIVATE)
+    redraws(taken.success)
+    for component in (inputs["background"], inputs["background_colour"]):
+        redraws(component.input)
+
+
+def _connect_choices(inputs: dict[str, Any], parts: dict[str, Any]) -> None:
+    """What depends on what is ticked, before a run."""
+    wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
+    chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
+    changed = [inputs["size"], inputs["level"], parts["too_large"], parts["people"], inputs["flip"], parts["about"]]
+    latest = {"trigger_mode": "always_last", **PRIVATE}
+    inputs["size"].input(lambda size: size, inputs["size"], wanted, queue=False, **PRIVATE)
+    for choice in chosen:
+        choice.input(choices.changed, [*chosen, wanted], changed, **latest)

@@ -1,0 +1,197 @@
+"""The surface 3-D: the pointmap as a mesh or as points in the page's viewer, seen from where the camera stood.
+
+The viewer (Babylon.js in gr.Model3D) turns about the middle of a model's bounds, and its field of view is its own. So
+the file that it gets has bounds about a point straight ahead of the camera, as far away as the people are, and the
+viewer stands where what is there is as large as it was in the photo. Files to download have neither.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import gradio as gr
+
+from .. import zoo
+from ..tasks.base import Result
+from . import words
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..tasks.pointmap import PointmapResult
+
+TASK = "pointmap"
+KINDS = (("Mesh", "mesh"), ("Points", "points"))
+COLOURS = (("Photo", "photo"), ("Body parts", "seg"), ("Normals", "normal"))
+POINTS = (20_000, 1_000_000, 200_000, 10_000)  # least, most, at first (4 MB, quick in any browser), step
+CONTROLS = ("space_as", "space_colours", "space_points")
+
+OPACITY = 0.7  # of the parts' colours: a little of the photo's light and shadow gives them their shape
+VIEW_RAD = 0.8  # of the viewer, from its top to its bottom
+MOST_COUNTED = 512  # rows or columns that the people's distance is taken from
+
+WAIT = "Opening the 3-D view"
+MISSING = "There are no results of {0} for this photo yet, so it has its own colours. Tick {0} and press Run."
+NOTHING = "There is nothing before the camera to show: no pixel of the photo has a depth."
+HOW = {
+    "mesh": "The mesh is cut where depth jumps.",
+    "points": "Every point is one pixel of the screen: come closer, or allow more of them, to see them apart or dense.",
+}
+TURN = "Seen from the direction of the camera. Drag to turn, scroll or pinch to come closer, drag with Ctrl to move."
+
+
+@dataclass(frozen=True)
+class Space:
+    """The components that the surface writes to; its controls are among the page's inputs, by the names in CONTROLS."""
+
+    viewer: gr.Model3D
+    again: gr.Button
+    told: gr.HTML
+    downloads: tuple[gr.DownloadButton, gr.DownloadButton]
+
+
+def build(inputs: dict[str, Any]) -> Space:
+    """Lay the surface out in the current Blocks, in a column of its own. Fills `inputs` with the controls."""
+    least, most, start, step = POINTS
+    with gr.Column(elem_classes="space"):
+        viewer = gr.Model3D(
+            label="3-D",
+            show_label=False,
+            interactive=False,
+            display_mode="solid",
+            clear_color=(0, 0, 0, 0),  # the style sheet's background shines through, in light and in dark
+            elem_classes=["viewer"],
+        )
+        told = gr.HTML(elem_classes="told-area")
+        with gr.Row(elem_classes="style"):
+            inputs["space_as"] = gr.Radio(list(KINDS), value="mesh", label="As", elem_classes="chips small")
+            inputs["space_colours"] = gr.Radio(
+                list(COLOURS), value="photo", label="Colours", elem_classes="chips small"
+            )
+            inputs["space_points"] = gr.Slider(least, most, value=start, step=step, label="Most points")
+        with gr.Row(elem_classes="files"):
+            again = gr.Button("Back to the camera's view", size="sm", min_width=150)
+            downloads = tuple(gr.DownloadButton("", visible=False, size="sm", min_width=150) for _ in range(2))
+    return Space(viewer, again, told, cast(Any, downloads))
+
+
+def connect(space: Space, inputs: Mapping[str, Any], show: Callable, **event: Any) -> None:
+    """Call `show` when a control moves or the first view is wanted again; `event` are the events' arguments."""
+    controls = [inputs[name] for name in CONTROLS]
+    triggers = [one.release if isinstance(one, gr.Slider) else one.input for one in controls]
+    gr.on([*triggers, space.again.click], show, **event)
+
+
+def updates(
+    space: Space, results: Mapping[str, Result], folder: Path, stem: str, values: Mapping[str, Any]
+) -> dict[Any, Any]:
+    """What to write to the surface's components for results that have a pointmap among them.
+
+    `folder` is a new one every time: the viewer opens a file, and stands where the camera stood, when its name is new.
+    """
+    viewed, paths = make(results, folder, values), files(results, folder, stem, values)
+    cloud = values["space_as"] == "points"
+    titles = ("Points", "3-D points" if cloud else "3-D mesh")
+    labels = [words.file_words(title, path) for title, path in zip(titles, paths, strict=True)]
+    return {
+        space.viewer: gr.update(
+            value=str(viewed),
+            camera_position=camera_position(results),
+            height=height(results),
+            elem_classes=["viewer", "cloud"] if cloud else ["viewer"],
+        ),
+        space.told: told(results, values),
+    } | {
+        button: gr.update(value=str(path), label=label, visible=True)
+        for button, path, label in zip(space.downloads, paths, labels, strict=True)
+    }
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def make(results: Mapping[str, Result], folder: Path, values: Mapping[str, Any]) -> Path:
+    """Write the GLB for the viewer into `folder`: what files() writes, with bounds about the point it turns about."""
+    return _write_glb(results, folder / "view.glb", values, distance_m(results))
+
+
+def files(results: Mapping[str, Result], folder: Path, stem: str, values: Mapping[str, Any]) -> list[Path]:
+    """Write what is shown for other programs: `<stem>_pointmap.ply`, and a GLB mesh or points as is chosen."""
+    from ..tasks import scene
+
+    result, most = _pointmap(results), int(values["space_points"])
+    colours_rgb = colours(results, values["space_colours"])
+    ply = scene.write_ply(folder / f"{stem}_pointmap.ply", result.points, colours_rgb, result.in_front(), most)
+    return [ply, _write_glb(results, folder / f"{stem}_pointmap.glb", values)]
+
+
+def _write_glb(
+    results: Mapping[str, Result], path: Path, values: Mapping[str, Any], centre_m: float | None = None
+) -> Path:
+    from ..tasks import scene
+
+    result, most = _pointmap(results), int(values["space_points"])
+    shown = result.points, colours(results, values["space_colours"]), result.in_front()
+    if values["space_as"] == "points":
+        return scene.write_glb_points(path, *shown, most, centre_m)
+    return scene.write_glb(path, *shown, result.focal_px, most, centre_m)
+
+
+def colours(results: Mapping[str, Result], choice: str) -> "np.ndarray":
+    """(H, W, 3) uint8: the photo, the body parts over it, or the normals; the photo where their result is missing."""
+    result: Any = results.get(choice)
+    if result is None:
+        return results[TASK].photo_rgb
+    if choice == "seg":
+        return result.picture(legend=False, opacity=OPACITY)
+    return replace(result, person_mask=None).picture()  # whom the mesh shows is for the pointmap's mask
+
+
+# ---- the first view -------------------------------------------------------------------------------------------------
+
+
+def camera_position(results: Mapping[str, Result]) -> tuple[float, float, float]:
+    """(alpha, beta, radius) of gr.Model3D, in degrees and metres, that shows the photo's view.
+
+    Along the camera's line of sight, at the distance where the people are as large in the viewer as in the photo. Where
+    the photo was taken with the viewer's own field of view, that is where the camera stood.
+    """
+    result = _pointmap(results)
+    half = result.photo_rgb.shape[0] / 2 / result.focal_px if math.isfinite(result.focal_px) else math.tan(VIEW_RAD / 2)
+    return 90.0, 90.0, distance_m(results) * abs(half) / math.tan(VIEW_RAD / 2)
+
+
+def distance_m(results: Mapping[str, Result]) -> float:
+    """How far away the people are: the median of their depth, or of everything's where nobody is known to be."""
+    import numpy as np
+
+    result = _pointmap(results)
+    step = max(1, max(result.depth_m.shape) // MOST_COUNTED)
+    coarse = np.s_[::step, ::step]
+    shown, seg = result.in_front()[coarse], results.get("seg")
+    if seg is not None and result.person_mask is None:
+        people = shown & cast(Any, seg).foreground_mask()[coarse]
+        shown = people if people.any() else shown
+    depth_m = result.depth_m[coarse][shown]
+    return float(np.median(depth_m)) if depth_m.size else 1.0
+
+
+def height(results: Mapping[str, Result]) -> str:
+    """The viewer's, as CSS: as a picture's, and no more than lets all of the photo's width in."""
+    rows, columns = results[TASK].photo_rgb.shape[:2]
+    return f"max(200px, min(var(--picture-height), {100 * rows / columns:.2f}cqw))"
+
+
+def told(results: Mapping[str, Result], values: Mapping[str, Any]) -> str:
+    """What there is to know about the view, as HTML."""
+    choice = values["space_colours"]
+    missing = MISSING.format(zoo.task_row(choice).title) if choice != "photo" and choice not in results else ""
+    nothing = "" if _pointmap(results).in_front().any() else NOTHING
+    about = f"{HOW[values['space_as']]} {TURN}"
+    return f'<div class="notes">{words.asides([nothing, missing])}<p>{about}</p></div>'
+
+
+def _pointmap(results: Mapping[str, Result]) -> "PointmapResult":
+    return cast("PointmapResult", results[TASK])

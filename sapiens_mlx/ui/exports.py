@@ -36,7 +36,7 @@ def _write(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
     folder = photo.next_folder(f"{name}-files")
     if name == surfaces.ALL:
         return [write_png(folder / f"{photo.stem}_all.png", sheet(visit, photo, values))]
-    options = surfaces.options(visit, name, values)
+    options = surfaces.options(visit, photo, name, values)
     if name == "pose":
         options["formats"] = pose_panel.FORMATS
     return surfaces.result(photo, name, values).save(folder, photo.stem, side_by_side=True, **options)
@@ -48,7 +48,7 @@ def sheet(visit: Visit, photo: Photo, values: Values) -> Any:
 
     tiles = [Tile("Photo", (photo.rgb,), ())]
     for name, result in photo.results.items():
-        picture = surfaces.result(photo, name, values).picture(**surfaces.options(visit, name, values))
+        picture = surfaces.result(photo, name, values).picture(**surfaces.options(visit, photo, name, values))
         tiles.append(Tile(zoo.task_row(name).title, (picture,), (_made_with(result), findings(result))))
     notices = dict.fromkeys(notice for result in photo.results.values() for notice in result.report.notices)
     return draw_sheet("Sapiens2 MLX Studio", list(notices), tiles, None)

@@ -7,7 +7,7 @@ import gradio as gr
 
 from .. import zoo
 from . import background, controls, exports, pose_panel, probing, space, surfaces, words
-from .command import command_line
+from .command import command_lines
 from .findings import findings
 from .photos import SHOWN_PX
 from .tab import Updates, Values
@@ -69,7 +69,7 @@ class Pictures:
         if name == "pose":
             return pose_panel.updates(self._view.pose, photo.results["pose"], values)
         if name == "recoloured":
-            return {self._view.part: controls.parts_there(photo.results["seg"])}
+            return {self._view.part: _parts(photo, values["recoloured_part"])}
         return {}
 
     def drawn(self, visit: Visit, values: Values) -> Updates:
@@ -127,11 +127,16 @@ class Pictures:
         """(H, W, 3) uint8 RGB."""
         if name == surfaces.ALL:
             return exports.sheet(visit, visit.photo, values)
-        return surfaces.result(visit.photo, name, values).picture(**surfaces.options(visit, name, values))
+        return surfaces.result(visit.photo, name, values).picture(**surfaces.options(visit, visit.photo, name, values))
 
     def _command(self, visit: Visit, values: Values) -> str:
         """The command line of what was run, with the look that is chosen now."""
-        return command_line(visit.photo, visit.surface, values, self._weights, visit.background_name)
+        photo, name = visit.photo, visit.surface
+        tasks = list(photo.results) if name == surfaces.ALL else [surfaces.SURFACES[name].needs]
+        ran_with = {key: value for task in tasks for key, value in photo.ran_with[task].items()}
+        look = {key: values[key] for key in controls.LOOK}
+        reports = [photo.results[task].report for task in tasks]
+        return command_lines(photo.name, reports, ran_with | look, self._weights, visit.background_name)
 
     # ---- what a click asks for --------------------------------------------------------------------------------------
 
@@ -152,6 +157,15 @@ class Pictures:
         from ..probe import reading
 
         return probing.told([reading(photo.results, x, y) for x, y in photo.points])
+
+
+def _parts(photo: Photo, wanted: str | None) -> Any:
+    """Updates for the list of parts: those in the photo; the wanted one stays chosen where it is among them."""
+    from ..tasks.seg import classes
+
+    parts = surfaces.parts_there(photo)
+    titles = [(classes().title(classes().names.index(part)), part) for part in parts]
+    return gr.update(choices=titles, value=wanted if wanted in parts else next(iter(parts), None))
 
 
 def shown_by(photo: Photo) -> float:

@@ -13,7 +13,7 @@ import gradio as gr
 from .. import zoo
 from ..errors import SapiensError
 from ..tasks.base import Result
-from . import background, controls, people, photos, words
+from . import background, choices, controls, people, photos, words
 from .problems import explained
 from .progress import Step
 from .shown import Shown
@@ -51,7 +51,11 @@ class Actions(Shown):
     def _strip(self, visit: Visit) -> Updates:
         """The small pictures of all photos, where there are several."""
         several = len(visit.photos) > 1
-        shown = [(str(one.shown), words.photo_caption(one)) for one in visit.photos] if several else []
+        shown = (
+            [(str(one.shown), words.photo_caption(one.name, len(one.results))) for one in visit.photos]
+            if several
+            else []
+        )
         return {self._view.strip: gr.update(value=shown, selected_index=visit.current, visible=several)}
 
     def photos_added(self, uploads: list[str], request: gr.Request) -> Updates:
@@ -76,6 +80,12 @@ class Actions(Shown):
             return gr.skip()
         visit.current = event.index
         return self._fresh(visit) | {self._view.status: gr.skip()}
+
+    # ---- what is ticked ---------------------------------------------------------------------------------------------
+
+    def choices_changed(self, tasks: list[str], size: str, level: str, wanted: str) -> list[Any]:
+        """What depends on the tasks, the size and the level: see choices.changed."""
+        return choices.changed(tasks, size, level, wanted, self._weights)
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
@@ -178,7 +188,9 @@ class Actions(Shown):
         found = next((one for one in there if (one.report.size, one.report.level) == made_with), None)
         source = Predictor(result.report.task, *made_with, self._weights).mask_source()
         if found is None and source is not None:
-            found = yield from self._follow(visit, photo, source.submit(photo.rgb), partial(_naming, "Cutting out people"))
+            found = yield from self._follow(
+                visit, photo, source.submit(photo.rgb), partial(_naming, "Cutting out people")
+            )
         photo.mask, photo.mask_of = None if found is None else found.foreground_mask(), made_with
         if found is None:
             result.report.notices.append(NO_MASK)

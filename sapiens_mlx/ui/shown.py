@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SapiensError
-from . import background, exports, people, probing, words
+from . import asking, background, exports, people, words
 from .pictures import Pictures, shown_by
 from .problems import explained
 from .storage import STUDIO, Visits
@@ -72,7 +72,7 @@ class Shown(TabActions):
     def asked(self, request: gr.Request, **values: Any) -> Updates:
         """The same for a place that was typed, for the keyboard."""
         return self._kept(
-            request, values, lambda visit: self._pictures.ask(visit, *probing.place(values["place"]), values)
+            request, values, lambda visit: self._pictures.ask(visit, *asking.place(values["place"]), values)
         )
 
     # ---- the files --------------------------------------------------------------------------------------------------

@@ -51,6 +51,11 @@ class Space:
     told: gr.HTML
     downloads: tuple[gr.DownloadButton, gr.DownloadButton]
 
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What updates() writes to."""
+        return [self.viewer, self.told, *self.downloads]
+
 
 def build(inputs: dict[str, Any]) -> Space:
     """Lay the surface out in the current Blocks, in a column of its own. Fills `inputs` with the controls."""

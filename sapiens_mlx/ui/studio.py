@@ -6,7 +6,21 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import background, command, controls, examples, light, people, photos, pose_panel, probing, space, words
+from . import (
+    asking,
+    background,
+    choices,
+    command,
+    controls,
+    examples,
+    light,
+    people,
+    photos,
+    pose_panel,
+    probing,
+    space,
+    words,
+)
 from .run import Actions
 from .storage import STUDIO, Visits
 from .studio_events import connect
@@ -36,7 +50,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> dict[str, gr.com
     names = ("photo", "people", "boxes", "surface", "style", "foreground")
     view = View(**{name: inputs[name] for name in names}, part=inputs["recoloured_part"], **chosen, **shown)
     do = Actions(view, visits, weights, pressed)
-    connect(view, inputs, do, parts | buttons, list(pressed))
+    connect(view, inputs, do, parts | buttons, list(pressed), visits)
     people.connect(parts, inputs, view.status, visits, STUDIO)
     return {name: inputs[name] for name in REMEMBERED}
 
@@ -77,7 +91,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     level = zoo.default_level(runtime.device())
     with gr.Group(elem_classes="weights"):
         inputs["size"] = gr.Radio(
-            size_choices([zoo.DEFAULTS.task]), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
+            choices.size_choices([zoo.DEFAULTS.task]), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
         )
         inputs["level"] = gr.Radio(
             list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
@@ -91,17 +105,6 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"run": run, "stop": stop, "strip": strip}, parts | {"add": add, "about": about, "too_large": too_large}
 
 
-SIZE_WORDS = {"rtmdet-m": "rtmdet-m (0.4b or larger)"}
-
-
-def size_choices(tasks: list[str]) -> list[tuple[str, str]]:
-    """The sizes that any of the tasks comes in, as (what the page says, name); detectors' own where nothing else is."""
-    others = [task for task in tasks if task != "detect"] or tasks
-    sizes = dict.fromkeys(size for task in others or [zoo.DEFAULTS.task] for size in zoo.task_row(task).sizes)
-    order = [*zoo.SIZES, *sizes]
-    return [(SIZE_WORDS.get(size, size), size) for size in sorted(sizes, key=order.index)]
-
-
 # ---- the right side -------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +115,9 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     shown["status"] = gr.HTML(elem_id="status", elem_classes="status-area")
     shown["empty"] = gr.HTML(words.empty(), elem_classes="start")
     with gr.Column(visible=False, elem_classes="panel") as shown["panel"]:
-        inputs["surface"] = gr.Radio([], label="Shown", show_label=False, container=False, elem_classes="chips surfaces")
+        inputs["surface"] = gr.Radio(
+            [], label="Shown", show_label=False, container=False, elem_classes="chips surfaces"
+        )
         shown |= _frames()
         with gr.Column(elem_classes="details") as shown["details"]:
             with gr.Row(elem_classes="look") as shown["look"]:
@@ -135,7 +140,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
                 shown["pose"] = pose_panel.build(inputs)
             with gr.Row(elem_classes="asking") as shown["asking"]:
                 shown["told"] = gr.HTML(probing.told([]), elem_classes="told-area")
-                inputs["place"] = probing.build()
+                inputs["place"] = asking.build()
             shown["notes"] = gr.HTML(elem_classes="notes-area")
             with gr.Row(elem_classes="files"):
                 shown["downloads"] = [

@@ -6,8 +6,9 @@ from typing import Any
 import gradio as gr
 
 from .. import zoo
-from . import background, controls, light, pose_panel, space, words
+from . import background, controls, light, pose_panel, space
 from .run import Actions
+from .storage import Visits
 from .view import View
 from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
 
@@ -15,7 +16,7 @@ PRESS_ARCHIVE = "() => document.querySelector('#archive')?.click()"
 
 
 def connect(
-    view: View, inputs: dict[str, Any], do: Actions, parts: dict[str, Any], pressed: list[gr.Button]
+    view: View, inputs: dict[str, Any], do: Actions, parts: dict[str, Any], pressed: list[gr.Button], visits: Visits
 ) -> None:
     """Connect the tab. `parts` are the components that only events know, `pressed` the examples."""
     frames = [*view.frames.values(), view.panel, view.details]
@@ -58,13 +59,11 @@ def connect(
             redraws(component.release if isinstance(component, gr.Slider) else component.input)
     for moved in (inputs["view"].input, *pose_panel.moved(view.pose, inputs), *space.moved(view.space, inputs)):
         redraws(moved)
-    light.connect(parts["ball"], inputs, redraws)
+    light.connect(parts["ball"], inputs, visits, redraws)
     _connect_background(view, inputs, do, redraws)
     starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]
     redraws(
-        view.style.input(
-            lambda style: list(controls.start_values(style).values()), view.style, starts, **PRIVATE
-        ).then
+        view.style.input(lambda style: list(controls.start_values(style).values()), view.style, starts, **PRIVATE).then
     )
     shown_or_cut = view.foreground.input(do.redraw, outputs=drawn, **asks)
     cutting = shown_or_cut.then(
@@ -79,7 +78,7 @@ def connect(
     packed.success(None, None, None, js=PRESS_ARCHIVE, **PRIVATE)
 
     connect_stop(view, do, [*running, cutting], idle)
-    _connect_choices(inputs, parts)
+    _connect_choices(inputs, do, parts)
 
 
 def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws: Callable) -> None:
@@ -92,7 +91,7 @@ def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws
         redraws(component.input)
 
 
-def _connect_choices(inputs: dict[str, Any], parts: dict[str, Any]) -> None:
+def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any]) -> None:
     """What depends on what is ticked, before a run."""
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
@@ -100,4 +99,4 @@ def _connect_choices(inputs: dict[str, Any], parts: dict[str, Any]) -> None:
     latest = {"trigger_mode": "always_last", **PRIVATE}
     inputs["size"].input(lambda size: size, inputs["size"], wanted, queue=False, **PRIVATE)
     for choice in chosen:
-        choice.input(choices.changed, [*chosen, wanted], changed, **latest)
+        choice.input(do.choices_changed, [*chosen, wanted], changed, **latest)

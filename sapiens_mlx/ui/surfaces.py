@@ -87,14 +87,21 @@ def results(photo: "Photo", values: Values) -> dict[str, Result]:
     return {name: result(photo, name, values) for name in photo.results}
 
 
-def options(visit: "Visit", name: str, values: Values) -> dict[str, Any]:
+def options(visit: "Visit", photo: "Photo", name: str, values: Values) -> dict[str, Any]:
     """The keyword arguments of the picture() of that result."""
     chosen = controls.options(name, values["style"], values)
     if name == background.TASK:
         chosen["background"] = background.chosen(visit, values)
     if name == "pose":
         chosen |= pose_panel.options(values)
+    if name == "recoloured" and chosen["part"] not in parts_there(photo):
+        chosen["part"] = None  # the largest
     return chosen
+
+
+def parts_there(photo: "Photo") -> list[str]:
+    """What of a photo can be recoloured, the largest part first."""
+    return _recoloured(photo).parts()
 
 
 def look(visit: "Visit", photo: "Photo", name: str, values: Values) -> tuple:

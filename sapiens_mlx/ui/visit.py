@@ -21,7 +21,7 @@ MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every ta
 class Photo:
     """One photo, upright and without EXIF, and its results by task. Its files are in `folder`.
 
-    `rgb` is (H, W, 3) uint8, and `shown` the PNG of it that the page shows. `ran_with` are the page's inputs, by name,
+    `rgb` is (H, W, 3) uint8, `shown` the PNG of it that the page shows, and `drawn` that of the newest picture. `ran_with` are the page's inputs, by name,
     that each result was made with. `mask` (H, W) bool is where people are, as the size and level in `mask_of` see it;
     None before it was asked for, or where there are no weights for it. `points` are the pixels (x, y) that the visitor
     has asked about, two at most, and `files` what was written of each picture, with the look it has.
@@ -31,6 +31,7 @@ class Photo:
     name: str
     folder: Path
     shown: Path = Path()
+    drawn: Path = Path()
     results: dict[str, Result] = field(default_factory=dict)
     ran_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     mask: np.ndarray | None = None

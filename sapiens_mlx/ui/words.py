@@ -1,13 +1,13 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from .. import zoo
 from ..shipped import demo_folder
-from ..tasks.base import Report
+from ..tasks.base import Report, Result
 from .controls import TASKS
 from .figures import figure
 from .progress import Step
@@ -63,8 +63,8 @@ def empty(photo_there: bool = False) -> str:
     """What stands where the picture will be: three steps, and what each task shows."""
     tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, TASKS))
     tiles = f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul>'
-    steps = ("Add a photo of people", "Choose what to see", "Press Run")
-    return empty_page("Your picture appears here", steps, tiles, photo_there)
+    steps = ("Add a photo of people", "Tick what to see", "Press Run")
+    return empty_page("Your pictures appear here", steps, tiles, photo_there)
 
 
 def empty_page(title: str, steps: Iterable[str], tiles: str, photo_there: bool) -> str:
@@ -87,25 +87,33 @@ def _tile(title: str, text: str, drawing: str = "") -> str:
     return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
-def choice(task: str, size: str, level: str) -> str:
-    """What is about to be run: the task in a line, the weights with their licence, and what is special about them."""
-    row = zoo.task_row(task)
-    checkpoint = zoo.checkpoint(task, size)
-    what = DETECTORS[checkpoint.size] if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
-    notices = [checkpoint.notice, "" if checkpoint.bundled else row.notice]
+def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
+    """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them."""
+    if not tasks:
+        return '<div class="choice"><p>Tick at least one of what there is to see.</p></div>'
+    checkpoints = [zoo.checkpoint(task, zoo.size_like(task, size)) for task in tasks]
+    notices = [one.notice for one in checkpoints]
+    notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
+    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {HINTS[tasks[0]]}.</p>" if len(tasks) == 1 else ""
+    others = "".join(
+        f"<p>{escape(zoo.task_row(one.task).title)} does not come in {size}: {one.size} is taken.</p>"
+        for one in checkpoints
+        if one.task != "detect" and one.size != size
+    )
+    licences = {one.licence.name: one.licence for one in checkpoints}.values()
+    what = DETECTORS[checkpoints[0].size] if tasks == ["detect"] else f"{_size_words(size)}; {LEVELS[level]}"
     return (
-        f'<div class="choice">{asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
-        f"<p>{what}. {licence(checkpoint.licence)}</p>{_download(checkpoint, level)}</div>"
+        f'<div class="choice">{asides(dict.fromkeys(notices))}{hint}{others}'
+        f"<p>{what}. {', '.join(map(licence, licences))}</p>{cost}</div>"
     )
 
 
-def _download(checkpoint: zoo.Checkpoint, level: str) -> str:
-    """What a run downloads where the weights are not here, without asking anybody: about, as the parameters tell."""
-    if checkpoint.bundled or not checkpoint.published or checkpoint.size not in zoo.SIZES:
+def too_large(what: Sequence[str], limit: str) -> str:
+    """What cannot be chosen, with the memory that each would take; empty where all can."""
+    if not what:
         return ""
-    original = f"about {4 * zoo.SIZES[checkpoint.size].parameters / 1e9:.1f} GB from {checkpoint.repo}"
-    smaller = f", or mlx-community's smaller conversion to {level} if there is one" if zoo.LEVELS[level].bits else ""
-    return f'<p class="download">Where they are not on this machine, a run downloads them: {original}{smaller}.</p>'
+    items = "".join(f'<li aria-disabled="true">{escape(one)}</li>' for one in what)
+    return f'<div class="too-large"><ul>{items}</ul><p>Too large for this machine: {limit} may be used.</p></div>'
 
 
 def _size_words(size: str) -> str:
@@ -170,7 +178,27 @@ def notice(message: str, title: str = "That did not work") -> str:
 
 def notes(report: Report) -> str:
     """What there is to know about this result, for the line under its picture."""
-    return f'<div class="notes">{asides(report.notices)}</div>' if report.notices else ""
+    return asides_area(report.notices)
+
+
+def asides_area(notices: Sequence[str]) -> str:
+    """The same for notices of several results."""
+    return f'<div class="notes">{asides(notices)}</div>' if notices else ""
+
+
+def cards(results: Iterable[Result]) -> str:
+    """What was run for every picture of a photo, a line each."""
+    rows = "".join(
+        f"<dt>{escape(zoo.task_row(one.report.task).title)}</dt><dd>{escape(one.report.size)}, {_storage(one.report)}; "
+        f"{_seconds(sum(one.report.seconds.values()))}; {licence(zoo.LICENCES[one.report.licence])}</dd>"
+        for one in results
+    )
+    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+
+
+def photo_caption(name: str, done: int) -> str:
+    """Of a small picture in the strip: the file's name, and how many results there are of it."""
+    return f"{name} · {done}" if done else name
 
 
 def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:

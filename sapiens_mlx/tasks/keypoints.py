@@ -15,6 +15,7 @@ GROUPS = {
     "left_hand": tuple(range(42, 63)),
     "face": tuple(range(70, 308)),
 }
+WORDS = {"l": "left", "r": "right", "center": "centre", "centerpoint": "centre point"}  # for people
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,17 @@ def keypoints() -> Keypoints:
 
 def _rgb(hexadecimal: list[str]) -> np.ndarray:
     return np.array([list(bytes.fromhex(colour)) for colour in hexadecimal], np.uint8)
+
+
+def readable_name(index: int) -> str:
+    """A keypoint's name for people: "Left thumb 4 (tip)" for left_thumb4. Left and right are the person's own."""
+    parts = []
+    for word in keypoints().names[index].split("_"):
+        stem = word.rstrip("0123456789")
+        parts += [WORDS.get(stem, stem), word[len(stem) :]]
+    text = " ".join(part for part in parts if part)
+    if "border" in text and "midpoint" not in text:
+        text += " o'clock"
+    elif text.endswith(" 4") and keypoints().groups[index] != "face":
+        text += " (tip)"
+    return text[0].upper() + text[1:]

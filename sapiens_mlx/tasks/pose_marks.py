@@ -1,6 +1,7 @@
 """What is written onto the picture of a pose: the joint angles of a person, and one keypoint that is looked for."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,10 +13,12 @@ from .keypoints import readable_name
 from .label_places import LabelPlaces, Rectangle
 
 SMALLEST_TEXT_PX = 11
-TEXT_SHARE = 0.8  # of the font size of the people's labels
+TEXT_SHARE, LEAST_SHARE = 0.8, 0.55  # of the font size of the people's labels
 PERSON_SHARE = 1 / 13  # of the side of a person's box: small people get small labels
 NAMED = {"neck": "neck", "trunk_lean": "lean"}  # angles that no single joint shows
 ARC_SHARE = 0.3  # of the shorter line of an angle
+SLIM_RAD, SLIM_SHARE = 0.35, 0.6  # a slim angle has its arc farther out
+ARC_MARGIN = 0.5  # radians by which a label's middle must pass the end of an arc to come nearer
 STEP_DEG = 4
 SUBPIXEL_BITS = 4  # of OpenCV's coordinates
 AROUND_DEG = (0, 180, 90, -90, 45, -45, 135, -135)  # where a label may stand, by the direction that it had best have
@@ -25,41 +28,108 @@ FARTHER = (0.0, 0.7, 1.5, 2.5, 4.0)  # and how much farther out, in heights of t
 def mark_text_px(photo_hw: tuple[int, int], box_xyxy: np.ndarray) -> int:
     """The font size of a person's marks: that of labels, less for a small person, and never too small to read."""
     side = float((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])) ** 0.5
-    return max(SMALLEST_TEXT_PX, round(min(TEXT_SHARE * text_px(photo_hw), PERSON_SHARE * side)))
+    usual = text_px(photo_hw)
+    return max(SMALLEST_TEXT_PX, round(LEAST_SHARE * usual), round(min(TEXT_SHARE * usual, PERSON_SHARE * side)))
 
 
 # ---- joint angles ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """An angle as it is drawn: its corners (3, 2), the middle direction of its arc, and what is written."""
+class AngleMark:
+    """An angle as it is drawn: its corners (3, 2) in photo pixels, and what is written in which colour and font size.
+
+    The lines of an axis are no links of the skeleton, and so are drawn too."""
 
     corners: np.ndarray
     text: str
-    is_axis: bool  # the lines are no links of the skeleton, and so are drawn
+    is_axis: bool
+    colour: Colour
+    px: int
+
+    @property
+    def shorter(self) -> float:
+        """The length in photo pixels of the shorter line."""
+        return float(_lengths(self.corners).min())
+
+    def directions(self) -> tuple[float, float]:
+        """Where the arc begins and how far it turns, in radians; the shorter way round."""
+        (x1, y1), (x2, y2) = self.corners[[0, 2]] - self.corners[1]
+        return math.atan2(y1, x1), math.atan2(x1 * y2 - y1 * x2, x1 * x2 + y1 * y2)
+
+    @property
+    def is_slim(self) -> bool:
+        """Whether its arc would be a dot if it lay near the joint."""
+        return abs(self.directions()[1]) < SLIM_RAD
+
+    @property
+    def radius(self) -> float:
+        """Of the arc, in photo pixels."""
+        return (
+            SLIM_SHARE * self.shorter if self.is_slim else min(max(ARC_SHARE * self.shorter, self.px / 2), 2 * self.px)
+        )
+
+    @property
+    def line_width(self) -> int:
+        return max(1, round(self.px / 9))
 
 
-def draw_angles(
-    picture: np.ndarray,
+def angle_marks(
+    photo_hw: tuple[int, int],
     points_xy: np.ndarray,
     scores: np.ndarray,
     keypoint_threshold: float,
+    colour: Colour,
     px: int,
-    places: LabelPlaces,
-) -> None:
-    """One person's joint angles in place: an arc at each joint and its degrees. Points are (308, 2), scores (308,).
+) -> list[AngleMark]:
+    """One person's joint angles, of points (308, 2) and scores (308,), to be written in a colour and a font size.
 
-    An angle whose joint lies outside the photo is left out."""
-    marks = _marks(picture, points_xy, scores, keypoint_threshold)
-    width = max(1, round(px / 9))
-    reaches = [_arc(picture, mark, px, width) for mark in marks]
-    for mark, reach in zip(marks, reaches, strict=True):
-        size = text_size(mark.text, px)
-        middle = math.degrees(_middle_direction(mark.corners))
-        candidates = _around(mark.corners[1], middle, reach, (size[0] + px / 2, size[1]), px)
-        chosen = candidates[places.take(candidates, (size[0] + px / 2, size[1]))]
-        draw_text(picture, mark.text, tuple(chosen), px, WHITE, PANEL, anchor="mm")
+    An angle is left out where its joint lies outside the photo, or a line of it is shorter than the text is high."""
+    height, width = photo_hw
+    marks = []
+    for name, angle in ANGLES.items():
+        corners = corners_of(angle, points_xy, scores, keypoint_threshold)
+        if corners is None or not (0 <= corners[1, 0] < width and 0 <= corners[1, 1] < height):
+            continue
+        degrees = angle_deg(corners)
+        if math.isnan(degrees) or _lengths(corners).min() < px:
+            continue
+        if len(corners) == 2:  # a lean: the other line is the vertical, as long as the one that leans
+            upright = corners[1] - (0, np.hypot(*(corners[0] - corners[1])))
+            corners = np.vstack([corners, upright])
+        text = f"{NAMED[name]} {abs(degrees):.0f}°" if name in NAMED else f"{degrees:.0f}°"
+        marks.append(AngleMark(corners, text, name in NAMED, colour, px))
+    return marks
+
+
+def draw_angles(picture: np.ndarray, marks: Sequence[AngleMark], places: LabelPlaces) -> None:
+    """An arc at each joint and its degrees, in place: all lines first, so that none crosses a number."""
+    for mark in marks:
+        if mark.is_axis:
+            for end in mark.corners[[0, 2]]:
+                _stroke(picture, np.stack([mark.corners[1], end]), max(1, mark.line_width // 2))
+        start, turn = mark.directions()
+        along = start + turn * np.linspace(0, 1, max(2, math.ceil(math.degrees(abs(turn)) / STEP_DEG)) + 1)
+        _stroke(picture, mark.corners[1] + mark.radius * np.stack([np.cos(along), np.sin(along)], -1), mark.line_width)
+    chosen = []
+    for mark in marks:
+        start, turn = mark.directions()
+        size = _label_size(mark.text, mark.px)
+        centre, radius = mark.corners[1], mark.radius
+        if mark.is_slim:
+            centre, radius = centre + radius * np.array([math.cos(start + turn / 2), math.sin(start + turn / 2)]), 0.0
+        candidates = _around(centre, start + turn / 2, radius, abs(turn) / 2, size, mark.px)
+        best = places.take(candidates, size)
+        chosen.append(candidates[best])
+        if best >= len(AROUND_DEG):  # not beside its joint: a line leads to it
+            _stroke(picture, np.stack([centre, candidates[best]]), max(1, mark.line_width // 2))
+    for mark, middle in zip(marks, chosen, strict=True):
+        draw_text(picture, mark.text, tuple(middle), mark.px, mark.colour, PANEL, anchor="mm")
+
+
+def _lengths(corners: np.ndarray) -> np.ndarray:
+    """Of the lines from the vertex, in photo pixels."""
+    return np.hypot(*(np.delete(corners, 1, axis=0) - corners[1]).T)
 
 
 def draw_note(picture: np.ndarray) -> Rectangle:
@@ -71,52 +141,6 @@ def draw_note(picture: np.ndarray) -> Rectangle:
     bottom, (note_w, note_h) = height - px // 2, text_size(NOTE, px)
     draw_text(picture, NOTE, (width / 2, bottom), px, WHITE, PANEL, anchor="mb")
     return (width - note_w - px) / 2, bottom - note_h - px / 2, (width + note_w + px) / 2, bottom
-
-
-def _marks(picture: np.ndarray, points_xy: np.ndarray, scores: np.ndarray, keypoint_threshold: float) -> list[_Mark]:
-    height, width = picture.shape[:2]
-    marks = []
-    for name, angle in ANGLES.items():
-        corners = corners_of(angle, points_xy, scores, keypoint_threshold)
-        if corners is None or not (0 <= corners[1, 0] < width and 0 <= corners[1, 1] < height):
-            continue
-        degrees = angle_deg(corners)
-        if math.isnan(degrees):
-            continue
-        if len(corners) == 2:  # a lean: the other line is the vertical, as long as the one that leans
-            upright = corners[1] - (0, np.hypot(*(corners[0] - corners[1])))
-            corners = np.vstack([corners, upright])
-        text = f"{NAMED[name]} {abs(degrees):.0f}°" if name in NAMED else f"{degrees:.0f}°"
-        marks.append(_Mark(corners, text, name in NAMED))
-    return marks
-
-
-def _directions(corners: np.ndarray) -> tuple[float, float]:
-    """Where the arc begins and how far it turns, in radians; the shorter way round."""
-    (x1, y1), (x2, y2) = corners[[0, 2]] - corners[1]
-    start = math.atan2(y1, x1)
-    turn = math.atan2(x1 * y2 - y1 * x2, x1 * x2 + y1 * y2)
-    return start, turn
-
-
-def _middle_direction(corners: np.ndarray) -> float:
-    start, turn = _directions(corners)
-    return start + turn / 2
-
-
-def _arc(picture: np.ndarray, mark: _Mark, px: int, width: int) -> float:
-    """Draw the arc, white with a black edge, and for an axis its lines. Returns its radius in pixels."""
-    lengths = np.hypot(*(mark.corners[[0, 2]] - mark.corners[1]).T)
-    radius = float(np.clip(ARC_SHARE * lengths.min(), 0.5 * px, 2.0 * px))
-    start, turn = _directions(mark.corners)
-    if mark.is_axis:
-        for end in mark.corners[[0, 2]]:
-            _stroke(picture, np.stack([mark.corners[1], end]), max(1, width // 2))
-        radius = float(np.clip(0.6 * lengths.min(), 0.5 * px, 6.0 * px))
-    steps = max(2, math.ceil(math.degrees(abs(turn)) / STEP_DEG))
-    along = start + turn * np.linspace(0, 1, steps + 1)
-    _stroke(picture, mark.corners[1] + radius * np.stack([np.cos(along), np.sin(along)], -1), width)
-    return radius
 
 
 def _stroke(picture: np.ndarray, line_xy: np.ndarray, width: int) -> None:
@@ -148,23 +172,34 @@ def draw_highlight(
     ):
         cv2.circle(picture, centre, round(radius * 2**SUBPIXEL_BITS), ink, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
     text = f"{readable_name(index)} {score:.2f}"
-    size = text_size(text, px)
-    box = size[0] + px / 2, size[1] + px / 4
-    candidates = _around(np.asarray(xy, np.float64), 0.0, ring + line, box, px)
-    chosen = candidates[places.take(candidates, box)]
+    size = _label_size(text, px)
+    candidates = _around(np.asarray(xy, np.float64), 0.0, ring + line, math.pi, size, px)
+    chosen = candidates[places.take(candidates, size)]
     draw_text(picture, text, tuple(chosen), px, ink_on(colour), colour, anchor="mm")
 
 
+def _label_size(text: str, px: int) -> tuple[float, float]:
+    """(width, height) of a text with the box behind it."""
+    width, height = text_size(text, px)
+    return width + px / 2, height + px / 4
+
+
 def _around(
-    centre_xy: np.ndarray, wanted_deg: float, radius: float, size_wh: tuple[float, float], px: int
+    centre_xy: np.ndarray, wanted: float, radius: float, spread: float, size_wh: tuple[float, float], px: int
 ) -> np.ndarray:
-    """(N, 2) middles for a label of `size_wh` about a circle, those in the wanted direction and near first."""
+    """(N, 2) middles for a label of `size_wh` about an arc, those in the wanted direction and near first.
+
+    Args:
+        wanted: the direction of the arc's middle, in radians.
+        radius: of the arc, in photo pixels.
+        spread: to how far from `wanted` the arc reaches, in radians; farther off a label may come nearer.
+    """
     places = []
     for farther in FARTHER:
-        for turned in AROUND_DEG:
-            away = math.radians(wanted_deg + turned)
-            direction = np.array([math.cos(away), math.sin(away)])
+        for turned in np.radians(AROUND_DEG):
+            direction = np.array([math.cos(wanted + turned), math.sin(wanted + turned)])
             # How far the middle of a rectangle lies from where a ray from it leaves it.
             half = min(size_wh[0] / 2 / max(1e-9, abs(direction[0])), size_wh[1] / 2 / max(1e-9, abs(direction[1])))
-            places.append(centre_xy + direction * (radius + 0.3 * px + half + farther * size_wh[1]))
+            beside = radius if abs(turned) <= spread + ARC_MARGIN else min(radius, 0.4 * px)
+            places.append(centre_xy + direction * (beside + 0.3 * px + half + farther * size_wh[1]))
     return np.array(places)

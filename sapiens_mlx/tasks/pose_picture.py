@@ -8,9 +8,9 @@ import numpy as np
 from ..errors import SapiensError
 from ..zoo import DEFAULTS
 from .draw import BLACK, Colour, draw_text, ink_on, is_reference, line_width_px, text_px, text_size
-from .keypoints import GROUPS, keypoints
+from .keypoints import GROUPS, WRISTS, in_groups, keypoints
 from .label_places import LabelPlaces, Rectangle
-from .pose_marks import draw_angles, draw_highlight, draw_note, mark_text_px
+from .pose_marks import angle_marks, draw_angles, draw_highlight, draw_note, mark_text_px
 
 LONE_POINTS: Colour = (255, 225, 25)
 LONE_BOX: Colour = (0, 229, 255)
@@ -39,8 +39,6 @@ COLOUR_BY = ("person", "part")
 # exceed: 238 points on a face of 40 pixels must stay points.
 POINT_SHARE = {"body": 1.0, "feet": 0.8, "right_hand": 0.6, "left_hand": 0.6, "face": 0.5}
 POINT_LIMIT = {"right_hand": 0.035, "left_hand": 0.035, "face": 0.0085}
-WRISTS = (41, 62)  # drawn as joints of the body
-BODY = [*GROUPS["body"], *WRISTS]
 EYES = range(272, 308)  # iris and pupil: 36 points a few pixels apart
 EYES_SHARE = 0.5
 SMALLEST_RADIUS_PX = 0.55
@@ -139,32 +137,26 @@ def pose_picture(
             texts = _label_texts(person, count, float(box_scores[person]))
             _draw_label(picture, boxes_xyxy[person], texts, box_colours[person], taken)
     if angles or highlight is not None:
-        body = [points_xy[person][BODY][scores[person][BODY] > keypoint_threshold] for person in in_order]
+        body = [points_xy[person][in_groups(["body"]) & (scores[person] > keypoint_threshold)] for person in in_order]
         places = LabelPlaces(photo_hw, np.concatenate([np.empty((0, 2)), *body]), taken)
         font_px = {person: mark_text_px(photo_hw, boxes_xyxy[person]) for person in in_order}
+        colours = {person: LONE_POINTS if count == 1 else box_colours[person] for person in in_order}
     if angles:
         places.taken.append(draw_note(picture))
-        for person in in_order:
-            draw_angles(picture, points_xy[person], scores[person], keypoint_threshold, font_px[person], places)
+        marks = [
+            mark
+            for person in in_order
+            for mark in angle_marks(
+                photo_hw, points_xy[person], scores[person], keypoint_threshold, colours[person], font_px[person]
+            )
+        ]
+        draw_angles(picture, marks, places)
     if highlight is not None:
         for person in in_order:
-            if scores[person, highlight] > 0:
-                colour = LONE_POINTS if count == 1 else box_colours[person]
-                xy, score = points_xy[person, highlight], float(scores[person, highlight])
-                draw_highlight(picture, xy, highlight, score, colour, font_px[person], places)
+            xy, score = points_xy[person, highlight], float(scores[person, highlight])
+            if score > 0:
+                draw_highlight(picture, xy, highlight, score, colours[person], font_px[person], places)
     return picture
-
-
-def in_groups(groups: Sequence[str] | None) -> np.ndarray:
-    """(308,) bool: which keypoints belong to one of the groups; all for None. SapiensError for an unknown one."""
-    if groups is None:
-        return np.ones(len(keypoints().names), bool)
-    for group in groups:
-        if group not in GROUPS:
-            raise SapiensError(f"There is no group of keypoints {group!r}. Choose of: {', '.join(GROUPS)}.")
-    wanted = np.isin(keypoints().groups, list(groups))
-    wanted[list(WRISTS)] |= "body" in groups
-    return wanted
 
 
 # ---- sizes and colours ----------------------------------------------------------------------------------------------

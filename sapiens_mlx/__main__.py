@@ -46,6 +46,7 @@ def _predict(options: argparse.Namespace) -> int:
     folder = output_folder(options.out)
     choices = Options(**_people(options), foreground=options.foreground)
     options.background = _background(options.background)
+    options.pose_formats = _pose_formats(options.pose_formats)
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             _print_note(warning)
@@ -96,6 +97,15 @@ def _background(text: str) -> Any:
     return None if text == "none" else resolved(text)
 
 
+def _pose_formats(text: str) -> tuple[str, ...]:
+    """The option `formats` of pose's files, checked here for the same reason."""
+    if not text.strip():
+        return ()
+    from .tasks.pose_formats import resolved
+
+    return resolved([name.strip() for name in text.split(",")])
+
+
 def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
     """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
     taken: set[str] = set()
@@ -118,6 +128,7 @@ def _run_one(
     picture_options = {"style": options.style, "side_by_side": options.side_by_side}
     if predictor.task == "pose":
         picture_options["keypoint_threshold"] = options.keypoint_threshold
+        picture_options["formats"] = options.pose_formats
     if predictor.task == "pointmap":
         picture_options["points"] = options.points
     if predictor.task == "matting":

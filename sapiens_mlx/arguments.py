@@ -13,7 +13,8 @@ from .errors import SapiensError
 PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
-  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
+  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json
+  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results"""
 COMPARE_EXAMPLE = """examples:
   python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
   python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
@@ -80,6 +81,12 @@ def _add_predict(commands: Any) -> None:
     _add_out(parser)
     _add_people(parser)
     parser.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
+    parser.add_argument(
+        "--pose-formats",
+        default="",
+        metavar="F,F,...",
+        help="also write poses as coco17, wholebody133, openpose (JSON), csv (keypoints), angles (CSV)",
+    )
     parser.add_argument("--style", choices=("readme", "reference"), default=default.style, help="look of the pictures")
     parser.add_argument(
         "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"

@@ -1,6 +1,6 @@
 """Recolour: a part of the body or of clothing in another colour, with the light and shade that it has in the photo."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,19 @@ from ..tasks.seg import SegResult, classes
 from .soft import soft_edge
 
 Colour = str | Sequence[int]
+Place = tuple[slice, slice]
 
 # Light of s times the strength multiplies a surface's L* + 16: the lighter it is, the stronger its shading. Dark cloth
 # in a light colour would so have its noise and gloss blown up, light cloth in a dark colour would look flat. Hence
 # limits to how much shading grows and shrinks.
 LEAST_CONTRAST, MOST_CONTRAST = 0.4, 1.2
 LIGHTNESS = (6.0, 94.0)  # where black and white are put, so that there is room for shading on either side
+
+TILE_PX = 256  # a photo is worked through in squares, most of which have no edge of the part in them
+REACH_SHARE = 1 / 600  # how far from a label's edge a pixel may be part this and part that, of the longer side
+ALIKE = np.float32(3 * 12**2)  # squared distance of two colours, 0..255, below which they do not tell sides apart
+NO_WEIGHT = np.float32(0.01)  # the share of a neighbourhood below which its mean is none
+
 LUMA = np.array((0.2126, 0.7152, 0.0722))  # Y of linear sRGB
 
 
@@ -70,14 +77,15 @@ class Recoloured(Result):
         wanted = _rgb(colour)
         picture = photo_rgb.copy()
         inside = self.labels == self._index(part)
-        place = _around(inside)
-        inside, cut, out = inside[place], photo_rgb[place], picture[place]
-        cover = soft_edge(inside)
-        shades = _shades(_mean_lightness(cut, inside), wanted)
-        for rows in bands(len(out)):
-            share = cover[rows, :, None] * np.float32(strength / 255)
-            difference = draw.colourise(_lightness(cut[rows]), shades) - cut[rows].astype(np.float32)
-            out[rows] = np.rint(cut[rows] + share * difference)
+        shades = _shades(_mean_lightness(photo_rgb, inside), wanted)
+        reach = max(2, round(REACH_SHARE * max(inside.shape)))
+        for tile, around, within in _tiles(inside, 4 * reach):
+            photo = photo_rgb[around]
+            change = draw.colourise(_lightness(photo), shades) - photo.astype(np.float32)
+            if not inside[around].all():
+                change = _at_edges(photo.astype(np.float32), change, inside[around], reach)
+            changed = photo_rgb[tile] + np.float32(strength) * change[within]
+            picture[tile] = np.rint(np.clip(changed, 0, 255))
         return picture
 
     def _index(self, part: str | None) -> int:
@@ -119,14 +127,54 @@ def _rgb(colour: Colour) -> tuple[int, int, int]:
     return values
 
 
-def _around(inside: np.ndarray) -> tuple[slice, slice]:
-    """The rectangle that holds the part and its soft edge."""
-    margin = 4 + max(inside.shape) // 200
-    ends = []
-    for axis in (1, 0):
-        there = np.flatnonzero(inside.any(axis=axis))
-        ends.append(slice(max(0, int(there[0]) - margin), int(there[-1]) + margin + 1))
-    return ends[0], ends[1]
+def _tiles(inside: np.ndarray, margin: int) -> Iterator[tuple[Place, Place, Place]]:
+    """The squares that hold any of the part, each with its surroundings, and where it lies in those."""
+    height, width = inside.shape
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            up, back = max(0, top - margin), max(0, left - margin)
+            around = np.s_[up : top + TILE_PX + margin, back : left + TILE_PX + margin]
+            if inside[around].any():
+                tile = np.s_[top : top + TILE_PX, left : left + TILE_PX]
+                yield tile, around, np.s_[top - up : top - up + TILE_PX, left - back : left - back + TILE_PX]
+
+
+def _at_edges(photo: np.ndarray, change: np.ndarray, inside: np.ndarray, reach: int) -> np.ndarray:
+    """The change of each pixel by how much of it is the part, (h, w, 3) float32.
+
+    Near an edge a pixel is a mixture of the part and of what is beside it, and labels are a little off. Its own change
+    would light up as an outline where dark hair becomes fair before a bright wall. So the colours clearly inside and
+    clearly outside nearby tell its share, by where its own lies between them, and it takes that share of the change
+    inside. Where they are alike, or the part is too thin to have an inside, the softened labels tell.
+
+    Args:
+        photo: (h, w, 3) float32, 0..255.
+        change: the same, of a pixel that is all of the part.
+        inside: (h, w) bool.
+        reach: how far from the label's edge a pixel may be mixed, in pixels.
+    """
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    clearly_in = cv2.erode(inside.view(np.uint8), kernel).astype(np.float32)
+    clearly_out = 1 - cv2.dilate(inside.view(np.uint8), kernel).astype(np.float32)
+    mixed = (clearly_in + clearly_out == 0)[..., None]
+
+    def mean(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Around each pixel, over those of that weight; and how much weight there is."""
+        amount = cv2.blur(weight, (6 * reach + 1,) * 2)[..., None]
+        total = cv2.blur(values * weight[..., None], (6 * reach + 1,) * 2)
+        return (total + NO_WEIGHT * values) / (amount + NO_WEIGHT), amount
+
+    part, part_amount = mean(photo, clearly_in)
+    other, other_amount = mean(photo, clearly_out)
+    whole, _ = mean(change, clearly_in)
+    apart = part - other
+    soft = soft_edge(inside, sigma_px=reach / 2)[..., None] * np.float32(1 / 255)
+    along = ((photo - other) * apart).sum(-1, keepdims=True)
+    share = (along + ALIKE * soft) / (np.square(apart).sum(-1, keepdims=True) + ALIKE)
+    certain = np.minimum(part_amount, other_amount)
+    certain = certain / (certain + NO_WEIGHT)
+    share = soft + certain * (np.clip(share, 0, 1) - soft)
+    return np.where(mixed, share * whole, change * clearly_in[..., None])
 
 
 def _lightness(pixels_rgb: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import zoo
 from ..tasks.base import Result
-from . import pose_panel, surfaces
+from . import surfaces
 from .findings import findings
 from .tab import Values
 from .visit import Photo, Visit
@@ -32,13 +32,14 @@ def written(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]
 
 def _write(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
     from ..image import write_png
+    from ..tasks.pose_formats import FORMATS
 
     folder = photo.next_folder(f"{name}-files")
     if name == surfaces.ALL:
         return [write_png(folder / f"{photo.stem}_all.png", sheet(visit, photo, values))]
     options = surfaces.options(visit, photo, name, values)
     if name == "pose":
-        options["formats"] = pose_panel.FORMATS
+        options["formats"] = tuple(FORMATS)
     return surfaces.result(photo, name, values).save(folder, photo.stem, side_by_side=True, **options)
 
 

@@ -49,6 +49,10 @@ class Pictures:
         }
         updates |= {group: gr.update(visible=one == name) for one, group in view.style_groups.items()}
         updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
+        if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
+            visit.posed = photo.results["pose"]
+            updates |= {view.pose_inputs[one]: update for one, update in pose_panel.arrived(visit.posed).items()}
+            values = {**values, "pose_people": list(range(len(visit.posed.keypoints))), "pose_find": pose_panel.NOWHERE}
         return updates | self._card(photo, name) | self._panel(photo, name, values) | self.drawn(visit, values)
 
     def _card(self, photo: Photo, name: str) -> Updates:
@@ -67,7 +71,7 @@ class Pictures:
     def _panel(self, photo: Photo, name: str, values: Values) -> Updates:
         """What some surfaces have beside their controls, for the result that is there now."""
         if name == "pose":
-            return pose_panel.updates(self._view.pose, photo.results["pose"], values)
+            return {self._view.style_groups["pose panel"]: gr.update(visible=True)}
         if name == "recoloured":
             return {self._view.part: _parts(photo, values["recoloured_part"])}
         return {}
@@ -90,6 +94,9 @@ class Pictures:
         photo.drawn = write_png(photo.next_folder("picture") / f"{photo.stem}_{name}.png", picture)
         if name in photo.results:
             photo.results[name].report.seconds["draw"] = round(time.perf_counter() - start, 4)
+        if name == "pose":
+            table = pose_panel.angles_table(photo.results["pose"], values)
+            shown[view.angles] = gr.update(value=table, visible=bool(table))
         if name == surfaces.ALL:
             return shown | self._frames("picture") | {view.picture: str(photo.drawn)}
         if values["view"] == "slider":

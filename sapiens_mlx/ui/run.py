@@ -51,11 +51,7 @@ class Actions(Shown):
     def _strip(self, visit: Visit) -> Updates:
         """The small pictures of all photos, where there are several."""
         several = len(visit.photos) > 1
-        shown = (
-            [(str(one.shown), words.photo_caption(one.name, len(one.results))) for one in visit.photos]
-            if several
-            else []
-        )
+        shown = [(str(one.shown), words.photo_caption(one.name, len(one.results))) for one in visit.photos if several]
         return {self._view.strip: gr.update(value=shown, selected_index=visit.current, visible=several)}
 
     def photos_added(self, uploads: list[str], request: gr.Request) -> Updates:
@@ -156,7 +152,7 @@ class Actions(Shown):
         photo.results = {name: photo.results[name] for name in controls.TASKS if name in photo.results}
         visit.make_room()
         if task in controls.CUT_OUT and values["foreground"] == "auto":
-            yield from self._find_people(visit, photo, result, naming)
+            yield from self._find_people(visit, photo, result)
 
     def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
         """predictor.Options, and which detector's people they are where those of an earlier result are taken."""
@@ -172,9 +168,7 @@ class Actions(Shown):
             return Options(**options | {"detector": lambda photo_rgb: boxes}), values["detector"]
         return Options(**options), ""
 
-    def _find_people(
-        self, visit: Visit, photo: Photo, result: Result, naming: Callable[[Step], Step]
-    ) -> Generator[Updates, None, None]:
+    def _find_people(self, visit: Visit, photo: Photo, result: Result) -> Generator[Updates, None, None]:
         """Where people are in the photo, once for a size and level: from seg or matting where they ran, else by a run.
 
         None, with a notice, where there are no weights for it.
@@ -188,9 +182,8 @@ class Actions(Shown):
         found = next((one for one in there if (one.report.size, one.report.level) == made_with), None)
         source = Predictor(result.report.task, *made_with, self._weights).mask_source()
         if found is None and source is not None:
-            found = yield from self._follow(
-                visit, photo, source.submit(photo.rgb), partial(_naming, "Cutting out people")
-            )
+            looking = partial(_naming, "Cutting out people")
+            found = yield from self._follow(visit, photo, source.submit(photo.rgb), looking)
         photo.mask, photo.mask_of = None if found is None else found.foreground_mask(), made_with
         if found is None:
             result.report.notices.append(NO_MASK)
@@ -205,7 +198,7 @@ class Actions(Shown):
             return
         try:
             yield self.begin()
-            yield from self._find_people(visit, photo, cut[0], partial(_naming, ""))
+            yield from self._find_people(visit, photo, cut[0])
             done = words.line("People are cut out") if photo.mask is not None else words.notice(NO_MASK)
             yield self._idle(visit, done) | self._pictures.drawn(visit, values)
         except Exception as problem:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SapiensError
-from . import asking, background, exports, people, words
+from . import asking, background, exports, people, pose_panel, words
 from .pictures import Pictures, shown_by
 from .problems import explained
 from .storage import STUDIO, Visits
@@ -110,6 +110,13 @@ class Shown(TabActions):
         except SapiensError as problem:
             return {self._view.status: words.notice(str(problem), "This picture cannot be used")}
         return {self._view.background: gr.update(label=f"Picture: {name[:40]}"), self._view.status: ""}
+
+    def keypoints(self, request: gr.Request, **values: Any) -> Any:
+        """The table of keypoints. An event of its own, as boxes_found is, and for the same reason."""
+        photo = self._visit(request).photo
+        if photo is None or "pose" not in photo.results:
+            return pose_panel.no_rows()
+        return pose_panel.rows(photo.results["pose"], values)
 
     def boxes_found(self, boxes: list[list[Any]], request: gr.Request) -> Any:
         """The boxes of the newest result for the table, or what is in it already.

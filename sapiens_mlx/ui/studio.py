@@ -118,7 +118,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         inputs["surface"] = gr.Radio(
             [], label="Shown", show_label=False, container=False, elem_classes="chips surfaces"
         )
-        shown |= _frames()
+        shown |= _frames(inputs)
         with gr.Column(elem_classes="details") as shown["details"]:
             with gr.Row(elem_classes="look") as shown["look"]:
                 inputs["view"] = gr.Radio(list(VIEWS), value="slider", label="View", elem_classes="chips small")
@@ -137,7 +137,10 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
                     if name == background.TASK:
                         shown["background"] = background.build(inputs)
             with gr.Column(visible=False) as groups["pose panel"]:
-                shown["pose"] = pose_panel.build(inputs)
+                panel = pose_panel.build(inputs)
+            shown |= {"angles": panel["angles"], "keypoints": panel["points"]}
+            shown["pose_inputs"] = {name: inputs[name] for name in pose_panel.NAMES}
+            parts["keypoints"] = panel["table"]
             with gr.Row(elem_classes="asking") as shown["asking"]:
                 shown["told"] = gr.HTML(probing.told([]), elem_classes="told-area")
                 inputs["place"] = asking.build()
@@ -154,8 +157,8 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return shown, parts
 
 
-def _frames() -> dict[str, Any]:
-    """What a picture is shown in: the slider, itself alone, or the 3-D viewer. Fields of View."""
+def _frames(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What a picture is shown in: the slider, itself alone, or the 3-D viewer. Fills `inputs`; fields of View."""
     frames: dict[str, gr.Column] = {}
     with gr.Column() as frames["slider"]:
         slider = gr.ImageSlider(
@@ -175,9 +178,6 @@ def _frames() -> dict[str, Any]:
             elem_classes="picture asks",
             alt_text="The picture that was computed from the photo; press a place to read it",
         )
-    return {"frames": frames, "slider": slider, "picture": picture} | _space(frames)
-
-
-def _space(frames: dict[str, gr.Column]) -> dict[str, Any]:
     with gr.Column(visible=False) as frames["space"]:
-        return {"space": space.build()}
+        viewer = space.build(inputs)
+    return {"frames": frames, "slider": slider, "picture": picture, "space": viewer}

@@ -20,9 +20,18 @@ def connect(
 ) -> None:
     """Connect the tab. `parts` are the components that only events know, `pressed` the examples."""
     frames = [*view.frames.values(), view.panel, view.details]
-    drawn = [view.slider, view.picture, view.command, *frames, view.empty, view.status, *view.space.outputs]
+    drawn = [
+        view.slider,
+        view.picture,
+        view.command,
+        *frames,
+        view.empty,
+        view.status,
+        view.angles,
+        *view.space.outputs,
+    ]
     of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part]
-    of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose.outputs, *view.downloads]
+    of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
     whole = [*drawn, *of_surface]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
@@ -43,6 +52,7 @@ def connect(
     )
     for run in running:
         run.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+        run.then(do.keypoints, inputs_kwargs=inputs, outputs=view.keypoints, **PRIVATE, **DRAWING)
 
     asks = {"inputs_kwargs": inputs, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
 
@@ -57,8 +67,13 @@ def connect(
         for control in controls.names(name):
             component = inputs[control]
             redraws(component.release if isinstance(component, gr.Slider) else component.input)
-    for moved in (inputs["view"].input, *pose_panel.moved(view.pose, inputs), *space.moved(view.space, inputs)):
+    for moved in (inputs["view"].input, *space.moved(view.space, inputs)):
         redraws(moved)
+    points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
+    parts["keypoints"].expand(**points)
+    for name in pose_panel.NAMES:
+        redraws(inputs[name].input)
+        inputs[name].input(**points)
     light.connect(parts["ball"], inputs, visits, redraws)
     _connect_background(view, inputs, do, redraws)
     starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .visit import Photo, Visit
 
 # Of the page's inputs, those that change a surface beside its controls.
-EXTRA_INPUTS = {background.TASK: background.INPUTS, "pose": pose_panel.INPUTS}
+EXTRA_INPUTS = {background.TASK: ("background", "background_colour"), "pose": pose_panel.NAMES}
 
 ALL = "all"
 SPACE = "space"
@@ -93,7 +93,7 @@ def options(visit: "Visit", photo: "Photo", name: str, values: Values) -> dict[s
     if name == background.TASK:
         chosen["background"] = background.chosen(visit, values)
     if name == "pose":
-        chosen |= pose_panel.options(values)
+        chosen |= pose_panel.options(values, photo.results["pose"])
     if name == "recoloured" and chosen["part"] not in parts_there(photo):
         chosen["part"] = None  # the largest
     return chosen

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from .pose_panel import PosePanel
 from .space import Space
 from .tab import TabView
 
@@ -28,7 +27,9 @@ class View(TabView):
     style_groups: dict[str, gr.Row]
     background: gr.UploadButton
     part: gr.Dropdown
-    pose: PosePanel
+    pose_inputs: dict[str, gr.components.Component]
+    angles: gr.HTML
+    keypoints: gr.Dataframe
     space: Space
     asking: gr.Row
     told: gr.HTML

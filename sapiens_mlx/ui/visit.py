@@ -21,10 +21,11 @@ MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every ta
 class Photo:
     """One photo, upright and without EXIF, and its results by task. Its files are in `folder`.
 
-    `rgb` is (H, W, 3) uint8, `shown` the PNG of it that the page shows, and `drawn` that of the newest picture. `ran_with` are the page's inputs, by name,
-    that each result was made with. `mask` (H, W) bool is where people are, as the size and level in `mask_of` see it;
-    None before it was asked for, or where there are no weights for it. `points` are the pixels (x, y) that the visitor
-    has asked about, two at most, and `files` what was written of each picture, with the look it has.
+    `rgb` is (H, W, 3) uint8, `shown` the PNG of it that the page shows, and `drawn` that of the newest picture.
+    `ran_with` are the page's inputs, by name, that each result was made with. `mask` (H, W) bool is where people are,
+    as the size and level in `mask_of` see it; None before it was asked for, or where there are no weights for it.
+    `points` are the pixels (x, y) that the visitor has asked about, two at most, and `files` what was written of each
+    picture, with the look it has.
     """
 
     rgb: np.ndarray
@@ -77,7 +78,7 @@ class Visit:
 
     `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs; it stays when the photo changes. `look` are
     the page's inputs, by name, as the newest event of the tab gave them. `surface` is the picture that is shown, and
-    `picked` whether the visitor has chosen it since the last run began.
+    `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be chosen.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Visit:
     look: dict[str, Any] = field(default_factory=dict)
     surface: str = ""
     picked: bool = False
+    posed: Result | None = None
     job: Job | None = None
     closed: bool = False
     uploads: set[str] = field(default_factory=set)

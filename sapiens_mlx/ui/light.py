@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from .storage import STUDIO, Visits
+from .visit import Photo
 from .wiring import DRAWING, PRIVATE
 
 ANGLES = ("relit_azimuth_deg", "relit_elevation_deg")
@@ -26,20 +27,22 @@ def build() -> gr.Image:
     )
 
 
+def drawn(photo: Photo, azimuth_deg: float, elevation_deg: float) -> str:
+    """The file of the ball with the light there."""
+    from ..image import write_png
+    from .light_ball import ball_rgba
+
+    return str(write_png(photo.next_folder("ball") / "light.png", ball_rgba(azimuth_deg, elevation_deg)))
+
+
 def connect(ball: gr.Image, inputs: Mapping[str, Any], visits: Visits, redraws: Callable) -> None:
     """Connect the ball with its sliders; `redraws` is given each event after which the picture is drawn again."""
     angles = [inputs[name] for name in ANGLES]
     newest = {"trigger_mode": "always_last", **PRIVATE, **DRAWING}
 
-    def drawn(azimuth_deg: float, elevation_deg: float, request: gr.Request) -> str:
-        """The ball as a file of the visitor's."""
-        from ..image import write_png
-        from .light_ball import ball_rgba
-
+    def turned(azimuth_deg: float, elevation_deg: float, request: gr.Request) -> Any:
         photo = visits.of(request.session_hash, STUDIO).photo
-        if photo is None:
-            return gr.skip()
-        return str(write_png(photo.next_folder("ball") / "light.png", ball_rgba(azimuth_deg, elevation_deg)))
+        return gr.skip() if photo is None else drawn(photo, azimuth_deg, elevation_deg)
 
     def pressed(event: gr.SelectData) -> list[float]:
         from .light_ball import direction_at
@@ -48,5 +51,5 @@ def connect(ball: gr.Image, inputs: Mapping[str, Any], visits: Visits, redraws: 
         return [round(azimuth_deg / 5) * 5, round(elevation_deg / 5) * 5]
 
     for slider in angles:
-        slider.change(drawn, angles, ball, **newest)
+        slider.change(turned, angles, ball, **newest)
     redraws(ball.select(pressed, None, angles, queue=False, **PRIVATE).then)

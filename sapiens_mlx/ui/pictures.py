@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from .. import zoo
-from . import background, controls, exports, pose_panel, probing, space, surfaces, words
+from . import background, controls, exports, light, pose_panel, probing, space, surfaces, words
 from .command import command_lines
 from .findings import findings
 from .photos import SHOWN_PX
@@ -72,6 +72,8 @@ class Pictures:
         """What some surfaces have beside their controls, for the result that is there now."""
         if name == "pose":
             return {self._view.style_groups["pose panel"]: gr.update(visible=True)}
+        if name == "relit":
+            return {self._view.ball: light.drawn(photo, *(values[angle] for angle in light.ANGLES))}
         if name == "recoloured":
             return {self._view.part: _parts(photo, values["recoloured_part"])}
         return {}

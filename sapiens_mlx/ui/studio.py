@@ -132,7 +132,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             for name in controls.CONTROLS:
                 with gr.Row(visible=False, elem_classes="style") as groups[name]:
                     if name == "relit":
-                        parts["ball"] = light.build()
+                        shown["ball"] = light.build()
                     inputs |= controls.build(name)
                     if name == background.TASK:
                         shown["background"] = background.build(inputs)

@@ -30,7 +30,7 @@ def connect(
         view.angles,
         *view.space.outputs,
     ]
-    of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part]
+    of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part, view.ball]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
     whole = [*drawn, *of_surface]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
@@ -74,7 +74,7 @@ def connect(
     for name in pose_panel.NAMES:
         redraws(inputs[name].input)
         inputs[name].input(**points)
-    light.connect(parts["ball"], inputs, visits, redraws)
+    light.connect(view.ball, inputs, visits, redraws)
     _connect_background(view, inputs, do, redraws)
     starts = [inputs[name] for name in controls.start_values(zoo.DEFAULTS.style)]
     redraws(

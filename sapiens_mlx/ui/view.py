@@ -27,6 +27,7 @@ class View(TabView):
     style_groups: dict[str, gr.Row]
     background: gr.UploadButton
     part: gr.Dropdown
+    ball: gr.Image
     pose_inputs: dict[str, gr.components.Component]
     angles: gr.HTML
     keypoints: gr.Dataframe

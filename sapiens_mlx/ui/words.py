@@ -245,8 +245,20 @@ def file_label(path: Path) -> str:
         "_depth16.png": "Depth in mm",
         "_matting.png": "Cut-out",
         "_composite.png": "With background",
+        "_coco17.json": "COCO, 17 points",
+        "_wholebody133.json": "WholeBody, 133 points",
+        "_openpose.json": "OpenPose",
+        "_angles.csv": "Joint angles",
+        "_all.png": "All on one sheet",
     }
-    formats = {".png": "Picture", ".npz": "Arrays", ".json": "Data", ".ply": "Points", ".glb": "3-D mesh"}
+    formats = {
+        ".png": "Picture",
+        ".npz": "Arrays",
+        ".json": "Data",
+        ".ply": "Points",
+        ".glb": "3-D mesh",
+        ".csv": "Table",
+    }
     title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])
     return file_words(title, path)
 

@@ -16,10 +16,12 @@ SMALLEST_TEXT_PX = 11
 TEXT_SHARE, LEAST_SHARE = 0.8, 0.55  # of the font size of the people's labels
 PERSON_SHARE = 1 / 13  # of the side of a person's box: small people get small labels
 NAMED = {"neck": "neck", "trunk_lean": "lean"}  # angles that no single joint shows
+SHORTEST_LINE = 2  # of an angle that is drawn, by the height of its text
 ARC_SHARE = 0.3  # of the shorter line of an angle
 SLIM_RAD, SLIM_SHARE = 0.35, 0.6  # a slim angle has its arc farther out
 ARC_MARGIN = 0.5  # radians by which a label's middle must pass the end of an arc to come nearer
 STEP_DEG = 4
+RING_SHARE, DOT_SHARE = 0.75, 0.3  # radii of a highlighted point, by the height of its text
 SUBPIXEL_BITS = 4  # of OpenCV's coordinates
 AROUND_DEG = (0, 180, 90, -90, 45, -45, 135, -135)  # where a label may stand, by the direction that it had best have
 FARTHER = (0.0, 0.7, 1.5, 2.5, 4.0)  # and how much farther out, in heights of the label
@@ -84,7 +86,8 @@ def angle_marks(
 ) -> list[AngleMark]:
     """One person's joint angles, of points (308, 2) and scores (308,), to be written in a colour and a font size.
 
-    An angle is left out where its joint lies outside the photo, or a line of it is shorter than the text is high."""
+    An angle is left out where its joint lies outside the photo, or where a line of it is so short that the number would
+    hide it."""
     height, width = photo_hw
     marks = []
     for name, angle in ANGLES.items():
@@ -92,7 +95,7 @@ def angle_marks(
         if corners is None or not (0 <= corners[1, 0] < width and 0 <= corners[1, 1] < height):
             continue
         degrees = angle_deg(corners)
-        if math.isnan(degrees) or _lengths(corners).min() < px:
+        if math.isnan(degrees) or _lengths(corners).min() < SHORTEST_LINE * px:
             continue
         if len(corners) == 2:  # a lean: the other line is the vertical, as long as the one that leans
             upright = corners[1] - (0, np.hypot(*(corners[0] - corners[1])))
@@ -152,30 +155,52 @@ def _stroke(picture: np.ndarray, line_xy: np.ndarray, width: int) -> None:
 # ---- a keypoint that is looked for ----------------------------------------------------------------------------------
 
 
-def draw_highlight(
-    picture: np.ndarray, xy: np.ndarray, index: int, score: float, colour: Colour, px: int, places: LabelPlaces
-) -> None:
-    """One keypoint large, with a ring about it and its name and score beside it, in place.
+@dataclass(frozen=True)
+class HighlightMark:
+    """A keypoint at `xy` and where its name stands, both in photo pixels."""
 
-    Nothing where it lies outside the photo."""
-    height, width = picture.shape[:2]
-    if not (np.isfinite(xy).all() and 0 <= xy[0] < width and 0 <= xy[1] < height):
-        return
-    ring = 0.75 * px
-    line = max(2, round(px / 6))
-    centre = tuple(int(v) for v in np.rint(np.asarray(xy, np.float64) * 2**SUBPIXEL_BITS))
+    xy: np.ndarray
+    text: str
+    text_xy: np.ndarray
+    colour: Colour
+    px: int
+
+
+def highlight_mark(
+    photo_hw: tuple[int, int], xy: np.ndarray, index: int, score: float, colour: Colour, px: int, places: LabelPlaces
+) -> HighlightMark | None:
+    """One keypoint, with its name and score beside it, for which a place is taken. None where it lies outside the photo
+    or nowhere: at a score of 0 or less."""
+    xy = np.asarray(xy, np.float64)
+    if not (score > 0 and 0 <= xy[0] < photo_hw[1] and 0 <= xy[1] < photo_hw[0]):
+        return None
+    text = f"{readable_name(index)} {score:.2f}"
+    size, reach = _label_size(text, px), RING_SHARE * px + _ring_width(px)
+    candidates = _around(xy, 0.0, reach, math.pi, size, px)
+    chosen = candidates[places.take(candidates, size)]
+    places.taken.append((*(xy - reach), *(xy + reach)))
+    return HighlightMark(xy, text, chosen, colour, px)
+
+
+def draw_highlight(picture: np.ndarray, mark: HighlightMark) -> None:
+    """The keypoint large, with a ring about it and its name, in place."""
+    centre = tuple(int(v) for v in np.rint(mark.xy * 2**SUBPIXEL_BITS))
+    line = _ring_width(mark.px)
     for radius, thickness, ink in (
-        (ring, 2 * line + line, BLACK),
-        (ring, line, WHITE),
-        (0.3 * px + max(1, px / 12), -1, BLACK),
-        (0.3 * px, -1, colour),
+        (RING_SHARE * mark.px, 3 * line, BLACK),
+        (RING_SHARE * mark.px, line, WHITE),
+        (DOT_SHARE * mark.px + max(1, mark.px / 12), cv2.FILLED, BLACK),
+        (DOT_SHARE * mark.px, cv2.FILLED, mark.colour),
     ):
         cv2.circle(picture, centre, round(radius * 2**SUBPIXEL_BITS), ink, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-    text = f"{readable_name(index)} {score:.2f}"
-    size = _label_size(text, px)
-    candidates = _around(np.asarray(xy, np.float64), 0.0, ring + line, math.pi, size, px)
-    chosen = candidates[places.take(candidates, size)]
-    draw_text(picture, text, tuple(chosen), px, ink_on(colour), colour, anchor="mm")
+    draw_text(picture, mark.text, tuple(mark.text_xy), mark.px, ink_on(mark.colour), mark.colour, anchor="mm")
+
+
+def _ring_width(px: int) -> int:
+    return max(2, round(px / 6))
+
+
+# ---- where labels may stand -----------------------------------------------------------------------------------------
 
 
 def _label_size(text: str, px: int) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The picture of a pose: points, links and boxes over the photo, in sizes that follow the photo and each person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from ..zoo import DEFAULTS
 from .draw import BLACK, Colour, draw_text, ink_on, is_reference, line_width_px, text_px, text_size
 from .keypoints import GROUPS, WRISTS, in_groups, keypoints
 from .label_places import LabelPlaces, Rectangle
-from .pose_marks import angle_marks, draw_angles, draw_highlight, draw_note, mark_text_px
+from .pose_marks import angle_marks, draw_angles, draw_highlight, draw_note, highlight_mark, mark_text_px
 
 LONE_POINTS: Colour = (255, 225, 25)
 LONE_BOX: Colour = (0, 229, 255)
@@ -137,25 +137,10 @@ def pose_picture(
             texts = _label_texts(person, count, float(box_scores[person]))
             _draw_label(picture, boxes_xyxy[person], texts, box_colours[person], taken)
     if angles or highlight is not None:
+        own = {person: LONE_POINTS if count == 1 else box_colours[person] for person in in_order}
         body = [points_xy[person][in_groups(["body"]) & (scores[person] > keypoint_threshold)] for person in in_order]
         places = LabelPlaces(photo_hw, np.concatenate([np.empty((0, 2)), *body]), taken)
-        font_px = {person: mark_text_px(photo_hw, boxes_xyxy[person]) for person in in_order}
-        colours = {person: LONE_POINTS if count == 1 else box_colours[person] for person in in_order}
-    if angles:
-        places.taken.append(draw_note(picture))
-        marks = [
-            mark
-            for person in in_order
-            for mark in angle_marks(
-                photo_hw, points_xy[person], scores[person], keypoint_threshold, colours[person], font_px[person]
-            )
-        ]
-        draw_angles(picture, marks, places)
-    if highlight is not None:
-        for person in in_order:
-            xy, score = points_xy[person, highlight], float(scores[person, highlight])
-            if score > 0:
-                draw_highlight(picture, xy, highlight, score, colours[person], font_px[person], places)
+        _draw_marks(picture, points_xy, scores, boxes_xyxy, keypoint_threshold, own, highlight, angles, places)
     return picture
 
 
@@ -287,6 +272,43 @@ def draw_line(
     distance = np.hypot(x - start[0] - nearest * run[0], y - start[1] - nearest * run[1])
     cover = np.clip(width / 2 + 0.5 - distance, 0, min(1, width))[:, None]
     picture[y, x] = np.rint(picture[y, x] * (1 - cover) + np.asarray(colour, np.float64) * cover)
+
+
+def _draw_marks(
+    picture: np.ndarray,
+    points_xy: np.ndarray,
+    scores: np.ndarray,
+    boxes_xyxy: np.ndarray,
+    keypoint_threshold: float,
+    colours: Mapping[int, Colour],
+    highlight: int | None,
+    angles: bool,
+    places: LabelPlaces,
+) -> None:
+    """The joint angles and the keypoint that is looked for, in place, of the people who have a colour.
+
+    What is looked for takes its place first, and is drawn last."""
+    photo_hw = picture.shape[:2]
+    font_px = {person: mark_text_px(photo_hw, boxes_xyxy[person]) for person in colours}
+    if angles:
+        places.taken.append(draw_note(picture))
+    found = []
+    if highlight is not None:
+        for person, colour in colours.items():
+            xy, score = points_xy[person, highlight], float(scores[person, highlight])
+            found.append(highlight_mark(photo_hw, xy, highlight, score, colour, font_px[person], places))
+    if angles:
+        marks = [
+            mark
+            for person, colour in colours.items()
+            for mark in angle_marks(
+                photo_hw, points_xy[person], scores[person], keypoint_threshold, colour, font_px[person]
+            )
+        ]
+        draw_angles(picture, marks, places)
+    for one in found:
+        if one is not None:
+            draw_highlight(picture, one)
 
 
 def _draw_box(picture: np.ndarray, box_xyxy: np.ndarray, width: int, colour: Colour) -> None:

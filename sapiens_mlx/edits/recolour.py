@@ -27,7 +27,7 @@ LEAST_CONTRAST, MOST_CONTRAST = 0.4, 1.2
 LIGHTNESS = (6.0, 94.0)  # where black and white are put, so that there is room for shading on either side
 
 TILE_PX = 256  # a photo is worked through in squares, most of which have no edge of the part in them
-REACH_SHARE = 1 / 600  # how far from a label's edge a pixel may be part this and part that, of the longer side
+REACH_SHARE = 1 / 500  # how far from a label's edge a pixel may be part this and part that, of the longer side
 ALIKE = np.float32(3 * 12**2)  # squared distance of two colours, 0..255, below which they do not tell sides apart
 NO_WEIGHT = np.float32(0.01)  # the share of a neighbourhood below which its mean is none
 
@@ -78,7 +78,7 @@ class Recoloured(Result):
         picture = photo_rgb.copy()
         inside = self.labels == self._index(part)
         shades = _shades(_mean_lightness(photo_rgb, inside), wanted)
-        reach = max(2, round(REACH_SHARE * max(inside.shape)))
+        reach = max(3, round(REACH_SHARE * max(inside.shape)))
         for tile, around, within in _tiles(inside, 4 * reach):
             photo = photo_rgb[around]
             change = draw.colourise(_lightness(photo), shades) - photo.astype(np.float32)
@@ -145,7 +145,8 @@ def _at_edges(photo: np.ndarray, change: np.ndarray, inside: np.ndarray, reach: 
     Near an edge a pixel is a mixture of the part and of what is beside it, and labels are a little off. Its own change
     would light up as an outline where dark hair becomes fair before a bright wall. So the colours clearly inside and
     clearly outside nearby tell its share, by where its own lies between them, and it takes that share of the change
-    inside. Where they are alike, or the part is too thin to have an inside, the softened labels tell.
+    inside. Where it is no mixture of them, as in a print, or the part is too thin to have an inside, the softened label
+    tells, and the pixel takes its own change.
 
     Args:
         photo: (h, w, 3) float32, 0..255.
@@ -169,12 +170,16 @@ def _at_edges(photo: np.ndarray, change: np.ndarray, inside: np.ndarray, reach: 
     whole, _ = mean(change, clearly_in)
     apart = part - other
     soft = soft_edge(inside, sigma_px=reach / 2)[..., None] * np.float32(1 / 255)
-    along = ((photo - other) * apart).sum(-1, keepdims=True)
-    share = (along + ALIKE * soft) / (np.square(apart).sum(-1, keepdims=True) + ALIKE)
-    certain = np.minimum(part_amount, other_amount)
-    certain = certain / (certain + NO_WEIGHT)
-    share = soft + certain * (np.clip(share, 0, 1) - soft)
-    return np.where(mixed, share * whole, change * clearly_in[..., None])
+    share = np.clip((_sum((photo - other) * apart) + ALIKE * soft) / (_sum(apart * apart) + ALIKE), 0, 1)
+    beside = other + share * apart - photo  # no mixture of these two, as in a print
+    amount = np.minimum(part_amount, other_amount)
+    certain = amount / (amount + NO_WEIGHT) * ALIKE / (ALIKE + _sum(beside * beside))
+    return np.where(mixed, certain * share * whole + (1 - certain) * soft * change, change * clearly_in[..., None])
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Of the three channels, (h, w, 1) float32. NumPy is slow over an axis this short."""
+    return cv2.transform(values, np.ones((1, 3), np.float32))[..., None]
 
 
 def _lightness(pixels_rgb: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from ..edits.light import angles_deg, direction
 
 SIZE_PX = 220
-RADIUS_SHARE = 0.44  # of the picture's side
+RADIUS_SHARE = 0.43  # of the picture's side
 DOT_SHARE = 0.045
 DARK, LIT = np.float32((46, 62, 74)), np.float32((226, 232, 236))  # RGB
 DOT, DOT_RIM = np.float32((255, 196, 61)), np.float32((60, 38, 0))

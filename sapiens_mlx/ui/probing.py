@@ -115,7 +115,7 @@ def marked(picture_rgb: np.ndarray, points_xy: Sequence[tuple[float, float]], sc
     marked_rgb = picture_rgb.copy()
     height, width = marked_rgb.shape[:2]
     line = draw.line_width_px((height, width))
-    ring, px = 5 * line, draw.text_px((height, width))
+    ring, px = max(8, 5 * line), draw.text_px((height, width))
     places = [(x * scale, y * scale) for x, y in points_xy]
     sixteenths = [tuple(round(16 * (value - 0.5)) for value in place) for place in places]  # OpenCV's own fractions
     for colour, wide in ((INK, 3 * line), (PAPER, line)):  # white with a black rim reads on anything

@@ -43,7 +43,7 @@ def connect_run(
             do.run, **event, **again, **api, **MODEL
         )
 
-    running = [runs_after(view.run.click, api_name=name, api_description=description)]
+    running = [runs_after(view.run.click, api_visibility="private")]
     if examples:
         clicks = [button.click for button in examples]
         # One at a time: in the order in which they were pressed.

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,7 @@ KEPT_CALLS = 8  # of one session: their files stay until it leaves, and those of
 PREVIEW_PX = 1024  # the longer side of the picture to look at
 SEVERAL_PX = 512  # of each of several in it
 LEVELS = ("fp32", "8bit", "4bit")  # what is compared where nothing is said
+MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it is copied from there at once, so that it can go soon
 MCP_MISSING = 'The MCP server needs packages that are not installed here. Run: pip install "gradio[mcp]"'
 
 Size = Literal[(*zoo.SIZES, "rtmdet-m")]
@@ -49,10 +51,18 @@ def connect(visits: Visits, weights: str | None) -> None:
     gr.api(programs.models, api_name="models", concurrency_limit=2)
 
 
-def check_mcp() -> None:
-    """Raises SapiensError where the packages of the MCP server are missing."""
+def prepare_mcp(folder: Path) -> None:
+    """What the MCP server needs before the page is served. `folder` is the process's own.
+
+    Raises:
+        SapiensError: its packages are missing.
+    """
     if importlib.util.find_spec("mcp") is None:
         raise SapiensError(MCP_MISSING)
+    import gradio.mcp
+
+    # Where it puts photos that come as data: addresses: by default a folder that nobody ever empties.
+    gradio.mcp.DEFAULT_TEMP_DIR = str(folder / MCP_FOLDER)
 
 
 class Programs:
@@ -87,7 +97,7 @@ class Programs:
         or larger, whose weights are under the Sapiens2 License and are downloaded once.
 
         Args:
-            photo: JPEG, PNG, WebP, TIFF or AVIF, of at most 100 megapixels.
+            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
             tasks: of seg, pose, normal, pointmap, albedo, matting, features, detect: a list, or with commas.
             size: of the network: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; rtmdet-m for detect.
             level: how the weights are stored, fp32 to nvfp4; default bf16, on the CPU fp32.
@@ -159,6 +169,8 @@ class Programs:
                 raise SapiensError(failures[0]["error"])
             files = [Path(path) for report in reports for path in report["files"]]
             preview = _preview([report["files"][0] for report in reports], folder / "preview.png")
+            for report in reports:
+                report["files"] = [Path(path).name for path in report["files"]]
             report = predict_files.together(reports, failures, len(predictors))
             yield [_file(path) for path in files], for_others(report, self._weights), _file(preview)
         except Exception as problem:
@@ -182,7 +194,7 @@ class Programs:
         results, maps of what differs from the reference, figures.
 
         Args:
-            photo: JPEG, PNG, WebP, TIFF or AVIF, of at most 100 megapixels.
+            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
             task: one of seg, pose, normal, pointmap, albedo, matting, features.
             size: of levels: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k.
             levels: of that size, fp32 to nvfp4; a list, or with commas. Default fp32, 8bit, 4bit.
@@ -264,6 +276,9 @@ class Programs:
         folder.mkdir(parents=True)
         for old in sorted(visit.folder.glob("call-*"))[:-KEPT_CALLS]:
             shutil.rmtree(old, ignore_errors=True)
+        for old in (visit.folder.parent / MCP_FOLDER).glob("*"):
+            if time.time() - old.stat().st_mtime > MCP_KEPT_S:
+                shutil.rmtree(old, ignore_errors=True)
         return folder
 
     def _upload(self, visit: Visit, name: str, value: Any) -> Path:
@@ -369,8 +384,7 @@ def told(problem: Exception, weights: str | None = None) -> gr.Error:
 
 
 def for_others(value: Any, weights: str | None = None) -> Any:
-    """`value` with every path of this machine in its texts cut down to what comes after the folders known here, or to
-    its last name."""
+    """`value` with every path of this machine in its texts cut down to its last name."""
     if isinstance(value, dict):
         return {name: for_others(part, weights) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -378,7 +392,7 @@ def for_others(value: Any, weights: str | None = None) -> Any:
     if not isinstance(value, str) or "/" not in value:
         return value
     for folder in _folders(weights):
-        value = value.replace(f"{folder}/", "").replace(folder, "a folder of the server")
+        value = value.replace(f"{folder}/", "/").replace(folder, "a folder of the server")
     return _PATH.sub("", value)
 
 

@@ -64,9 +64,10 @@ def serve(
         raise SapiensError("The login is not of the form user:password. Give both, with a colon between them.")
     if weights is not None and not Path(weights).expanduser().exists():
         raise SapiensError(f"There is no file or folder {weights}. Give the folder your weights are in.")
+    folder = make_process_folder()
     if mcp:
-        api.check_mcp()
-    demo = build(make_process_folder(), weights)
+        api.prepare_mcp(folder)
+    demo = build(folder, weights)
     try:
         demo.launch(
             server_name=host,

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from . import inventory
+    from . import inventory, predict_files
     from .files import output_folder
     from .predictor import Options, Predictor
 
@@ -58,7 +57,7 @@ def _predict(options: argparse.Namespace) -> int:
             except SapiensError as problem:
                 if len(options.inputs) * len(predictors) == 1:
                     raise
-                failed.append({"input": photo, "task": predictor.task, "error": str(problem)})
+                failed.append(predict_files.failure(photo, predictor.task, problem))
                 print(f"error: {problem}", file=sys.stderr)
                 continue
             results.append(done)
@@ -69,8 +68,7 @@ def _predict(options: argparse.Namespace) -> int:
             if not options.json:
                 _print_report(done, told)
     if options.json:
-        one = len(options.inputs) * len(predictors) == 1
-        print(json.dumps(results[0] if one else {"results": results, "failed": failed}))
+        print(json.dumps(predict_files.together(results, failed, len(options.inputs) * len(predictors))))
     return 1 if failed and results else 2 if failed else 0
 
 
@@ -124,19 +122,23 @@ def _run_one(
     predictor: Any, photo: str, stem: str, folder: Path, choices: Any, options: argparse.Namespace
 ) -> dict[str, Any]:
     """One photo, one task: the object that --json prints."""
+    from . import costs, predict_files
+
     result = predictor(photo, progress=_progress_line(sys.stderr), **vars(choices))
-    picture_options = {"style": options.style, "side_by_side": options.side_by_side}
-    if predictor.task == "pose":
-        picture_options["keypoint_threshold"] = options.keypoint_threshold
-        picture_options["formats"] = options.pose_formats
-    if predictor.task == "pointmap":
-        picture_options["points"] = options.points
-    if predictor.task == "matting":
-        picture_options["background"] = options.background
-    start = time.perf_counter()
-    paths = result.save(folder, stem, **picture_options)
-    report = vars(result.report) | {"seconds": result.report.seconds | {"draw": round(time.perf_counter() - start, 4)}}
-    return {"input": photo, "files": [str(path) for path in paths], **report}
+    done = predict_files.save(
+        result,
+        folder,
+        stem,
+        photo,
+        style=options.style,
+        side_by_side=options.side_by_side,
+        keypoint_threshold=options.keypoint_threshold,
+        pose_formats=options.pose_formats,
+        points=options.points,
+        background=options.background,
+    )
+    costs.remember(result.report, costs.inputs_of(result, choices.flip))
+    return done
 
 
 def _progress_line(stream: Any) -> runtime.Progress:
@@ -358,7 +360,14 @@ def _models(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from .ui.page import serve
 
-    serve(host=options.host, port=options.port, auth=options.auth, share=options.share, weights=options.weights)
+    serve(
+        host=options.host,
+        port=options.port,
+        auth=options.auth,
+        share=options.share,
+        weights=options.weights,
+        mcp=options.mcp,
+    )
     return 0
 
 

@@ -181,6 +181,9 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--port", type=_port, help="port to listen on (7860)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
+    parser.add_argument(
+        "--mcp", action="store_true", help="also serve its API as MCP tools; needs: pip install 'gradio[mcp]'"
+    )
     _add_weights_folder(parser)
 
 

@@ -17,6 +17,7 @@ ACTIVATION_BYTES = 1.2e9
 # Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product, which the CPU holds twice at
 # a time (8), and what stands beside (6).
 BLOCK_WIDTHS = 22
+FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def activation_bytes(embed_dim: int, input_hw: tuple[int, int], item_bytes: int) -> int:
@@ -40,6 +41,15 @@ def backbone_activation_bytes(network: zoo.Size, item_bytes: int) -> int:
     return item_bytes * values + 2 * 4 * 3 * pixels  # the input comes as float32, in two copies
 
 
+def bytes_each(level: str) -> float:
+    """What a weight of a block takes at a level, in memory and in a file."""
+    row = zoo.level(level)
+    if row.bits is None:
+        return FLOAT_BYTES[row.dtype]
+    # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias, or an 8-bit scale alone.
+    return row.bits / 8 + (4 if row.mode == "affine" else 1) / row.group_size
+
+
 def needed_bytes(size: str, level: str, task: str | None = None) -> int:
     """About the memory that one photo takes with a network of that size and level: weights and activations.
 
@@ -47,12 +57,9 @@ def needed_bytes(size: str, level: str, task: str | None = None) -> int:
     """
     row, network = zoo.level(level), zoo.SIZES[size]
     rows = [zoo.task_row(task)] if task else [one for one in zoo.TASKS.values() if size in one.sizes]
-    float_bytes = {"float32": 4, "float16": 2, "bfloat16": 2}[row.dtype]
-    # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias, or an 8-bit scale alone.
-    group_bytes = 4 if row.mode == "affine" else 1
-    block_bytes = float_bytes if row.bits is None else row.bits / 8 + group_bytes / row.group_size
+    float_bytes = FLOAT_BYTES[row.dtype]
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
-    weights = network.parameters * block_bytes
+    weights = network.parameters * bytes_each(level)
     if not any(one.final_layer for one in rows):
         return int(weights + backbone_activation_bytes(network, compute_bytes))
     weights += min(HEAD_PARAMETERS, network.parameters) * float_bytes

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every task is 0.7 GB
 
 
+def tame_stem(name: str) -> str:
+    """What the names of a photo's files start with: the photo's own, with letters that no folder minds.
+
+    >>> tame_stem("../my photo.jpg")
+    'my_photo'
+    """
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)
+    return stem[:60].strip("_") or "photo"
+
+
 @dataclass(eq=False)
 class Photo:
     """One photo, upright and without EXIF, and its results by task. Its files are in `folder`.
@@ -44,10 +54,8 @@ class Photo:
 
     @property
     def stem(self) -> str:
-        """What the names of the photo's files start with: its own name, tamed."""
-        stem = Path(self.name).stem
-        tame = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)[:60]
-        return tame.strip("_") or "photo"
+        """What the names of the photo's files start with."""
+        return tame_stem(self.name)
 
     @property
     def nbytes(self) -> int:

@@ -131,7 +131,7 @@ class Relit(Result):
             cv2.GaussianBlur(cv2.transform(values**GAMMA, LUMA) * weight, (0, 0), sigma)
             for values in (np.clip(small(self.albedo), 0, 1), small(photo_rgb).astype(np.float32) / 255)
         ]
-        least = np.float32(1e-4)  # where there is nobody, or nothing but black: 1
+        least = np.float32(3e-3)  # so that it is 1 where nobody is, and that the noise of black is not made larger
         light = np.clip((means[0] + least) / (means[1] + least), *EVEN_LIMITS)
         return cv2.resize(light ** np.float32(1 / GAMMA), (width, height), interpolation=cv2.INTER_LINEAR)
 

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
+from ..errors import SapiensError
 from . import people, words
 
 SIZE_WORDS = {"rtmdet-m": "rtmdet-m (0.4b or larger)"}
@@ -50,5 +51,23 @@ def changed(tasks: list[str], size: str, level: str, wanted: str, weights: str |
         words.too_large([*reasons, *missing], amount(limit)),
         gr.update(visible=any(task in people.TASKS for task in tasks)),
         gr.update(visible="pose" in tasks),
-        words.choice(tasks, chosen, level_there),
+        words.choice(tasks, chosen, level_there, _cost(tasks, chosen, level_there, weights)),
     ]
+
+
+def expected_seconds(task: str, size: str, level: str) -> float | None:
+    """What a run of one task may take on this machine, as earlier ones did; None where nothing tells."""
+    from .. import costs
+
+    return costs.cost(task, zoo.size_like(task, size), level).seconds
+
+
+def _cost(tasks: list[str], size: str, level: str, weights: str | None) -> str:
+    from .. import costs
+
+    if not tasks:
+        return ""
+    try:
+        return words.cost(costs.total(costs.cost(task, zoo.size_like(task, size), level, weights) for task in tasks))
+    except SapiensError:  # of a folder of weights that cannot be read, which the run says
+        return ""

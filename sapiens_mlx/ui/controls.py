@@ -53,15 +53,15 @@ CONTROLS: dict[str, tuple[Control, ...]] = {
     "matting": (Control("photo_colours", "Colours of the photo", False, False),),
     "detect": (Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 1), automatic=True),),
     "relit": (
-        Control("azimuth_deg", "Light from the side, degrees", -40, -40, limits=(-180, 180, 5)),
-        Control("elevation_deg", "Light from above, degrees", 30, 30, limits=(-90, 90, 5)),
-        Control("strength", "Strength", 0.9, 0.9, limits=(0, 2, 0.05)),
-        Control("ambient", "Ambient", 0.35, 0.35, limits=(0, 1, 0.05)),
-        Control("albedo", "On the albedo, where there is one", True, True),
+        Control("azimuth_deg", "Light from left (-) or right (+), degrees", -40, -40, limits=(-180, 180, 1)),
+        Control("elevation_deg", "From below (-) or above (+), degrees", 30, 30, limits=(-90, 90, 1)),
+        Control("strength", "Strength", 0.9, 0.9, limits=(0, 3, 0.05)),
+        Control("ambient", "Ambient", 0.35, 0.35, limits=(0, 1.5, 0.05)),
+        Control("albedo", "Take out the photo's own light (needs Albedo)", True, True),
     ),
     "recoloured": (
         Control("part", "Part", "", "", many=True),
-        Control("colour", "Colour", "#b3263c", "#b3263c", colour=True),
+        Control("colour", "Colour", "#b3264a", "#b3264a", colour=True),
         Control("strength", "Strength", 1, 1, limits=(0, 1, 0.05)),
     ),
 }

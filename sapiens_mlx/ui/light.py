@@ -48,7 +48,7 @@ def connect(ball: gr.Image, inputs: Mapping[str, Any], visits: Visits, redraws: 
         from .light_ball import direction_at
 
         azimuth_deg, elevation_deg = direction_at(*(value + 0.5 for value in event.index))
-        return [round(azimuth_deg / 5) * 5, round(elevation_deg / 5) * 5]
+        return [round(azimuth_deg), round(elevation_deg)]
 
     for slider in angles:
         slider.change(turned, angles, ball, **newest)

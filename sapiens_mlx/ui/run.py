@@ -3,7 +3,7 @@
 A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,11 +116,12 @@ class Actions(Shown):
     ) -> Generator[Updates, None, dict[str, SapiensError]]:
         """One job after another. Returns what failed, by its name, where something else did not."""
         failed: dict[str, SapiensError] = {}
+        expected = [choices.expected_seconds(task, values["size"], values["level"]) for _, task in jobs]
         for number, (photo, task) in enumerate(jobs, start=1):
             name = self._name_of_job(visit, photo, task)
             naming = partial(_naming, "" if len(jobs) == 1 else f"{name} ({number} of {len(jobs)})")
             try:
-                yield from self._one(visit, photo, task, values, naming)
+                yield from self._one(visit, photo, task, values, naming, expected[number - 1 :])
             except SapiensError as problem:
                 failed[name] = problem
                 continue
@@ -138,14 +139,22 @@ class Actions(Shown):
         return f"{photo.name}: {title}" if len(visit.photos) > 1 else title
 
     def _one(
-        self, visit: Visit, photo: Photo, task: str, values: Values, naming: Callable[[Step], Step]
+        self,
+        visit: Visit,
+        photo: Photo,
+        task: str,
+        values: Values,
+        naming: Callable[[Step], Step],
+        expected: Sequence[float | None],
     ) -> Generator[Updates, None, None]:
         """Compute one result, and where people are, if its picture is to be cut out."""
+        from .. import costs
         from ..predictor import Predictor
 
         predictor = Predictor(task, zoo.size_like(task, values["size"]), values["level"], self._weights)
         options, detector = self._options(photo, task, values)
-        result = yield from self._follow(visit, photo, predictor.submit(photo.rgb, options), naming)
+        result = yield from self._follow(visit, photo, predictor.submit(photo.rgb, options), naming, expected)
+        costs.remember(result.report, costs.inputs_of(result, values["flip"]))
         if detector:
             result.report.detector = detector  # whose boxes of this photo were taken again
         photo.results[task], photo.ran_with[task] = result, values

@@ -33,7 +33,8 @@ class Surface:
 def _relit(photo: "Photo") -> Result:
     from ..edits.relight import relit
 
-    return relit(photo.results["normal"], photo.results.get("albedo"))
+    matte = photo.results.get("matting")
+    return relit(photo.results["normal"], photo.results.get("albedo"), None if matte is None else matte.alpha)
 
 
 def _recoloured(photo: "Photo") -> Result:

@@ -4,7 +4,7 @@ A handler returns or yields {component: update}; what it leaves out stays as it 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import gradio as gr
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from . import photos, words
-from .progress import Step, follow, step
+from .progress import Step, follow, seconds_left, step
 from .storage import Visits
 from .visit import Photo, Visit
 
@@ -131,11 +131,17 @@ class TabActions(ABC):
         return visit.photo
 
     def _follow(
-        self, visit: Visit, photo: Photo, job: Job, naming: Callable[[Step], Step] | None = None
+        self,
+        visit: Visit,
+        photo: Photo,
+        job: Job,
+        naming: Callable[[Step], Step] = lambda now: now,
+        expected: Sequence[float | None] = (None,),
     ) -> Generator[Updates, None, Any]:
         """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect.
 
-        `naming` says of each step which part of the work it is of. Returns the job's result. Raises what the job
+        `naming` says of each step which part of the work it is of, and `expected` how many seconds this job and those
+        after it may take, where that is known. Returns the job's result. Raises what the job
         raised, and CancelledError when the visitor has dropped the photo of this run meanwhile.
         """
         visit.job = job
@@ -143,7 +149,7 @@ class TabActions(ABC):
             job.cancel()
         told = ""
         for now, seconds in follow(job):
-            words_now = words.working(naming(now) if naming else now, seconds)
+            words_now = words.working(naming(now), seconds, seconds_left(now, seconds, expected))
             yield gr.skip() if words_now == told else {self._view.status: words_now}
             told = words_now
         result = job.result()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import zoo
@@ -11,6 +12,9 @@ from ..tasks.base import Report, Result
 from .controls import TASKS
 from .figures import figure
 from .progress import Step
+
+if TYPE_CHECKING:
+    from ..costs import Cost
 
 HINTS = {
     "seg": "29 parts of body and clothing, coloured over the photo",
@@ -123,6 +127,19 @@ def _size_words(size: str) -> str:
     return f"Sapiens2 {size}, {amount:.{digits}f} {unit} parameters"
 
 
+def cost(total: "Cost") -> str:
+    """What a run takes: to download, of memory, and how long, as earlier runs here took."""
+    from ..inventory import amount  # brings the networks, which the page does without until its first event
+
+    facts = [f"Downloads about {amount(total.download_bytes)}" if total.download_bytes else "Nothing to download"]
+    if total.memory_bytes:
+        facts.append(f"about {amount(total.memory_bytes)} of memory ({amount(total.memory_limit_bytes)} may be used)")
+    if total.seconds is not None:
+        guess = "perhaps" if total.guessed else "about"
+        facts.append(f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))}")
+    return f'<p class="cost">{"; ".join(facts)}.</p>'
+
+
 def licence(row: zoo.Licence) -> str:
     """A link; to a licence of the project's own, the one of the demo weights, as this server has it."""
     url = row.url if "://" in row.url else f"gradio_api/file={quote(str(demo_licence_file()))}"
@@ -142,11 +159,12 @@ def asides(texts: Iterable[str]) -> str:
 # ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def working(step: Step, seconds: float = 0) -> str:
-    """A line and a bar; the bar runs to and fro where the share is not known."""
+def working(step: Step, seconds: float = 0, left: float | None = None) -> str:
+    """A line and a bar; the bar runs to and fro where the share is not known. `left` are the seconds to the end."""
     width = "" if step.share is None else f' style="width:{100 * step.share:.1f}%"'
     known = "" if step.share is None else f' aria-valuenow="{100 * step.share:.0f}"'
-    clock = f"<span>{seconds:.0f} s</span>" if seconds >= 1 else ""
+    to_go = "" if left is None or left < 1 else f" · about {duration(round(left))} left"
+    clock = f"<span>{seconds:.0f} s{to_go}</span>" if seconds >= 1 else ""
     return (
         f'<div class="status working"><p role="status"><b>{escape(step.words)}</b>{clock}</p>'
         f'<div class="bar{"" if width else " unknown"}" role="progressbar" aria-label="Progress" aria-valuemin="0" '
@@ -165,7 +183,8 @@ def line(what: str, more: str = "", kind: str = "done") -> str:
 def duration(seconds: float) -> str:
     """How long a run took: "12.3 s", "2 min 5 s"."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s"
+    digits = 0 if isinstance(seconds, int) else 1
+    return f"{seconds:.{digits}f} s" if seconds < 60 else f"{minutes} min {rest} s"
 
 
 def notice(message: str, title: str = "That did not work") -> str:

@@ -79,7 +79,9 @@ def result(photo: "Photo", name: str, values: Values) -> Result:
     """What the surface of this name is drawn from: cut out or not, as the values say."""
     made = SURFACES[name].make(photo)
     if is_cut_out(name):
-        return replace(made, person_mask=photo.mask if values["foreground"] == "auto" else None)
+        cut = values["foreground"] == "auto"
+        edges = {} if cut or name != "relit" else {"alpha": None}
+        return replace(made, person_mask=photo.mask if cut else None, **edges)
     return made
 
 

@@ -1,5 +1,5 @@
-"""A page with the tab Live alone, that tests can visit: `python tests/live_process.py SECONDS`, how long a camera is
-on."""
+"""A page with the tab Live alone, that tests can visit: `python -m tests.live_process SECONDS MOST`, how long a camera
+is on, and how many at once."""
 
 import sapiens_mlx  # noqa: F401  isort: skip
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
         with gr.Tabs():
             with gr.Tab("Live"):
-                live.build(visits, None, limit_s=float(sys.argv[1]))
+                live.build(visits, None, limit_s=float(sys.argv[1]), most=int(sys.argv[2]))
             with gr.Tab("Other"):
                 gr.HTML("<p>Another tab</p>")
         count = gr.HTML(elem_id="visits")

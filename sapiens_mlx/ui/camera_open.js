@@ -17,10 +17,11 @@ async (_problem) => {
     if (record && document.querySelector("#live-camera video")?.videoWidth) {
       record.click();
       const end = Date.now() + LIMIT_MS;
-      const watch = setInterval(() => {
+      clearInterval(window.liveCameraWatch); // of the time before
+      const watch = (window.liveCameraWatch = setInterval(() => {
         if (!stop() || stop().disabled) clearInterval(watch);
         else if (stop().offsetParent === null || Date.now() > end) stop().click();
-      }, 500);
+      }, 500));
       return [""];
     }
     await wait(50);

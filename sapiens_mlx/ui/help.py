@@ -28,7 +28,9 @@ def build() -> None:
             )
             gr.HTML(help_words.parts_legend())
             gr.HTML(help_words.keypoints_intro())
-            _picture(KEYPOINTS_PICTURE, "A drawn figure, its face and its hands, with each keypoint in its group's colour")
+            _picture(
+                KEYPOINTS_PICTURE, "A drawn figure, its face and its hands, with each keypoint in its group's colour"
+            )
             gr.HTML(help_words.keypoints_list(), js_on_load=(HERE / "help.js").read_text("utf-8"))
             gr.HTML(help_words.sizes())
             with gr.Accordion("Memory that each size and level needs", open=False) as fold:

@@ -4,7 +4,7 @@ Numbers come from the project's own tables, so that the page cannot contradict w
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -146,13 +146,9 @@ def begin() -> str:
 
 
 def tasks() -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(row.title)}</th><td>{PICTURES[row.name][0]}</td><td>{PICTURES[row.name][1]}</td>'
-        f"<td>{', '.join(row.sizes)}</td></tr>"
-        for row in zoo.TASKS.values()
-    )
+    rows = [(escape(row.title), *PICTURES[row.name], ", ".join(row.sizes)) for row in zoo.TASKS.values()]
     notices = "".join(f"<p>{escape(row.notice)}</p>" for row in zoo.TASKS.values() if row.notice)
-    inside = _table("Tasks", ("Task", "What the picture shows", "Units", "Sizes"), rows) + notices
+    inside = _texts("Tasks", ("Task", "What the picture shows", "Units", "Sizes"), rows) + notices
     return _section("tasks", inside + "<p>Outside people normals, depth and albedo mean nothing: hide the rest.</p>")
 
 
@@ -280,18 +276,14 @@ def memory(needed: Iterable[tuple[str, list[tuple[int, bool]]]], limit_bytes: in
 
 
 def levels() -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{level.name}</th><td>{escape(_stored(level))}</td>'
-        f"<td>{escape(words.LEVELS[level.name])}</td></tr>"
-        for level in zoo.LEVELS.values()
-    )
+    rows = [(level.name, escape(_stored(level)), escape(words.LEVELS[level.name])) for level in zoo.LEVELS.values()]
     inside = (
         "<p>A level is how weights are stored. Quantized are the Linear layers of the blocks, most of a network; "
         "convolutions and norms stay as they are. On a GPU 16-bit levels also compute in 16 bit; a processor computes "
         "in 32 bit at every level, so a level saves memory there. The tab Compare levels shows what each "
         "costs on your own photo.</p>"
     )
-    return _section("levels", inside + _table("Levels", ("Level", "Stored as", "Against fp32"), rows))
+    return _section("levels", inside + _texts("Levels", ("Level", "Stored as", "Against fp32"), rows))
 
 
 def _stored(level: zoo.Level) -> str:
@@ -302,13 +294,9 @@ def _stored(level: zoo.Level) -> str:
 
 
 def licences() -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{words.licence(licence)}</th><td>{LICENCE_OF[licence.name][0]}</td>'
-        f"<td>{LICENCE_OF[licence.name][1]}</td></tr>"
-        for licence in zoo.LICENCES.values()
-    )
+    rows = [(words.licence(licence), *LICENCE_OF[licence.name]) for licence in zoo.LICENCES.values()]
     inside = "<p>Which one holds is named wherever weights are chosen. In short, and not in place of the texts:</p>"
-    return _section("licences", inside + _table("Licences", ("Licence", "Of what", "In short"), rows))
+    return _section("licences", inside + _texts("Licences", ("Licence", "Of what", "In short"), rows))
 
 
 def paper() -> str:
@@ -345,10 +333,21 @@ def _section(name: str, inside: str) -> str:
     return f'<section class="help-section" id="help-{name}"><h3>{escape(SECTIONS[name])}</h3>{inside}</section>'
 
 
-def _table(caption: str, columns: Iterable[str], rows: str) -> str:
+def _texts(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of sentences (HTML), of which the style sheet makes blocks on a phone: each cell then names its column."""
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>'
+        + "".join(f'<td data-of="{escape(of)}">{cell}</td>' for of, cell in zip(columns[1:], rest, strict=True))
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return _table(caption, columns, body, "help-table texts")
+
+
+def _table(caption: str, columns: Iterable[str], rows: str, classes: str = "help-table") -> str:
     heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     return (
-        f'<div class="help-table" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
+        f'<div class="{classes}" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

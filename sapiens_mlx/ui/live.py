@@ -20,9 +20,9 @@ CAMERA_WIDTH_PX = 960
 SCRIPTS = Path(__file__).parent
 
 
-def build(visits: Visits, weights: str | None, limit_s: float = LIMIT_S) -> None:
+def build(visits: Visits, weights: str | None, limit_s: float = LIMIT_S, most: int = MOST_LIVE) -> None:
     """Lay out the tab in the current Blocks and connect it. `weights` is a folder or a file or None, as for Predictor;
-    a camera is on for at most `limit_s` seconds."""
+    `most` cameras are on at once, each for at most `limit_s` seconds."""
     with gr.Row(elem_classes="studio", elem_id="live"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
             inputs, chosen, camera = _choices()
@@ -38,7 +38,7 @@ def build(visits: Visits, weights: str | None, limit_s: float = LIMIT_S) -> None
         picture=picture,
         **chosen,
     )
-    _connect(view, inputs, camera, LiveActions(view, visits, weights, limit_s, MOST_LIVE), limit_s)
+    _connect(view, inputs, camera, LiveActions(view, visits, weights, limit_s, most), limit_s, most)
 
 
 def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
@@ -73,9 +73,7 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
             sources=["webcam"],
             streaming=True,
             # As others see the visitor: in a mirror image, left and right would be named wrongly.
-            webcam_options=gr.WebcamOptions(
-                mirror=False, constraints={"video": {"width": {"ideal": CAMERA_WIDTH_PX}}}
-            ),
+            webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": {"width": {"ideal": CAMERA_WIDTH_PX}}}),
             height=260,
             buttons=[],
         )
@@ -84,7 +82,9 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
     return inputs, {"about": about, "start": start, "stop": stop, "camera_frame": camera_frame}, camera
 
 
-def _connect(view: LiveView, inputs: dict[str, Any], camera: gr.Image, do: LiveActions, limit_s: float) -> None:
+def _connect(
+    view: LiveView, inputs: dict[str, Any], camera: gr.Image, do: LiveActions, limit_s: float, most: int
+) -> None:
     problem = gr.Textbox(visible=False)  # what JavaScript has to say
     asked = [inputs["task"], inputs["size"], inputs["surroundings"]]
     buttons = [view.status, view.start, view.stop]
@@ -97,7 +97,7 @@ def _connect(view: LiveView, inputs: dict[str, Any], camera: gr.Image, do: LiveA
         turned,
         js=(SCRIPTS / "camera_ask.js").read_text("utf-8"),
         concurrency_id="live-start",
-        concurrency_limit=MOST_LIVE,
+        concurrency_limit=None,
         **PRIVATE,
     )
     opening = (SCRIPTS / "camera_open.js").read_text("utf-8").replace("LIMIT_MS", f"{1000 * (limit_s + 5):.0f}")
@@ -107,10 +107,11 @@ def _connect(view: LiveView, inputs: dict[str, Any], camera: gr.Image, do: LiveA
         do.frame,
         [camera, *asked],
         [*turned, view.picture, view.empty],
+        # Each holds a place until it ends; who just left may hold one for some seconds more.
         stream_every=EVERY_S[runtime.device()],
         time_limit=None,
         concurrency_id="live",
-        concurrency_limit=MOST_LIVE,
+        concurrency_limit=2 * most,
         **PRIVATE,
     )
     # In two steps, as in wiring.connect_stop: the end comes after the last report of what is cancelled.

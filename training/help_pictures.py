@@ -18,7 +18,7 @@ from sapiens_mlx.tasks.seg import classes
 
 from . import render
 
-PICTURES = Path(__file__).resolve().parents[1] / "sapiens_mlx/ui/pictures"
+PICTURES = Path(__file__).resolve().parents[1] / "sapiens_mlx/ui/help_pictures"
 WEBP_QUALITY = 82
 HEIGHT_PX = 860
 GAP_PX = 14

@@ -6,11 +6,12 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import api, compare, features, studio, words
+from . import api, compare, features, help, live, preferences, studio, words
 from .storage import Visits, make_process_folder
-from .theme import STYLE_SHEET, theme
+from .theme import STYLE_SHEETS, theme
 
 TITLE = "Sapiens2 MLX Studio"
+HERE = Path(__file__).parent
 MOST_WAITING = 20  # visitors in the queue; who comes later is told so
 DAY_S = 24 * 60 * 60
 MAX_FILE_SIZE = "200mb"
@@ -24,16 +25,24 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
         visits.leave(request.session_hash)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, DAY_S)) as demo:
-        gr.HTML(words.header(runtime.device_name()))
+        gr.HTML(
+            words.header(runtime.device_name(), runtime.memory_limit_bytes()),
+            js_on_load=(HERE / "masthead.js").read_text("utf-8"),
+        )
         api.connect(visits, weights)
         gr.set_static_paths([words.demo_licence_file()])
         with gr.Tabs(elem_classes="tabs"):
             with gr.Tab("Studio"):
-                studio.build(visits, weights, folder / "examples")
+                remembered, chosen = studio.build(visits, weights, folder / "examples")
             with gr.Tab("Compare levels"):
                 compare.build(visits, weights, folder / "examples")
             with gr.Tab("Features"):
                 features.build(visits, weights, folder / "examples")
+            with gr.Tab("Live"):
+                live.build(visits, weights)
+            with gr.Tab("Help", elem_id="help-tab"):
+                help.build()
+        preferences.connect(demo, remembered, chosen)
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 
@@ -75,7 +84,7 @@ def serve(
             share=share,
             auth=(user, password) if auth else None,
             theme=theme(),
-            css_paths=STYLE_SHEET,
+            css_paths=STYLE_SHEETS,
             max_file_size=MAX_FILE_SIZE,
             footer_links=["api", "settings"],
             run_history=False,

@@ -1,5 +1,6 @@
 """The tab Studio: photos and choices on one side, what was made of them large on the other. Layout alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ FOREGROUNDS = (("Hide", "auto"), ("Show", "none"))
 STYLES = (("Vivid", "readme"), ("Reference", "reference"))
 
 
-def build(visits: Visits, weights: str | None, folder: Path) -> dict[str, gr.components.Component]:
-    """Lay out the tab in the current Blocks and connect it. Returns what of it the browser may remember, by name.
+def build(visits: Visits, weights: str | None, folder: Path) -> tuple[dict[str, Any], Callable]:
+    """Lay out the tab in the current Blocks and connect it.
+
+    Returns what of it the browser may remember, by name, and what is to be told of the event that restores it.
 
     Args:
         weights: a folder or None, as for Predictor.
@@ -50,9 +53,9 @@ def build(visits: Visits, weights: str | None, folder: Path) -> dict[str, gr.com
     names = ("photo", "people", "boxes", "surface", "style", "foreground")
     view = View(**{name: inputs[name] for name in names}, part=inputs["recoloured_part"], **chosen, **shown)
     do = Actions(view, visits, weights, pressed)
-    connect(view, inputs, do, parts | buttons, list(pressed), visits)
+    chosen = connect(view, inputs, do, parts | buttons, list(pressed), visits)
     people.connect(parts, inputs, view.status, visits, STUDIO)
-    return {name: inputs[name] for name in REMEMBERED}
+    return {name: inputs[name] for name in REMEMBERED}, chosen
 
 
 REMEMBERED = (

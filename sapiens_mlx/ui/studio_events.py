@@ -17,8 +17,11 @@ PRESS_ARCHIVE = "() => document.querySelector('#archive')?.click()"
 
 def connect(
     view: View, inputs: dict[str, Any], do: Actions, parts: dict[str, Any], pressed: list[gr.Button], visits: Visits
-) -> None:
-    """Connect the tab. `parts` are the components that only events know, `pressed` the examples."""
+) -> Callable:
+    """Connect the tab. `parts` are the components that only events know, `pressed` the examples.
+
+    Returns a function that connects what depends on the choices with one more event that may change them.
+    """
     frames = [*view.frames.values(), view.panel, view.details]
     drawn = [
         view.slider,
@@ -93,7 +96,7 @@ def connect(
     packed.success(None, None, None, js=PRESS_ARCHIVE, **PRIVATE)
 
     connect_stop(view, do, [*running, cutting], idle)
-    _connect_choices(inputs, do, parts)
+    return _connect_choices(inputs, do, parts)
 
 
 def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws: Callable) -> None:
@@ -106,12 +109,14 @@ def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws
         redraws(component.input)
 
 
-def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any]) -> None:
+def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any]) -> Callable:
     """What depends on what is ticked, before a run."""
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
     changed = [inputs["size"], inputs["level"], parts["too_large"], parts["people"], inputs["flip"], parts["about"]]
     latest = {"trigger_mode": "always_last", **PRIVATE}
-    inputs["size"].input(lambda size: size, inputs["size"], wanted, queue=False, **PRIVATE)
+    remembers = {"fn": lambda size: size, "inputs": inputs["size"], "outputs": wanted, "queue": False, **PRIVATE}
+    inputs["size"].input(**remembers)
     for choice in chosen:
         choice.input(do.choices_changed, [*chosen, wanted], changed, **latest)
+    return lambda restored: restored.then(**remembers).then(do.choices_changed, [*chosen, wanted], changed, **PRIVATE)

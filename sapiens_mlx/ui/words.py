@@ -53,13 +53,16 @@ STAGES = {
 }
 
 
-def header(device: str) -> str:
-    """The page's title and what it runs on."""
+def header(device: str, memory_bytes: int) -> str:
+    """The page's title, what it runs on, whose weights these are, and the switch between light and dark."""
+    licences = f"Weights: {licence(zoo.SAPIENS2_LICENCE)}; demo: {licence(zoo.DEMO_LICENCE)}"
     return (
         '<header class="masthead"><div><h1>Sapiens2 <span>MLX Studio</span></h1>'
         "<p>Body parts, pose, normals, depth and more from photos of people. "
         "Computed on this machine; photos are not kept.</p></div>"
-        f'<p class="device" title="What the models run on">{escape(device)}</p></header>'
+        f'<div class="about"><p title="What the models run on, and the memory they may use">{escape(device)} · '
+        f"{memory_bytes / 1e9:.0f} GB for models</p><p>{licences}</p></div>"
+        '<button type="button" class="shade" aria-pressed="false">Dark</button></header>'
     )
 
 

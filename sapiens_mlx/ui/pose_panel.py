@@ -27,12 +27,12 @@ GROUPS = (
     ("Feet", "feet"),
     ("Face", "face"),
 )
-NOWHERE = -1  # of the list of keypoints: none is looked for
+NOWHERE = -1  # in the list of keypoints: none is looked for, as when the list has no value
 HEADERS = ("Person", "No.", "Keypoint", "Group", "x (px)", "y (px)", "Score")
 MOST_ROWS = 616  # two people whole; the file holds all
-ANGLE_HEADS = ("Angle", "Left", "Right", "Left − right", "Middle")
+ANGLE_HEADS = ("Angle", "Left", "Right", "Left − right")
 MEASURE_WORDS = {"trunk_lean": "Trunk lean"}
-MIDDLE = "–"  # where a cell does not apply
+NOT_SEEN = "–"
 
 # The names among the page's inputs.
 NAMES = ("pose_groups", "pose_people", "pose_find", "pose_angles")
@@ -52,17 +52,26 @@ def build(inputs: dict[str, Any]) -> dict[str, Any]:
             [], value=[], label="People shown", visible=False, elem_classes="chips small"
         )
     with gr.Row(elem_classes="pose-find"):
-        inputs["pose_find"] = gr.Dropdown(find_choices(), value=NOWHERE, label="Find a keypoint", min_width=260)
-        inputs["pose_angles"] = gr.Checkbox(False, label="Joint angles (not a medical measurement)", container=False)
-    angles = gr.HTML(visible=False, elem_classes="levels-area")
-    with gr.Accordion("Table of keypoints", open=False) as table:
+        inputs["pose_find"] = gr.Dropdown(
+            find_choices(),
+            value=None,  # not "None": what is typed would be added to the word
+            label="Find a keypoint",
+            info="Type part of its name, such as thumb or iris.",
+            min_width=260,
+        )
+        inputs["pose_angles"] = gr.Checkbox(
+            False, label="Joint angles (not a medical measurement)", container=False, min_width=260
+        )
+    angles = gr.HTML(visible=False, elem_classes="pose-angles")
+    with gr.Accordion("Table of the keypoints shown, in pixels of the photo", open=False) as table:
         points = gr.Dataframe(
             value=no_rows(),
             headers=list(HEADERS),
             datatype=["number", "number", "str", "str", "number", "number", "number"],
             type="array",
             interactive=False,
-            label="Keypoints of the groups and people shown, in pixels of the photo from its top left corner",
+            label="Keypoints",
+            show_label=False,
             max_height=360,
             show_search="filter",
             buttons=["copy", "fullscreen"],
@@ -90,7 +99,7 @@ def arrived(result: "PoseResult | None") -> dict[str, Any]:
     people = [(f"Person {number + 1}", number) for number in range(count)]
     return {
         "pose_people": gr.update(choices=people, value=list(range(count)), visible=count > 1),
-        "pose_find": gr.update(value=NOWHERE),
+        "pose_find": gr.update(value=None),
     }
 
 
@@ -151,35 +160,36 @@ def angles_table(result: "PoseResult", values: Mapping[str, Any]) -> str:
         return "<p>Nobody is shown, so there are no angles.</p>"
     threshold = values.get("pose_keypoint_threshold", zoo.DEFAULTS.keypoint_threshold)
     several = len(result.keypoints) > 1
-    heads = "".join(f'<th scope="col">{head}</th>' for head in (*(["Person"] if several else []), *ANGLE_HEADS))
-    body = "".join(
-        _angle_rows(joint_angles(result.keypoints[person], result.keypoint_scores[person], threshold), person, several)
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ANGLE_HEADS)
+    bodies = "".join(
+        _angle_rows(
+            joint_angles(result.keypoints[person], result.keypoint_scores[person], threshold),
+            f"Person {person + 1}" if several else "",
+        )
         for person in people
     )
     meanings = "".join(
         f"<dt>{escape(_words(name))}</dt><dd>{escape(measure.meaning)}</dd>" for name, measure in MEASURES.items()
     )
     return (
-        f'<div class="levels" tabindex="0" role="region" aria-label="Joint angles"><table><caption>{escape(NOTE)} '
-        f"Left and right are the person's own. {MIDDLE}: not seen, or not of two sides.</caption>"
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<details><summary>What is measured</summary><dl>{meanings}</dl></details>"
+        f"<p>{escape(NOTE)} Left and right are the person's own; {NOT_SEEN} is not seen.</p>"
+        f'<div tabindex="0" role="region" aria-label="Joint angles"><table><thead><tr>{heads}</tr></thead>'
+        f"{bodies}</table></div><details><summary>What is measured</summary><dl>{meanings}</dl></details>"
     )
 
 
-def _angle_rows(angles: Mapping[str, float], person: int, several: bool) -> str:
+def _angle_rows(angles: Mapping[str, float], title: str) -> str:
+    """One person's part of the table, below a title where there is one."""
     apart = differences(angles)
-    lines = []
+    lines = [f'<tr><th scope="rowgroup" colspan="{len(ANGLE_HEADS)}">{escape(title)}</th></tr>'] if title else []
     for name, measure in MEASURES.items():
         if measure.paired:
-            cells = [_degrees(angles[f"{side}_{name}"]) for side in ("left", "right")]
-            cells += [_degrees(apart[name], signed=True), MIDDLE]
+            sides = (_degrees(angles[f"{side}_{name}"]) for side in ("left", "right"))
+            cells = "".join(f"<td>{cell}</td>" for cell in (*sides, _degrees(apart[name], signed=True)))
         else:
-            cells = [MIDDLE] * 3 + [_degrees(angles[name], signed=measure.last is None)]
-        number = f"<td>{person + 1}</td>" if several else ""
-        head = f'<th scope="row">{escape(_words(name))}</th>'
-        lines.append(f"<tr>{number}{head}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    return "".join(lines)
+            cells = f'<td colspan="2">{_degrees(angles[name], signed=measure.last is None)}</td><td></td>'
+        lines.append(f'<tr><th scope="row">{escape(_words(name))}</th>{cells}</tr>')
+    return f"<tbody>{''.join(lines)}</tbody>"
 
 
 def _words(name: str) -> str:
@@ -188,7 +198,7 @@ def _words(name: str) -> str:
 
 def _degrees(angle: float, signed: bool = False) -> str:
     if math.isnan(angle):
-        return MIDDLE
+        return NOT_SEEN
     whole = round(angle)
     sign = ("+" if whole > 0 else "−" if whole < 0 else "") if signed else ""
     return f"{sign}{abs(whole)}°"

@@ -87,8 +87,7 @@ class Pictures:
             view.empty: gr.update(visible=False),
         }
         if name == surfaces.SPACE:
-            results, folder = surfaces.results(photo, values), photo.next_folder("space")
-            return shown | self._frames("space") | space.updates(view.space, results, folder, photo.stem, values)
+            return shown | self._frames("space")
         from ..image import shrink, write_png
 
         start = time.perf_counter()
@@ -146,6 +145,11 @@ class Pictures:
         look = {key: values[key] for key in controls.LOOK}
         reports = [photo.results[task].report for task in tasks]
         return command_lines(photo.name, reports, ran_with | look, self._weights, visit.background_name)
+
+    def space(self, visit: Visit, values: Values) -> Updates:
+        """The 3-D surface's own part, which comes after the surface is there: see space.connect."""
+        results, folder = surfaces.results(visit.photo, values), visit.photo.next_folder("space")
+        return space.updates(self._view.space, results, folder, visit.photo.stem, values)
 
     # ---- what a click asks for --------------------------------------------------------------------------------------
 

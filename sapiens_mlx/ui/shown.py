@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SapiensError
-from . import asking, background, exports, people, pose_panel, words
+from . import asking, background, exports, people, pose_panel, surfaces, words
 from .pictures import Pictures, shown_by
 from .problems import explained
 from .storage import STUDIO, Visits
@@ -58,6 +58,12 @@ class Shown(TabActions):
     def redraw(self, request: gr.Request, **values: Any) -> Updates:
         """A control of the picture moved: draw it again from the kept result."""
         return self._kept(request, values, lambda visit: self._pictures.drawn(visit, values))
+
+    def space(self, request: gr.Request, **values: Any) -> Updates:
+        """The 3-D view, where that is what is shown."""
+        if self._visit(request).surface != surfaces.SPACE:
+            return gr.skip()
+        return self._kept(request, values, lambda visit: self._pictures.space(visit, values))
 
     def pressed(self, request: gr.Request, event: gr.SelectData, **values: Any) -> Updates:
         """A place in the photo or the picture was pressed: what is there?"""

@@ -31,7 +31,6 @@ def connect(
         view.empty,
         view.status,
         view.angles,
-        *view.space.outputs,
     ]
     of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part, view.ball]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
@@ -41,7 +40,7 @@ def connect(
 
     view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
     parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4)
-    view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
+    switched = view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
 
     running = connect_run(
         view,
@@ -65,13 +64,15 @@ def connect(
     def redraws(moved: Callable) -> None:
         then_files(moved(do.redraw, outputs=drawn, **asks))
 
-    then_files(view.surface.input(do.surface_picked, outputs=whole, **asks))
+    picked = view.surface.input(do.surface_picked, outputs=whole, **asks)
+    then_files(picked)
+    in_space = [view.space.viewer, view.space.told, *view.space.downloads, view.status]
+    space.connect(view.space, inputs, [picked, switched, *running], do.space, outputs=in_space, **asks)
     for name in controls.CONTROLS:
         for control in controls.names(name):
             component = inputs[control]
             redraws(component.release if isinstance(component, gr.Slider) else component.input)
-    for moved in (inputs["view"].input, *space.moved(view.space, inputs)):
-        redraws(moved)
+    redraws(inputs["view"].input)
     points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
     parts["keypoints"].expand(**points)
     for name in pose_panel.NAMES:

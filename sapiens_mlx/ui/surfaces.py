@@ -31,10 +31,13 @@ class Surface:
 
 
 def _relit(photo: "Photo") -> Result:
+    """Of people alone: with the edges of the matte where there is one, else of the mask."""
     from ..edits.relight import relit
 
-    matte = photo.results.get("matting")
-    return relit(photo.results["normal"], photo.results.get("albedo"), None if matte is None else matte.alpha)
+    matte, seg = photo.results.get("matting"), photo.results.get("seg")
+    made = relit(photo.results["normal"], photo.results.get("albedo"), None if matte is None else matte.alpha)
+    mask = photo.mask if photo.mask is not None or seg is None else seg.foreground_mask()
+    return replace(made, person_mask=mask)
 
 
 def _recoloured(photo: "Photo") -> Result:
@@ -72,16 +75,14 @@ def chosen(photo: "Photo", wanted: str | None) -> str:
 
 def is_cut_out(name: str) -> bool:
     """Whether it can be drawn for people only."""
-    return name in (*controls.CUT_OUT, "relit", SPACE)
+    return name in (*controls.CUT_OUT, SPACE)
 
 
 def result(photo: "Photo", name: str, values: Values) -> Result:
     """What the surface of this name is drawn from: cut out or not, as the values say."""
     made = SURFACES[name].make(photo)
     if is_cut_out(name):
-        cut = values["foreground"] == "auto"
-        edges = {} if cut or name != "relit" else {"alpha": None}
-        return replace(made, person_mask=photo.mask if cut else None, **edges)
+        return replace(made, person_mask=photo.mask if values["foreground"] == "auto" else None)
     return made
 
 

@@ -30,7 +30,7 @@ CONTROLS = ("space_as", "space_colours", "space_points")
 
 OPACITY = 0.7  # of the parts' colours: a little of the photo's light and shadow gives them their shape
 VIEW_RAD = 0.8  # of the viewer, from its top to its bottom
-MOST_COUNTED = 512  # rows or columns that the people's distance is taken from
+MOST_COUNTED = 512  # rows or columns that the first view is worked out from
 
 WAIT = "Opening the 3-D view"
 MISSING = "There are no results of {0} for this photo yet, so it has its own colours. Tick {0} and press Run."
@@ -77,11 +77,10 @@ def build(inputs: dict[str, Any]) -> Space:
     return Space(viewer, again, told, cast(Any, downloads))
 
 
-def connect(space: Space, inputs: Mapping[str, Any], show: Callable, **event: Any) -> None:
-    """Call `show` when a control moves or the first view is wanted again; `event` are the events' arguments."""
+def moved(space: Space, inputs: Mapping[str, Any]) -> list[Callable]:
+    """The events to call updates() at: a control has moved, or the first view is wanted again."""
     controls = [inputs[name] for name in CONTROLS]
-    triggers = [one.release if isinstance(one, gr.Slider) else one.input for one in controls]
-    gr.on([*triggers, space.again.click], show, **event)
+    return [*(one.release if isinstance(one, gr.Slider) else one.input for one in controls), space.again.click]
 
 
 def updates(
@@ -158,13 +157,38 @@ def camera_position(results: Mapping[str, Result]) -> tuple[float, float, float]
     Along the camera's line of sight, at the distance where the people are as large in the viewer as in the photo. Where
     the photo was taken with the viewer's own field of view, that is where the camera stood.
     """
-    result = _pointmap(results)
-    half = result.photo_rgb.shape[0] / 2 / result.focal_px if math.isfinite(result.focal_px) else math.tan(VIEW_RAD / 2)
-    return 90.0, 90.0, distance_m(results) * abs(half) / math.tan(VIEW_RAD / 2)
+    half_px = results[TASK].photo_rgb.shape[0] / 2
+    return 90.0, 90.0, distance_m(results) * half_px / _focal_px(results) / math.tan(VIEW_RAD / 2)
 
 
 def distance_m(results: Mapping[str, Result]) -> float:
     """How far away the people are: the median of their depth, or of everything's where nobody is known to be."""
+    import numpy as np
+
+    depth_m = _pointmap(results).depth_m[_people(results)]
+    return float(np.median(depth_m)) if depth_m.size else 1.0
+
+
+def _focal_px(results: Mapping[str, Result]) -> float:
+    """The focal length that takes the people's points to their pixels.
+
+    That is the pointmap's own where the points lie on the rays of its camera, from which a small network's stray.
+    """
+    import numpy as np
+
+    result = _pointmap(results)
+    rows, columns = _people(results)
+    photo_h, photo_w = result.photo_rgb.shape[:2]
+    pixels = np.stack([columns + 0.5 - photo_w / 2, rows + 0.5 - photo_h / 2], axis=-1)
+    points = result.points[rows, columns].astype(np.float64)
+    slopes = points[:, :2] / points[:, 2:]
+    focal_px = float((pixels * slopes).sum() / max((slopes**2).sum(), 1e-12))
+    least = photo_h / 20  # a field of view of 169 degrees
+    return focal_px if least < focal_px < math.inf else max(least, photo_h / 2 / math.tan(VIEW_RAD / 2))
+
+
+def _people(results: Mapping[str, Result]) -> "tuple[np.ndarray, np.ndarray]":
+    """Rows and columns of every n-th pixel that people are on, or of all that is shown where nobody is known to be."""
     import numpy as np
 
     result = _pointmap(results)
@@ -174,8 +198,8 @@ def distance_m(results: Mapping[str, Result]) -> float:
     if seg is not None and result.person_mask is None:
         people = shown & cast(Any, seg).foreground_mask()[coarse]
         shown = people if people.any() else shown
-    depth_m = result.depth_m[coarse][shown]
-    return float(np.median(depth_m)) if depth_m.size else 1.0
+    rows, columns = np.nonzero(shown)
+    return rows * step, columns * step
 
 
 def height(results: Mapping[str, Result]) -> str:

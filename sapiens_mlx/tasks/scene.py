@@ -91,7 +91,7 @@ def write_glb_points(
     """Write a GLB point cloud, of the very points that write_ply() writes. Arguments as of write_glb()."""
     grid = _thin(keep, most)
     kept = keep[grid]
-    colours = _linear()[colours_rgb[grid][kept]]
+    colours = linear()[colours_rgb[grid][kept]]
     cloud = gltf.Primitive({"POSITION": points_m[grid][kept] * TO_GLTF, "COLOR_0": colours}, mode=gltf.POINTS)
     return _write_glb(path, cloud, centre_m)
 
@@ -119,7 +119,7 @@ def _around(shown: gltf.Primitive, centre_m: float) -> gltf.Primitive:
     return gltf.Primitive(blank | {"POSITION": corners})
 
 
-def _linear() -> np.ndarray:
+def linear() -> np.ndarray:
     """(256,) float32: sRGB as linear light, 0..1, which colours of vertices are in glTF."""
     value = np.arange(256) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)

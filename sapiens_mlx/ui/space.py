@@ -6,8 +6,9 @@ viewer stands where what is there is as large as it was in the photo. Files to d
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,9 +31,9 @@ CONTROLS = ("space_as", "space_colours", "space_points")
 
 OPACITY = 0.7  # of the parts' colours: a little of the photo's light and shadow gives them their shape
 VIEW_RAD = 0.8  # of the viewer, from its top to its bottom
+BAND_ROWS = 64
 MOST_COUNTED = 512  # rows or columns that the first view is worked out from
 
-WAIT = "Opening the 3-D view"
 MISSING = "There are no results of {0} for this photo yet, so it has its own colours. Tick {0} and press Run."
 NOTHING = "There is nothing before the camera to show: no pixel of the photo has a depth."
 HOW = {
@@ -77,10 +78,24 @@ def build(inputs: dict[str, Any]) -> Space:
     return Space(viewer, again, told, cast(Any, downloads))
 
 
-def moved(space: Space, inputs: Mapping[str, Any]) -> list[Callable]:
-    """The events to call updates() at: a control has moved, or the first view is wanted again."""
-    controls = [inputs[name] for name in CONTROLS]
-    return [*(one.release if isinstance(one, gr.Slider) else one.input for one in controls), space.again.click]
+def connect(
+    space: Space, controls: Mapping[str, Any], opened: Sequence[Any], show: Callable, **event: Any
+) -> list[gr.events.Dependency]:
+    """Call `show`, which gives updates(), after the events `opened`, and when a control moves; returns these calls.
+
+    Tried in Gradio 6.31: a viewer never appears, nor does it ever after until it is emptied, where its first value
+    comes in the event that makes its column visible, from a generator (which gives its last one twice), or before that,
+    or where its value changes while it is hidden. So `show` is no generator, and `opened` are events that end with the
+    surface on the page. What hides it may empty the viewer (value None), so that no former photo is seen first.
+
+    Args:
+        controls: the page's inputs by name.
+        opened: events that have brought the surface into view, or a new result into the surface.
+        event: the arguments of the calls.
+    """
+    moved = [controls[name] for name in CONTROLS]
+    triggers = [one.release if isinstance(one, gr.Slider) else one.input for one in moved]
+    return [*(one.then(show, **event) for one in opened), gr.on([*triggers, space.again.click], show, **event)]
 
 
 def updates(
@@ -112,8 +127,10 @@ def updates(
 
 
 def make(results: Mapping[str, Result], folder: Path, values: Mapping[str, Any]) -> Path:
-    """Write the GLB for the viewer into `folder`: what files() writes, with bounds about the point it turns about."""
-    return _write_glb(results, folder / "view.glb", values, distance_m(results))
+    """Write the GLB for the viewer into `folder`: what files() writes, with bounds about the point it turns about, in
+    colours that are the right ones once the viewer has changed them."""
+    colours_rgb = _before_tone_mapping(colours(results, values["space_colours"]))
+    return _write_glb(results, folder / "view.glb", values, colours_rgb, distance_m(results))
 
 
 def files(results: Mapping[str, Result], folder: Path, stem: str, values: Mapping[str, Any]) -> list[Path]:
@@ -123,16 +140,20 @@ def files(results: Mapping[str, Result], folder: Path, stem: str, values: Mappin
     result, most = _pointmap(results), int(values["space_points"])
     colours_rgb = colours(results, values["space_colours"])
     ply = scene.write_ply(folder / f"{stem}_pointmap.ply", result.points, colours_rgb, result.in_front(), most)
-    return [ply, _write_glb(results, folder / f"{stem}_pointmap.glb", values)]
+    return [ply, _write_glb(results, folder / f"{stem}_pointmap.glb", values, colours_rgb)]
 
 
 def _write_glb(
-    results: Mapping[str, Result], path: Path, values: Mapping[str, Any], centre_m: float | None = None
+    results: Mapping[str, Result],
+    path: Path,
+    values: Mapping[str, Any],
+    colours_rgb: "np.ndarray",
+    centre_m: float | None = None,
 ) -> Path:
     from ..tasks import scene
 
     result, most = _pointmap(results), int(values["space_points"])
-    shown = result.points, colours(results, values["space_colours"]), result.in_front()
+    shown = result.points, colours_rgb, result.in_front()
     if values["space_as"] == "points":
         return scene.write_glb_points(path, *shown, most, centre_m)
     return scene.write_glb(path, *shown, result.focal_px, most, centre_m)
@@ -146,6 +167,37 @@ def colours(results: Mapping[str, Result], choice: str) -> "np.ndarray":
     if choice == "seg":
         return result.picture(legend=False, opacity=OPACITY)
     return replace(result, person_mask=None).picture()  # whom the mesh shows is for the pointmap's mask
+
+
+def _before_tone_mapping(colours_rgb: "np.ndarray") -> "np.ndarray":
+    """What the viewer's tone mapping turns into (H, W, 3) uint8 `colours_rgb`; dark ones would come out far too dark.
+
+    It is Khronos PBR Neutral, which takes from all channels, in linear light, what a reflection adds: 0.04, and less
+    where the least channel x is below 0.08, so that 6.25 x^2 remains of it. It also dims what is lighter than 0.8,
+    which stays so: it leaves no value that would come out as white.
+    """
+    import numpy as np
+
+    table, changed = _tone_table(), np.empty_like(colours_rgb)
+    for top in range(0, len(colours_rgb), BAND_ROWS):  # in bands, which stay in the cache
+        band = colours_rgb[top : top + BAND_ROWS]
+        least = np.minimum(np.minimum(band[..., 0], band[..., 1]), band[..., 2])
+        table.take(least[..., None].astype(np.intp) * 256 + band, out=changed[top : top + BAND_ROWS])
+    return changed
+
+
+@cache
+def _tone_table() -> "np.ndarray":
+    """(65536,) uint8: the value for 256 * the least channel + a channel."""
+    import numpy as np
+
+    from ..tasks.scene import linear
+
+    light = linear().astype(np.float64)
+    added = np.where(light < 0.04, np.sqrt(light / 6.25), light + 0.04) - light  # by the least channel
+    wanted = light + added[:, None]  # (256, 256)
+    srgb = np.where(wanted <= 0.0031308, 12.92 * wanted, 1.055 * wanted ** (1 / 2.4) - 0.055)
+    return np.clip(np.rint(255 * srgb), 0, 255).astype(np.uint8).ravel()
 
 
 # ---- the first view -------------------------------------------------------------------------------------------------

@@ -139,7 +139,9 @@ def cost(total: "Cost") -> str:
         facts.append(f"about {amount(total.memory_bytes)} of memory ({amount(total.memory_limit_bytes)} may be used)")
     if total.seconds is not None:
         guess = "perhaps" if total.guessed else "about"
-        facts.append(f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))} a photo")
+        facts.append(
+            f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))} a photo"
+        )
     return f'<p class="cost">{"; ".join(facts)}.</p>'
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import WeightsError
 from ..runtime import Progress
 
 # huggingface_hub takes 0.3 s to import, so it is imported where it is needed.
@@ -75,6 +76,70 @@ def cached(repo: str, filename: str, commit: str | None = None) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def kept_bytes(repo: str) -> int:
+    """What a repository's files occupy in the hub's cache, those of a download that broke off too."""
+    sizes = {}
+    for file in _folder(repo).rglob("*"):
+        with contextlib.suppress(OSError):  # a link whose file is gone, or one that goes meanwhile
+            if file.is_file():
+                state = file.stat()
+                sizes[state.st_dev, state.st_ino] = state.st_size  # a file and the links to it once
+    return sum(sizes.values())
+
+
+def remove(repo: str) -> int:
+    """Remove a repository's files from the hub's cache; returns how many bytes that freed.
+
+    Raises:
+        WeightsError: one of them is being downloaded, or they cannot be removed.
+    """
+    from filelock import Timeout
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.utils import WeakFileLock
+
+    folder, before = _folder(repo), kept_bytes(repo)
+    if not folder.is_dir():
+        return 0
+    partials = list((folder / "blobs").glob("*.incomplete"))
+    try:
+        with contextlib.ExitStack() as stack:
+            for partial in partials:
+                etag = partial.name.removesuffix(".incomplete")
+                stack.enter_context(WeakFileLock(_lock_of(repo, etag), timeout=_POLL_S))
+            found = scan_cache_dir(cache_folder())
+            commits = [
+                revision.commit_hash
+                for one in found.repos
+                if (one.repo_type, one.repo_id) == ("model", repo)
+                for revision in one.revisions
+            ]
+            if commits:
+                found.delete_revisions(*commits).execute()
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+    except Timeout as problem:
+        raise WeightsError(
+            f"{repo} is being downloaded. Stop that, or wait for its end, and remove it then."
+        ) from problem
+    except OSError as problem:
+        raise WeightsError(
+            f"{repo} cannot be removed ({problem.strerror or problem}). Remove {folder} yourself."
+        ) from problem
+    left = kept_bytes(repo)
+    if left and left >= before:
+        raise WeightsError(f"{repo} cannot be removed. See that you may write to {folder}, or remove it yourself.")
+    return before - left
+
+
+def _folder(repo: str) -> Path:
+    return cache_folder() / f"models--{repo.replace('/', '--')}"
+
+
+def _lock_of(repo: str, etag: str) -> Path:
+    """What whoever downloads that file holds."""
+    return cache_folder() / ".locks" / _folder(repo).name / f"{etag}.lock"
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a repository has at one commit: sizes in bytes by file name."""
@@ -119,10 +184,10 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
 
     with _explaining(repo, filename), contextlib.ExitStack() as stack:
         remote = _persisting(lambda: _ask(repo, filename, commit), lambda: 0)
-        folder = cache_folder() / f"models--{repo.replace('/', '--')}"
+        folder = _folder(repo)
         blob = folder / "blobs" / remote.etag
         partial = blob.with_name(f"{blob.name}.incomplete")
-        lock = cache_folder() / ".locks" / folder.name / f"{remote.etag}.lock"
+        lock = _lock_of(repo, remote.etag)
         for path in (blob, lock):
             path.parent.mkdir(parents=True, exist_ok=True)
 

@@ -193,8 +193,8 @@ def _table(downloads: "Sequence[Kept]", conversions: "Sequence[Kept]") -> str:
 
     if not downloads and not conversions:
         return (
-            "<p>No downloaded weights and no conversions are on this machine. The demo weights are part of the program; "
-            "files in folders of your own are not listed.</p>"
+            "<p>No downloaded weights and no conversions are here. The demo weights are part of the program, "
+            "files in your own folders are not listed.</p>"
         )
     parts = (("Downloaded", downloads, hub.cache_folder()), ("Converted", conversions, conversion.cache_folder()))
     rows = "".join(

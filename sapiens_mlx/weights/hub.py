@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +107,10 @@ def remove(repo: str) -> int:
                 etag = partial.name.removesuffix(".incomplete")
                 stack.enter_context(WeakFileLock(_lock_of(repo, etag), timeout=_POLL_S))
             found = scan_cache_dir(cache_folder())
-            commits = [
-                revision.commit_hash
-                for one in found.repos
-                if (one.repo_type, one.repo_id) == ("model", repo)
-                for revision in one.revisions
-            ]
-            if commits:
-                found.delete_revisions(*commits).execute()
+            ours = frozenset(one for one in found.repos if (one.repo_type, one.repo_id) == ("model", repo))
+            commits = [revision.commit_hash for one in ours for revision in one.revisions]
+            if commits:  # of ours alone: a repository that was renamed has the same commits under its other name
+                replace(found, repos=ours).delete_revisions(*commits).execute()
             for partial in partials:
                 partial.unlink(missing_ok=True)
     except Timeout as problem:

@@ -48,6 +48,7 @@ class DiskView:
 def build(tab: gr.Tab) -> DiskView:
     """Lay this part out in the current Blocks and connect it; it is filled whenever `tab` is opened."""
     with gr.Column(elem_id="disk", elem_classes="disk"):
+        gr.HTML("<h2>What weights occupy on this machine</h2>")
         table = gr.HTML()
         with gr.Column(visible=False) as controls:
             with gr.Row(elem_classes="go"):

@@ -78,23 +78,30 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@contextmanager
-def browser_with(*arguments: str) -> Iterator["playwright.Browser"]:
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Callable]:
+    """Starts Chromium with more arguments."""
+    path = chromium_path()
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium_path(), args=[*ARGUMENTS, *arguments])
-        yield browser
-        browser.close()
+        browsers = []
+
+        def launch(*arguments: str) -> "playwright.Browser":
+            browsers.append(driver.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments]))
+            return browsers[-1]
+
+        yield launch
+        for browser in browsers:
+            browser.close()
 
 
 @pytest.fixture(scope="module")
-def chromium(video: Path) -> Iterator["playwright.Browser"]:
+def chromium(launch: Callable, video: Path) -> "playwright.Browser":
     """With a camera, which every page may use."""
-    with browser_with(
+    return launch(
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={video}",
-    ) as browser:
-        yield browser
+    )
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +270,10 @@ def test_the_camera_stops_by_itself_and_can_be_started_again(chromium: "playwrig
         (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "does not let this page use the camera"),
     ],
 )
-def test_what_is_in_the_way_of_a_camera_is_told(server: Server, arguments: tuple[str, ...], sentence: str) -> None:
-    with browser_with(*arguments) as browser, opening(browser, server.url) as visit:
+def test_what_is_in_the_way_of_a_camera_is_told(
+    launch: Callable, server: Server, arguments: tuple[str, ...], sentence: str
+) -> None:
+    with opening(launch(*arguments), server.url) as visit:
         page = visit()
         page.locator("#live-start").click()
         expect(page.get_by_role("alert")).to_contain_text(sentence, timeout=RUN_MS)

@@ -262,7 +262,7 @@ def memory(needed: Iterable[tuple[str, list[tuple[int, bool]]]], limit_bytes: in
     rows = "".join(
         f'<tr><th scope="row">{escape(size)}</th>'
         + "".join(
-            f'<td class="number{"" if fits else " no"}">{amount / 1e9:.1f}{"" if fits else " ✕"}</td>'
+            f'<td class="number{"" if fits else " no"}">{_gigabytes(amount)}{"" if fits else " ✕"}</td>'
             for amount, fits in amounts
         )
         + "</tr>"
@@ -334,7 +334,7 @@ def _section(name: str, inside: str) -> str:
 
 
 def _texts(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of sentences (HTML), of which the style sheet makes blocks on a phone: each cell then names its column."""
+    """A table of sentences (HTML). On a phone the style sheet makes blocks of its rows: each cell names its column."""
     body = "".join(
         f'<tr><th scope="row">{first}</th>'
         + "".join(f'<td data-of="{escape(of)}">{cell}</td>' for of, cell in zip(columns[1:], rest, strict=True))
@@ -354,6 +354,10 @@ def _table(caption: str, columns: Iterable[str], rows: str, classes: str = "help
 
 def _link(title: str, url: str) -> str:
     return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(title)}</a>'
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f}" if size_bytes >= 1e8 else "&lt; 0.1"
 
 
 def _parameters(count: int) -> str:

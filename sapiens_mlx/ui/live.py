@@ -55,7 +55,9 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
             sizes_of(task), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small", elem_id="live-size"
         ),
     }
-    about = gr.HTML(live_words.about(task, zoo.DEFAULTS.size, level, larger=runtime.device() == "gpu"))
+    about = gr.HTML(
+        live_words.about(task, zoo.DEFAULTS.size, level, larger=runtime.device() == "gpu"), elem_classes="live-about"
+    )
     inputs["surroundings"] = gr.Checkbox(
         True,
         label="With the surroundings of people",

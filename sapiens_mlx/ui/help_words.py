@@ -137,9 +137,9 @@ def begin() -> str:
         "<b>For photographs choose size 0.4b or larger</b>: the demo weights, which run at once and offline, were "
         "trained on drawn figures.</p>"
         "<h4>With the keyboard</h4><dl class='help-keys'>"
-        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next control, or the one before</dd>"
-        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>between the tabs, between choices, and along a slider</dd>"
-        "<dt><kbd>Space</kbd>, <kbd>Enter</kbd></dt><dd>press a button, tick a box, open a part of this page</dd>"
+        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next tab, control or choice, or back</dd>"
+        "<dt><kbd>Space</kbd></dt><dd>choose, tick, press a button, open a tab or a fold</dd>"
+        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>along a slider</dd>"
         "</dl>"
     )
     return _section("begin", inside)

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from . import inventory
+    from . import inventory, predict_files
     from .files import output_folder
     from .predictor import Options, Predictor
 
@@ -46,6 +45,7 @@ def _predict(options: argparse.Namespace) -> int:
     folder = output_folder(options.out)
     choices = Options(**_people(options), foreground=options.foreground)
     options.background = _background(options.background)
+    options.pose_formats = _pose_formats(options.pose_formats)
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             _print_note(warning)
@@ -57,7 +57,7 @@ def _predict(options: argparse.Namespace) -> int:
             except SapiensError as problem:
                 if len(options.inputs) * len(predictors) == 1:
                     raise
-                failed.append({"input": photo, "task": predictor.task, "error": str(problem)})
+                failed.append(predict_files.failure(photo, predictor.task, problem))
                 print(f"error: {problem}", file=sys.stderr)
                 continue
             results.append(done)
@@ -68,8 +68,7 @@ def _predict(options: argparse.Namespace) -> int:
             if not options.json:
                 _print_report(done, told)
     if options.json:
-        one = len(options.inputs) * len(predictors) == 1
-        print(json.dumps(results[0] if one else {"results": results, "failed": failed}))
+        print(json.dumps(predict_files.together(results, failed, len(options.inputs) * len(predictors))))
     return 1 if failed and results else 2 if failed else 0
 
 
@@ -96,6 +95,15 @@ def _background(text: str) -> Any:
     return None if text == "none" else resolved(text)
 
 
+def _pose_formats(text: str) -> tuple[str, ...]:
+    """The option `formats` of pose's files, checked here for the same reason."""
+    if not text.strip():
+        return ()
+    from .tasks.pose_formats import resolved
+
+    return resolved([name.strip() for name in text.split(",")])
+
+
 def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
     """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
     taken: set[str] = set()
@@ -114,18 +122,23 @@ def _run_one(
     predictor: Any, photo: str, stem: str, folder: Path, choices: Any, options: argparse.Namespace
 ) -> dict[str, Any]:
     """One photo, one task: the object that --json prints."""
+    from . import costs, predict_files
+
     result = predictor(photo, progress=_progress_line(sys.stderr), **vars(choices))
-    picture_options = {"style": options.style, "side_by_side": options.side_by_side}
-    if predictor.task == "pose":
-        picture_options["keypoint_threshold"] = options.keypoint_threshold
-    if predictor.task == "pointmap":
-        picture_options["points"] = options.points
-    if predictor.task == "matting":
-        picture_options["background"] = options.background
-    start = time.perf_counter()
-    paths = result.save(folder, stem, **picture_options)
-    report = vars(result.report) | {"seconds": result.report.seconds | {"draw": round(time.perf_counter() - start, 4)}}
-    return {"input": photo, "files": [str(path) for path in paths], **report}
+    done = predict_files.save(
+        result,
+        folder,
+        stem,
+        photo,
+        style=options.style,
+        side_by_side=options.side_by_side,
+        keypoint_threshold=options.keypoint_threshold,
+        pose_formats=options.pose_formats,
+        points=options.points,
+        background=options.background,
+    )
+    costs.remember(result.report, costs.inputs_of(result, choices.flip))
+    return done
 
 
 def _progress_line(stream: Any) -> runtime.Progress:
@@ -337,7 +350,11 @@ def _models(options: argparse.Namespace) -> int:
 
     if options.remove:
         removed = inventory.remove(options.remove)
-        print(json.dumps({"removed": removed}) if options.json else "\n".join(f"removed {name}" for name in removed))
+        if options.json:
+            freed_bytes = sum(one.bytes for one in removed)
+            print(json.dumps({"removed": [one.name for one in removed], "freed_bytes": freed_bytes}))
+        else:
+            print("\n".join(f"removed {one.name} ({inventory.amount(one.bytes)})" for one in removed))
         return 0
     listing = inventory.listing(options.weights, options.memory or runtime.memory_limit_bytes())
     print(json.dumps(listing) if options.json else inventory.as_text(listing))
@@ -347,7 +364,14 @@ def _models(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from .ui.page import serve
 
-    serve(host=options.host, port=options.port, auth=options.auth, share=options.share, weights=options.weights)
+    serve(
+        host=options.host,
+        port=options.port,
+        auth=options.auth,
+        share=options.share,
+        weights=options.weights,
+        mcp=options.mcp,
+    )
     return 0
 
 

@@ -13,7 +13,8 @@ from .errors import SapiensError
 PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
-  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json"""
+  python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json
+  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results"""
 COMPARE_EXAMPLE = """examples:
   python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
   python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
@@ -24,7 +25,8 @@ CONVERT_EXAMPLE = """examples:
 MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
-  python -m sapiens_mlx models --remove seg-0.4b-8bit"""
+  python -m sapiens_mlx models --remove seg-0.4b-8bit
+  python -m sapiens_mlx models --remove facebook/sapiens2-seg-0.4b"""
 BENCH_EXAMPLE = """examples:
   python -m sapiens_mlx bench --task seg --size 0.4b --level 8bit
   python -m sapiens_mlx bench --task pose --size 0.4b --against torch --json"""
@@ -80,6 +82,12 @@ def _add_predict(commands: Any) -> None:
     _add_out(parser)
     _add_people(parser)
     parser.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
+    parser.add_argument(
+        "--pose-formats",
+        default="",
+        metavar="F,F,...",
+        help="also write poses as coco17, wholebody133, openpose (JSON), csv (keypoints), angles (CSV)",
+    )
     parser.add_argument("--style", choices=("readme", "reference"), default=default.style, help="look of the pictures")
     parser.add_argument(
         "--foreground", default=default.foreground, metavar="none|auto|matting|seg|FILE", help="cut pictures to people"
@@ -140,7 +148,12 @@ def _add_models(commands: Any) -> None:
     parser = _command(commands, "models", "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
     _add_weights_folder(parser)
     parser.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
-    parser.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
+    parser.add_argument(
+        "--remove",
+        nargs="+",
+        metavar="NAME",
+        help="remove kept conversions (`all` for all) or, by OWNER/NAME, what was downloaded from the hub",
+    )
     _add_json(parser)
 
 
@@ -174,6 +187,9 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--port", type=_port, help="port to listen on (7860)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
+    parser.add_argument(
+        "--mcp", action="store_true", help="also serve its API as MCP tools; needs: pip install 'gradio[mcp]'"
+    )
     _add_weights_folder(parser)
 
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from . import runtime, tasks, zoo
-from .compare_sheet import PICTURE_PX
 from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink
 from .models import models
 from .predictor import FOREGROUNDS, Options, Predictor
 from .runtime import Progress, inference, no_progress
+from .sheet import PICTURE_PX
 from .tasks.agreement import Agreement
 from .tasks.base import Report, Result
 from .variants import Variant, check, chosen, most_precise

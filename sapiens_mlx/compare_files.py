@@ -12,9 +12,9 @@ import numpy as np
 
 from . import inventory, runtime, zoo
 from .compare import Comparison, Entry
-from .compare_sheet import Tile, draw_sheet
 from .files import output_folder, write_bytes
 from .image import write_png
+from .sheet import Tile, draw_sheet
 from .tasks.agreement import Agreement
 
 COSTS = ("network_seconds", "runs", "file_bytes", "weights_bytes", "peak_memory_bytes", "quantized_share")

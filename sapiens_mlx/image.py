@@ -24,7 +24,9 @@ MIN_SIDE_PX = 8  # below this there is nothing to see, and resizing filters have
 # What Pillow may try. A list of our own keeps out formats that run other programs (EPS starts Ghostscript).
 # (JPEG includes MPO, what many phones write.) AVIF and HEIF are not in every build of Pillow.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
-HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
+HEIF_BRANDS = {b"mif1", b"msf1"}  # of HEIC and of AVIF: what it is, the brands after it tell
+AVIF_BRANDS = {b"avif", b"avis"}
 UPRIGHT = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
@@ -148,15 +150,15 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
     """The image in `file`, its size checked, its pixels not yet decoded."""
-    head = file.read(12)
+    head = file.read(64)
     if not head:
         raise ImageError(f"{name} is empty (0 bytes). Choose another file, or copy it again.")
     file.seek(0)
-    heic = head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS
-    if heic and not _heic_can_be_read():
+    if is_heic(head) and not _heic_can_be_read():
+        remedy = "" if _is_hosted() else " Or have it read here: pip install pillow-heif."
         raise ImageError(
-            f"{name} is a HEIC photo, which cannot be read here. Save it as JPEG first "
-            "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
+            f"{name} is a HEIC photo, which cannot be read here. Save it as JPEG first (on a Mac: Preview, File, "
+            f"Export; for those an iPhone takes from now on: Settings, Camera, Formats, Most Compatible).{remedy}"
         )
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
@@ -176,15 +178,29 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
     return image
 
 
+def is_heic(head: bytes) -> bool:
+    """Whether a file that begins with `head`, 64 bytes of it, is a HEIC photo."""
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    others = {head[at : at + 4] for at in range(16, end - 3, 4)}  # after the main brand and its version
+    return head[8:12] in HEIC_BRANDS or (head[8:12] in HEIF_BRANDS and not others & AVIF_BRANDS)
+
+
+def _is_hosted() -> bool:
+    """Whether this is a Hugging Face Space."""
+    return "SPACE_ID" in os.environ
+
+
 def _heic_can_be_read() -> bool:
     """HEIC needs the optional pillow-heif, and is off on a hosted Space: its decoders have had holes."""
-    if "SPACE_ID" in os.environ:
+    if _is_hosted():
         return False
     try:
         import pillow_heif
     except ImportError:
         return False
-    pillow_heif.register_heif_opener()
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
     return True
 
 
@@ -192,6 +208,7 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
     """An opened image of checked size as (H, W, 3) uint8."""
     try:
         image.load()
+        _check_size(*image.size, name)  # that of HEIC may be another than its header says
         orientation = _orientation(image)
         profile = image.info.get("icc_profile")
         if image.mode in ("F", "I") or image.mode.startswith("I;16"):
@@ -203,6 +220,8 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
         elif image.mode in ("P", "1"):
             image = image.convert("RGB")
         pixels = _rgb_array(_to_srgb(image, profile))
+    except ImageError:
+        raise
     except Exception as problem:  # as above: decoders raise anything on damaged data
         raise _damaged(name, problem) from problem
     return _upright(pixels if alpha is None else _over_white(pixels, alpha), orientation)

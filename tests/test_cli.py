@@ -75,6 +75,11 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
     assert status == 0
     assert [person["box_xyxy"] for person in people] == [[-5, 0, 40, 50], [1, 2, 30, 40]]
     assert any(name.endswith("side_by_side.png") for name in json.loads(out)["files"])
+    written = ("--task", "pose", "--detector", "none", "--no-flip", "--pose-formats", "coco17, openpose,angles")
+    status, out, _ = run(capsys, "predict", photo, *written, "--size", "tiny", "--out", tmp_path / "out", "--json")
+    endings = ("pose_coco17.json", "pose_openpose.json", "pose_angles.csv")
+    assert status == 0
+    assert json.loads(out)["files"][-3:] == [str(tmp_path / f"out/a photo_{ending}") for ending in endings]
     mesh = ("--task", "pointmap", "--points", "100", "--foreground", "seg")
     status, _, _ = run(capsys, "predict", photo, *mesh, "--size", "tiny", "--out", tmp_path / "out")
     assert status == 0
@@ -93,6 +98,7 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
         (("predict", "{photo}", "--task", "pose", "--size", "tiny", "--boxes-file", "none.json"), "none.json"),
         (("predict", "{photo}", "--size", "tiny", "--out", "{photo}/in"), "Nothing can be written"),
         (("predict", "{photo}", "--size", "0.4b"), "put it at"),
+        (("predict", "{photo}", "--task", "pose", "--size", "tiny", "--pose-formats", "coco17,yolo"), "'yolo'"),
         (("predict",), "INPUT"),
         (("models", "--remove", "seg-9b"), "no conversion 'seg-9b'"),
         (("models", "--memory", "much"), "16GB"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sapiens_mlx import compare_files, tasks
 from sapiens_mlx.compare import compare
-from sapiens_mlx.compare_sheet import PICTURE_PX, Tile, draw_sheet
+from sapiens_mlx.sheet import PICTURE_PX, Tile, draw_sheet
 from sapiens_mlx.tasks.agreement import DifferenceMap
 
 

@@ -146,13 +146,12 @@ def test_an_installed_package_has_all_files_of_the_tab() -> None:
 PAGE = """
 import sapiens_mlx, gradio as gr, sys
 from sapiens_mlx.ui import help
-from sapiens_mlx.ui.theme import STYLE_SHEET, theme
+from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
     help.build()
 heavy = [name for name in ("mlx.nn", "cv2", "matplotlib.pyplot", "sapiens_mlx.predictor") if name in sys.modules]
 assert heavy == [], heavy
-sheets = [STYLE_SHEET, STYLE_SHEET.with_name("help.css")]
-page.launch(theme=theme(), css_paths=sheets, run_history=False, ssr_mode=False)
+page.launch(theme=theme(), css_paths=STYLE_SHEETS, run_history=False, ssr_mode=False)
 """
 
 

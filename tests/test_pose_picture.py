@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.tasks.keypoints import GROUPS, keypoints
+from sapiens_mlx.tasks.keypoints import GROUPS, keypoints, readable_name
+from sapiens_mlx.tasks.label_places import LabelPlaces
+from sapiens_mlx.tasks.pose_marks import mark_text_px
 from sapiens_mlx.tasks.pose_picture import LONE_BOX, LONE_POINTS, PARTS, PEOPLE, draw_line, pose_picture
 
 GREY = 90
+GREYS = (GREY,) * 3
 BLACK = (0, 0, 0)
 LEFT_HIP, LEFT_KNEE, NECK = 9, 11, 69
 
@@ -96,6 +99,139 @@ def test_forearm_has_the_bodys_colour_and_the_foot_its_own():
     picture = draw([arm], [(20, 20, 390, 290)], boxes=False, colour_by="part", line_width=3)
     assert tuple(picture[50, 100]) == PARTS["body"]
     assert tuple(picture[150, 100]) == PARTS["feet"]
+
+
+# ---- groups, a keypoint that is looked for, angles ------------------------------------------------------------------
+
+SHOULDER, ELBOW, WRIST, FINGER, TIP, ANKLE, TOE, PUPIL = 5, 7, 62, 49, 48, 13, 15, 290
+LIMBS = person(
+    {
+        SHOULDER: (40, 60),
+        ELBOW: (100, 60),
+        WRIST: (160, 60),
+        FINGER: (220, 60),
+        TIP: (280, 60),
+        ANKLE: (60, 220),
+        TOE: (140, 220),
+        PUPIL: (340, 200),
+    }
+)
+LIMBS_BOX = (10, 10, 390, 290)
+
+
+@pytest.mark.parametrize(
+    ("groups", "points", "links"),
+    [
+        (None, {SHOULDER, ELBOW, WRIST, FINGER, TIP, ANKLE, TOE, PUPIL}, {"arm", "palm", "finger", "foot"}),
+        (["body"], {SHOULDER, ELBOW, WRIST, ANKLE}, {"arm"}),
+        (["left_hand"], {WRIST, FINGER, TIP}, {"palm", "finger"}),
+        (["right_hand"], set(), set()),
+        (["body", "left_hand"], {SHOULDER, ELBOW, WRIST, FINGER, TIP, ANKLE}, {"arm", "palm", "finger"}),
+        (["feet"], {TOE}, set()),
+        (["body", "feet"], {SHOULDER, ELBOW, WRIST, ANKLE, TOE}, {"arm", "foot"}),
+        (["face"], {PUPIL}, set()),
+        ([], set(), set()),
+    ],
+)
+def test_groups_choose_points_and_the_links_between_them(groups, points, links):
+    picture = draw([LIMBS], [LIMBS_BOX], boxes=False, groups=groups, point_size=8, line_width=4)
+    xy = LIMBS[0]
+    drawn = {index for index in np.flatnonzero(LIMBS[1]) if tuple(picture[tuple(xy[index].astype(int)[::-1])]) != GREYS}
+    between = {"arm": (60, 130), "palm": (60, 190), "finger": (60, 250), "foot": (220, 100)}
+    assert drawn == points
+    assert {name for name, place in between.items() if tuple(picture[place]) != GREYS} == links
+
+
+def test_groups_do_not_change_the_sizes_of_what_stays():
+    xy, scores = person({})
+    xy[:], scores[:] = np.random.default_rng(2).uniform((100, 60), (300, 260), (308, 2)), 0.9
+    hands = draw([(xy, scores)], [BOX], boxes=False, links=False, groups=["left_hand", "right_hand"])
+    everything = draw([(xy, scores)], [BOX], boxes=False, links=False, groups=list(GROUPS))
+    np.testing.assert_array_equal(everything, draw([(xy, scores)], [BOX], boxes=False, links=False))
+    assert 0 < np.count_nonzero(hands != GREY) < np.count_nonzero(everything != GREY)
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": ["face"]}, {"keypoint_threshold": 0.95}, {"style": "reference"}])
+def test_highlight_marks_its_point_whatever_its_group_and_score(options):
+    plain = draw([LIMBS], [LIMBS_BOX], boxes=False, **options)
+    marked = draw([LIMBS], [LIMBS_BOX], boxes=False, highlight=ELBOW, **options)
+    changed = (marked != plain).any(axis=-1)
+    assert tuple(marked[60, 100]) == LONE_POINTS
+    assert changed[40:80, 80:120].sum() > 100  # the ring
+    assert changed[:, 120:].sum() + changed[:, :80].sum() > 500  # the name
+
+
+def test_highlight_marks_everybody_shown_but_where_there_is_no_place():
+    people = [person({ELBOW: (x, 150, score)}) for x, score in ((60, 0.9), (180, 0.05), (300, 0.0))]
+    boxes = [(x - 50, 60, x + 50, 280) for x in (60, 180, 300)]
+    marked = draw(people, boxes, boxes=False, highlight=ELBOW, keypoint_threshold=0.99)
+    assert [tuple(marked[150, x]) for x in (60, 180, 300)] == [PEOPLE[0], PEOPLE[1], GREYS]
+    second = draw(people, boxes, boxes=False, highlight=ELBOW, people=[1], keypoint_threshold=0.99)
+    assert (tuple(second[150, 60]), tuple(second[150, 180])) == (GREYS, PEOPLE[1])
+
+
+@pytest.mark.parametrize("place", [(-50, 150), (1e6, 150), (200, 320)])
+def test_highlight_outside_the_photo_draws_nothing(place):
+    picture = draw([person({ELBOW: place})], [BOX], boxes=False, links=False, highlight=ELBOW)
+    np.testing.assert_array_equal(picture, photo())
+
+
+ARM = {SHOULDER: (120, 100), ELBOW: (200, 100), WRIST: (200, 180)}
+
+
+def test_angles_are_drawn_at_their_joint_and_say_what_they_are_not():
+    arm = person(ARM)
+    plain, marked = (draw([arm], [BOX], boxes=False, angles=angles) for angles in (False, True))
+    changed = (marked != plain).any(axis=-1)
+    assert changed[60:150, 150:290].sum() > 200  # arc and degrees
+    assert changed[250:].sum() > 1000  # the note, at the bottom
+    assert not changed[200:250].any()
+    assert not changed[:, :100][:200].any()
+
+
+def test_angles_need_their_points():
+    arm = person(ARM | {WRIST: (200, 180, 0.1)})
+    marked = draw([arm], [BOX], boxes=False, links=False, angles=True, groups=["face"])
+    assert not (marked[:250] != GREY).any()
+    assert (marked[250:] != GREY).any()
+
+
+@pytest.mark.parametrize(("hw", "least", "most"), [((60, 80), 11, 11), ((300, 400), 11, 12), ((3000, 4000), 55, 70)])
+def test_degrees_are_as_large_as_the_photo_asks_and_never_too_small_to_read(hw, least, most):
+    assert least <= mark_text_px(hw, np.float32([0, 0, hw[1], hw[0]])) <= most
+    small = mark_text_px(hw, np.float32([0, 0, hw[1] / 20, hw[0] / 20]))
+    assert max(11, least / 2) <= small <= most
+
+
+def test_labels_keep_clear_of_each_other_where_there_is_room():
+    places = LabelPlaces((300, 400), np.array([[200.0, 140.0]]))
+    around = np.array([(200 + dx, 150 + dy) for dx in (0, -60, 60) for dy in (0, -40, 40)], np.float64)
+    for _ in range(4):
+        places.take(around, (50, 30))
+    rectangles = np.array(places.taken)
+    for index, (left, top, right, bottom) in enumerate(rectangles):
+        for other in rectangles[index + 1 :]:
+            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+        assert not (left < 200 < right and top < 140 < bottom)  # the point stays visible
+
+
+def test_a_label_goes_inside_the_photo_where_it_can():
+    places = LabelPlaces((100, 100), np.empty((0, 2)))
+    assert places.take(np.array([(95.0, 50.0), (50.0, 98.0), (50.0, 50.0)]), (40, 20)) == 2
+
+
+def test_readable_names_are_of_their_own_and_in_words():
+    names = [readable_name(index) for index in range(308)]
+    assert len(set(names)) == 308
+    assert names[ELBOW] == "Left elbow"
+    assert names[21] == "Right thumb 4 (tip)"
+    assert names[78] == "Upper startpoint of right eyebrow"
+    assert names[272] == "Left centre of iris"
+    assert names[273] == "Left border of iris 3 o'clock"
+    assert not any("_" in name or "  " in name for name in names)
+
+
+# ---- styles and sizes -----------------------------------------------------------------------------------------------
 
 
 def test_reference_style_has_the_references_colours_and_no_boxes():
@@ -197,6 +333,9 @@ def test_lines_cover_as_much_as_they_are_wide(width, end):
         {"people": [-1]},
         {"point_size": 0},
         {"line_width": -2},
+        {"groups": ["ears"]},
+        {"highlight": 308},
+        {"highlight": -1},
     ],
     ids=str,
 )

@@ -1,11 +1,14 @@
 """The 308 keypoints (Sociopticon layout) as a table: names, left-right partners, links, colours, and groups of them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from ..errors import SapiensError
 
 # Which keypoint belongs where, by index. Each wrist counts to its hand.
 GROUPS = {
@@ -15,6 +18,8 @@ GROUPS = {
     "left_hand": tuple(range(42, 63)),
     "face": tuple(range(70, 308)),
 }
+WRISTS = (41, 62)  # joints of the body too: arms end and hands begin there
+WORDS = {"l": "left", "r": "right", "center": "centre", "centerpoint": "centre point"}  # for people
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,33 @@ def keypoints() -> Keypoints:
 
 def _rgb(hexadecimal: list[str]) -> np.ndarray:
     return np.array([list(bytes.fromhex(colour)) for colour in hexadecimal], np.uint8)
+
+
+def in_groups(groups: Sequence[str] | None) -> np.ndarray:
+    """(308,) bool: which keypoints belong to one of GROUPS by name; all for None. The wrists belong to the body too.
+
+    Raises:
+        SapiensError: for a name that is no group.
+    """
+    if groups is None:
+        return np.ones(len(keypoints().names), bool)
+    for group in groups:
+        if group not in GROUPS:
+            raise SapiensError(f"There is no group of keypoints {group!r}. Choose of: {', '.join(GROUPS)}.")
+    wanted = np.isin(keypoints().groups, list(groups))
+    wanted[list(WRISTS)] |= "body" in groups
+    return wanted
+
+
+def readable_name(index: int) -> str:
+    """A keypoint's name for people: "Left thumb 4 (tip)" for left_thumb4. Left and right are the person's own."""
+    parts = []
+    for word in keypoints().names[index].split("_"):
+        stem = word.rstrip("0123456789")
+        parts += [WORDS.get(stem, stem), word[len(stem) :]]
+    text = " ".join(part for part in parts if part)
+    if "border" in text and "midpoint" not in text:
+        text += " o'clock"
+    elif text.endswith(" 4") and keypoints().groups[index] != "face":
+        text += " (tip)"
+    return text[0].upper() + text[1:]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from .. import zoo
+from ..errors import SapiensError
 from ..files import write_arrays
 from ..image import write_png
 from . import agreement, draw, fit, scene
@@ -35,7 +36,7 @@ class PointmapResult(Result):
 
     NAME = "pointmap"
     OVER_PEOPLE = True
-    FILE_OPTIONS = ("points",)
+    FILE_OPTIONS = ("points", "colours")
     FIGURES = (
         Figure("depth_difference", "Depth difference", "%", higher_is_better=False),
         Figure("scale_difference", "Scale difference", "%", higher_is_better=False),
@@ -131,22 +132,39 @@ class PointmapResult(Result):
         return DifferenceMap(agreement.outside_to_nan(difference, reference.in_front()), "cm of depth", FULL_SCALE_CM)
 
     def _write(
-        self, path: Callable[[str], Path], picture: np.ndarray, *, points: int = zoo.DEFAULTS.points, **options: Any
+        self,
+        path: Callable[[str], Path],
+        picture: np.ndarray,
+        *,
+        points: int = zoo.DEFAULTS.points,
+        colours: np.ndarray | None = None,
+        **options: Any,
     ) -> list[Path]:
         """`<stem>_depth.png`, `<stem>_depth16.png`, and `<stem>_pointmap` as .ply, .glb and .npz.
 
         The 16-bit depth is in millimetres, 0 where there is nothing, at most 65.535 m. The cloud and the mesh have at
-        most `points` points.
+        most `points` points, in `colours` (H, W, 3) uint8, by default the photo's.
         """
-        shown = self.in_front()
+        shown, colours_rgb = self.in_front(), self.colours_rgb(colours)
         arrays = self._masked(points=self.points, scale=self.scale, focal_px=self.focal_px, fov_deg=self.fov_deg)
         return [
             write_png(path("depth.png"), picture),
             write_png(path("depth16.png"), self._millimetres(shown)),
-            scene.write_ply(path("pointmap.ply"), self.points, self.photo_rgb, shown, points),
-            scene.write_glb(path("pointmap.glb"), self.points, self.photo_rgb, shown, self.focal_px, points),
+            scene.write_ply(path("pointmap.ply"), self.points, colours_rgb, shown, points),
+            scene.write_glb(path("pointmap.glb"), self.points, colours_rgb, shown, self.focal_px, points),
             write_arrays(path("pointmap.npz"), **arrays),
         ]
+
+    def colours_rgb(self, colours: np.ndarray | None = None) -> np.ndarray:
+        """`colours` for points and meshes, by default the photo. Raises SapiensError where they do not fit it."""
+        if colours is None:
+            return self.photo_rgb
+        if colours.shape != self.photo_rgb.shape or colours.dtype != np.uint8:
+            height, width = self.photo_rgb.shape[:2]
+            raise SapiensError(
+                f"The colours are {colours.shape} {colours.dtype}. Give ({height}, {width}, 3) uint8, as the photo is."
+            )
+        return colours
 
     def _millimetres(self, shown: np.ndarray) -> np.ndarray:
         """(H, W) uint16, 0 where nothing is shown."""

@@ -13,7 +13,7 @@ from .. import zoo
 from ..errors import SapiensError
 from ..files import write_arrays, write_bytes
 from ..image import write_png
-from . import agreement, draw, udp
+from . import agreement, draw, pose_formats, pose_tables, udp
 from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 from .keypoints import keypoints
@@ -37,6 +37,7 @@ class PoseResult(Result):
     """
 
     NAME = "pose"
+    FILE_OPTIONS = ("formats",)
     FIGURES = (
         Figure("mean_shift_px", "Mean shift", "px", higher_is_better=False),
         Figure("p95_shift_px", "95th percentile of shifts", "px", higher_is_better=False),
@@ -131,13 +132,32 @@ class PoseResult(Result):
             ],
         }
 
-    def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
-        """`<stem>_pose.png`, `<stem>_pose.json` and `<stem>_pose.npz`."""
+    def table(self) -> list[pose_tables.KeypointRow]:
+        """A row for every keypoint of every person, however low its score."""
+        return pose_tables.keypoint_rows(self.keypoints, self.keypoint_scores)
+
+    def _write(
+        self,
+        path: Callable[[str], Path],
+        picture: np.ndarray,
+        *,
+        formats: Sequence[str] = (),
+        keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold,
+        **options: Any,
+    ) -> list[Path]:
+        """`<stem>_pose.png`, `<stem>_pose.json` and `<stem>_pose.npz`, and a file more for each of `formats`, which are
+        names of pose_formats.FORMATS. The threshold says which points OpenPose's layout and the angles go without."""
+        formats = pose_formats.resolved(formats)
+        photo = path("pose").name.removesuffix("_pose")
         arrays = {name: getattr(self, name) for name in ("keypoints", "keypoint_scores", "boxes_xyxy", "box_scores")}
         return [
             write_png(path("pose.png"), picture),
             write_bytes(path("pose.json"), json.dumps(self.to_json(), allow_nan=False).encode()),
             write_arrays(path("pose.npz"), **arrays),
+            *(
+                write_bytes(path(ending), written(self, keypoint_threshold, photo))
+                for ending, written in (pose_formats.FORMATS[name] for name in formats)
+            ),
         ]
 
 

@@ -1,6 +1,6 @@
 """The picture of a pose: points, links and boxes over the photo, in sizes that follow the photo and each person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -8,7 +8,9 @@ import numpy as np
 from ..errors import SapiensError
 from ..zoo import DEFAULTS
 from .draw import BLACK, Colour, draw_text, ink_on, is_reference, line_width_px, text_px, text_size
-from .keypoints import GROUPS, keypoints
+from .keypoints import GROUPS, WRISTS, in_groups, keypoints
+from .label_places import LabelPlaces, Rectangle
+from .pose_marks import angle_marks, draw_angles, draw_highlight, draw_note, highlight_mark, mark_text_px
 
 LONE_POINTS: Colour = (255, 225, 25)
 LONE_BOX: Colour = (0, 229, 255)
@@ -37,7 +39,6 @@ COLOUR_BY = ("person", "part")
 # exceed: 238 points on a face of 40 pixels must stay points.
 POINT_SHARE = {"body": 1.0, "feet": 0.8, "right_hand": 0.6, "left_hand": 0.6, "face": 0.5}
 POINT_LIMIT = {"right_hand": 0.035, "left_hand": 0.035, "face": 0.0085}
-WRISTS = (41, 62)  # drawn as joints of the body
 EYES = range(272, 308)  # iris and pupil: 36 points a few pixels apart
 EYES_SHARE = 0.5
 SMALLEST_RADIUS_PX = 0.55
@@ -62,6 +63,9 @@ def pose_picture(
     links: bool = True,
     boxes: bool | None = None,
     people: Sequence[int] | None = None,
+    groups: Sequence[str] | None = None,
+    highlight: int | None = None,
+    angles: bool = False,
 ) -> np.ndarray:
     """Points, links and boxes over a copy of the photo, (H, W, 3) uint8 RGB.
 
@@ -79,10 +83,15 @@ def pose_picture(
         colour_by: "person" or "part" (body, feet, right hand, left hand, face); in style "readme".
         boxes: None draws them in style "readme" only.
         people: indices of the people to draw; None for all. Colours stay with the person.
+        groups: which groups of points are drawn, of keypoints.GROUPS; None for all. A link is drawn where both its ends
+            are. The wrists belong to the body and to their hand: arms end and hands begin there.
+        highlight: a keypoint by its index: of everybody drawn it is marked with its name, whatever its group and
+            however low its score. A score of 0 or less is no place, and is not marked.
+        angles: also the joint angles (joint_angles.py) of everybody drawn, whatever the groups.
 
     Raises:
-        SapiensError: for an unknown style or `colour_by`, a size that is not above 0, or an index in `people` that is
-            not there.
+        SapiensError: for an unknown style, `colour_by` or group, a size that is not above 0, an index in `people` that
+            is not there, or a `highlight` that is no keypoint.
     """
     rim = not is_reference(style)
     if colour_by not in COLOUR_BY:
@@ -95,6 +104,9 @@ def pose_picture(
     for person in chosen:
         if not 0 <= person < count:
             raise SapiensError(f"There is no person {person} among the {count} in this photo. Count from 0.")
+    if highlight is not None and not 0 <= highlight < len(keypoints().names):
+        raise SapiensError(f"There is no keypoint {highlight}. Give an index from 0 to {len(keypoints().names) - 1}.")
+    wanted = in_groups(groups)
 
     picture = photo_rgb.copy()
     photo_hw = picture.shape[:2]
@@ -112,17 +124,23 @@ def pose_picture(
             radii = point_radii(photo_hw, points_xy[person], shown, boxes_xyxy[person])
         else:
             radii = _in_proportion(point_size / 2)
+        shown = shown & wanted  # after the radii, which do not change with the groups
         colour = LONE_POINTS if count == 1 else box_colours[person]
         point_colours, link_colours = _colours(style, colour_by, colour)
         if links:
             widths = _link_widths(radii, line_width)
             _draw_links(picture, points_xy[person], shown, widths, link_colours, rim)
         _draw_points(picture, points_xy[person], shown, radii, point_colours, rim)
+    taken: list[Rectangle] = []
     if boxes:
-        taken: list[tuple[float, float, float]] = []
         for person in sorted(in_order, key=lambda person: boxes_xyxy[person][1]):
             texts = _label_texts(person, count, float(box_scores[person]))
             _draw_label(picture, boxes_xyxy[person], texts, box_colours[person], taken)
+    if angles or highlight is not None:
+        own = {person: LONE_POINTS if count == 1 else box_colours[person] for person in in_order}
+        body = [points_xy[person][in_groups(["body"]) & (scores[person] > keypoint_threshold)] for person in in_order]
+        places = LabelPlaces(photo_hw, np.concatenate([np.empty((0, 2)), *body]), taken)
+        _draw_marks(picture, points_xy, scores, boxes_xyxy, keypoint_threshold, own, highlight, angles, places)
     return picture
 
 
@@ -256,6 +274,43 @@ def draw_line(
     picture[y, x] = np.rint(picture[y, x] * (1 - cover) + np.asarray(colour, np.float64) * cover)
 
 
+def _draw_marks(
+    picture: np.ndarray,
+    points_xy: np.ndarray,
+    scores: np.ndarray,
+    boxes_xyxy: np.ndarray,
+    keypoint_threshold: float,
+    colours: Mapping[int, Colour],
+    highlight: int | None,
+    angles: bool,
+    places: LabelPlaces,
+) -> None:
+    """The joint angles and the keypoint that is looked for, in place, of the people who have a colour.
+
+    What is looked for takes its place first, and is drawn last."""
+    photo_hw = picture.shape[:2]
+    font_px = {person: mark_text_px(photo_hw, boxes_xyxy[person]) for person in colours}
+    if angles:
+        places.taken.append(draw_note(picture))
+    found = []
+    if highlight is not None:
+        for person, colour in colours.items():
+            xy, score = points_xy[person, highlight], float(scores[person, highlight])
+            found.append(highlight_mark(photo_hw, xy, highlight, score, colour, font_px[person], places))
+    if angles:
+        marks = [
+            mark
+            for person, colour in colours.items()
+            for mark in angle_marks(
+                photo_hw, points_xy[person], scores[person], keypoint_threshold, colour, font_px[person]
+            )
+        ]
+        draw_angles(picture, marks, places)
+    for one in found:
+        if one is not None:
+            draw_highlight(picture, one)
+
+
 def _draw_box(picture: np.ndarray, box_xyxy: np.ndarray, width: int, colour: Colour) -> None:
     x1, y1, x2, y2 = (int(v) for v in np.clip(np.rint(box_xyxy), -FARTHEST_PX, FARTHEST_PX))
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, width)
@@ -273,11 +328,11 @@ def _draw_label(
     box_xyxy: np.ndarray,
     texts: tuple[str, ...],
     colour: Colour,
-    taken: list[tuple[float, float, float]],
+    taken: list[Rectangle],
 ) -> None:
     """The first of `texts` that is no wider than the box, above its left corner or lower where others stand. In place.
 
-    `taken` holds (left, right, bottom) of the labels drawn so far; this one is added.
+    `taken` holds the labels drawn so far; this one is added.
     """
     px = text_px(picture.shape[:2])
     height = round(1.5 * px)
@@ -286,8 +341,8 @@ def _draw_label(
     chosen = fits[0] if fits else -1
     left, bottom = max(0.0, box_xyxy[0]), max(height, box_xyxy[1])
     right = left + widths[chosen]
-    for other_left, other_right, other_bottom in sorted(taken, key=lambda label: label[2]):
+    for other_left, _, other_right, other_bottom in sorted(taken, key=lambda label: label[3]):
         if left < other_right and right > other_left and abs(bottom - other_bottom) < height:
             bottom = other_bottom + height
-    taken.append((left, right, bottom))
+    taken.append((left, bottom - height, right, bottom))
     draw_text(picture, texts[chosen], (left, bottom), px, ink_on(colour), colour, anchor="lb")

@@ -1,11 +1,9 @@
-"""A pointmap as files for other programs: a PLY point cloud, and a GLB mesh that carries the photo.
+"""A pointmap as files for other programs: a point cloud (PLY or GLB), and a GLB mesh that carries a picture.
 
-Both take every n-th row and column, so that they stay within a number of points whatever the photo's size.
+All take every n-th row and column, so that they stay within a number of points whatever the photo's size. GLB has y up
+and the camera at the origin looking to -z.
 """
 
-import json
-import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ import numpy as np
 from ..errors import SapiensError
 from ..files import writing
 from ..image import shrink
+from . import gltf
 
 # Where a surface would lie steeper than about 80 degrees to the line of sight it is an edge between two things,
 # drawn out by interpolation, and is cut: depth changes by more than this many times the distance across.
@@ -21,16 +20,15 @@ STEEPEST = 6.0
 TEXTURE_PX = 2048
 BAND_ROWS = 128  # of points at once
 
-FLOAT, UINT32 = 5126, 5125  # glTF component types
-VERTICES, INDICES = 34962, 34963  # glTF buffer targets
+TO_GLTF = np.float32([1, -1, -1])
 
 
-def write_ply(path: str | Path, points_m: np.ndarray, photo_rgb: np.ndarray, keep: np.ndarray, most: int) -> Path:
-    """Write a binary PLY point cloud: x right, y down, z away from the camera, in metres, with the photo's colours.
+def write_ply(path: str | Path, points_m: np.ndarray, colours_rgb: np.ndarray, keep: np.ndarray, most: int) -> Path:
+    """Write a binary PLY point cloud: x right, y down, z away from the camera, in metres.
 
     Args:
         points_m: (H, W, 3) float32.
-        photo_rgb: (H, W, 3) uint8.
+        colours_rgb: (H, W, 3) uint8: the photo, or another picture of its size.
         keep: (H, W) bool, the pixels worth writing.
         most: the largest number of points.
     """
@@ -46,20 +44,27 @@ def write_ply(path: str | Path, points_m: np.ndarray, photo_rgb: np.ndarray, kee
             kept = keep[band]
             vertices = np.empty(np.count_nonzero(kept), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
             vertices["xyz"] = points_m[band][kept]
-            vertices["rgb"] = photo_rgb[band][kept]
+            vertices["rgb"] = colours_rgb[band][kept]
             file.write(vertices)
     return Path(path)
 
 
 def write_glb(
-    path: str | Path, points_m: np.ndarray, photo_rgb: np.ndarray, keep: np.ndarray, focal_px: float, most: int
+    path: str | Path,
+    points_m: np.ndarray,
+    colours_rgb: np.ndarray,
+    keep: np.ndarray,
+    focal_px: float,
+    most: int,
+    centre_m: float | None = None,
 ) -> Path:
-    """Write a GLB mesh with the photo as its texture, cut at depth edges; y up, the camera at the origin looking to -z.
+    """Write a GLB mesh with a picture as its texture, cut at depth edges.
 
     Args:
-        points_m, photo_rgb, keep: as for write_ply().
+        points_m, colours_rgb, keep: as for write_ply().
         focal_px: of the photo, which tells how far neighbouring points are apart when nothing jumps.
         most: the largest number of vertices.
+        centre_m: in front of the camera, the middle of the scene for viewers that put it there: see _around().
     """
     rows, columns = grid = _thin(keep, most)
     height, width = keep.shape
@@ -69,12 +74,55 @@ def write_glb(
     used.ravel()[faces] = True
     faces = (np.cumsum(used, dtype=np.uint32) - 1)[faces]
     v, u = (np.broadcast_to(axis, used.shape)[used] for axis in grid)
-    positions = points_m[v, u] * np.float32([1, -1, -1])
     uv = np.stack([(u.astype(np.float32) + 0.5) / width, (v.astype(np.float32) + 0.5) / height], axis=-1)
-    texture = cv2.imencode(".jpg", shrink(photo_rgb, TEXTURE_PX)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    texture = cv2.imencode(".jpg", shrink(colours_rgb, TEXTURE_PX)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    mesh = gltf.Primitive({"POSITION": points_m[v, u] * TO_GLTF, "TEXCOORD_0": uv}, faces)
+    return _write_glb(path, mesh, centre_m, texture.tobytes())
+
+
+def write_glb_points(
+    path: str | Path,
+    points_m: np.ndarray,
+    colours_rgb: np.ndarray,
+    keep: np.ndarray,
+    most: int,
+    centre_m: float | None = None,
+) -> Path:
+    """Write a GLB point cloud, of the very points that write_ply() writes. Arguments as of write_glb()."""
+    grid = _thin(keep, most)
+    kept = keep[grid]
+    colours = linear()[colours_rgb[grid][kept]]
+    cloud = gltf.Primitive({"POSITION": points_m[grid][kept] * TO_GLTF, "COLOR_0": colours}, mode=gltf.POINTS)
+    return _write_glb(path, cloud, centre_m)
+
+
+def _write_glb(path: str | Path, shown: gltf.Primitive, centre_m: float | None, jpeg: bytes | None = None) -> Path:
+    primitives = [shown] if len(shown.attributes["POSITION"]) else []
+    if primitives and centre_m is not None:
+        primitives.append(_around(shown, centre_m))
     with writing(path) as partial, partial.open("wb") as file:
-        file.writelines(_glb(positions, uv, faces, texture.tobytes()))
+        file.writelines(gltf.binary(primitives, jpeg))
     return Path(path)
+
+
+def _around(shown: gltf.Primitive, centre_m: float) -> gltf.Primitive:
+    """A triangle without area, which cannot be seen, and makes the bounds symmetric about a point on the line of sight.
+
+    Viewers, the page's among them, look at the middle of the bounds and turn about it. With this it lies straight ahead
+    of the camera that took the photo, so that looking along -z is looking as that camera did.
+    """
+    positions = shown.attributes["POSITION"]
+    centre = np.float32([0, 0, -centre_m])
+    reach = np.maximum(positions.max(0) - centre, centre - positions.min(0))
+    corners = np.stack([centre - reach, centre + reach, centre - reach])
+    blank = {name: np.zeros((3, values.shape[1]), np.float32) for name, values in shown.attributes.items()}
+    return gltf.Primitive(blank | {"POSITION": corners})
+
+
+def linear() -> np.ndarray:
+    """(256,) float32: sRGB as linear light, 0..1, which colours of vertices are in glTF."""
+    value = np.arange(256) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def _thin(keep: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,57 +160,3 @@ def _faces(depth_m: np.ndarray, keep: np.ndarray, largest_jump: float) -> np.nda
         for number, corner in enumerate(corners):
             place[:, number] = index[corner][there]
     return faces
-
-
-def _glb(positions: np.ndarray, uv: np.ndarray, faces: np.ndarray, jpeg: bytes) -> list[bytes | np.ndarray]:
-    """One unlit, two-sided, textured mesh as a glTF 2.0 binary; an empty scene where there is no face.
-
-    The parts of the file in their order: in one piece they would be 44 MB for a million points, several times over.
-    """
-    document: dict = {"asset": {"version": "2.0", "generator": "sapiens-mlx"}, "scene": 0, "scenes": [{"nodes": []}]}
-    body: list[bytes | np.ndarray] = []
-    body_bytes = 0
-    if len(faces):
-        chunks: Sequence[tuple[bytes | np.ndarray, dict]] = (
-            (positions, {"target": VERTICES}),
-            (uv, {"target": VERTICES}),
-            (faces, {"target": INDICES}),
-            (jpeg, {}),
-        )
-        views = []
-        for data, target in chunks:
-            length = memoryview(data).nbytes
-            padding = b"\0" * (-length % 4)
-            views.append({"buffer": 0, "byteOffset": body_bytes, "byteLength": length, **target})
-            body += [data, padding]
-            body_bytes += length + len(padding)
-        bounds = {"min": positions.min(0).tolist(), "max": positions.max(0).tolist()}
-        document |= {
-            "extensionsUsed": ["KHR_materials_unlit"],
-            "scenes": [{"nodes": [0]}],
-            "nodes": [{"mesh": 0}],
-            "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "material": 0}]}],
-            "materials": [
-                {
-                    "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0},
-                    "extensions": {"KHR_materials_unlit": {}},
-                    "doubleSided": True,
-                }
-            ],
-            "textures": [{"source": 0, "sampler": 0}],
-            "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],  # linear, clamped
-            "images": [{"bufferView": 3, "mimeType": "image/jpeg"}],
-            "accessors": [
-                {"bufferView": 0, "componentType": FLOAT, "count": len(positions), "type": "VEC3", **bounds},
-                {"bufferView": 1, "componentType": FLOAT, "count": len(uv), "type": "VEC2"},
-                {"bufferView": 2, "componentType": UINT32, "count": faces.size, "type": "SCALAR"},
-            ],
-            "bufferViews": views,
-            "buffers": [{"byteLength": body_bytes}],
-        }
-    text = json.dumps(document).encode()
-    text += b" " * (-len(text) % 4)
-    head = struct.pack("<I4s", len(text), b"JSON") + text
-    if body:
-        head += struct.pack("<I4s", body_bytes, b"BIN\0")
-    return [struct.pack("<4sII", b"glTF", 2, 12 + len(head) + body_bytes), head, *body]

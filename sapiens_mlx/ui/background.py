@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ..errors import SapiensError
-from .storage import Visit, Visits
+from .storage import Visits
+from .visit import Visit
 
 if TYPE_CHECKING:
     from ..tasks.background import Background

@@ -1,7 +1,7 @@
 """A run of the page as a command line that does the same."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -26,33 +26,50 @@ def build() -> gr.Code:
 
 
 def command_line(
-    photo: str, report: Report, values: Mapping[str, Any], weights: str | None, background_name: str = ""
+    photo: str, reports: Sequence[Report], values: Mapping[str, Any], weights: str | None, background_name: str = ""
 ) -> str:
     """`python -m sapiens_mlx predict ...` for a shell, with what differs from the defaults.
 
     Args:
         photo: the file's name; a page never learns its folder.
+        reports: of the tasks, at least one, of one size and level.
         values: of the page's inputs, by name.
         background_name: the file of the visitor's own background.
     """
-    words = ["predict", photo, "--task", report.task, "--size", report.size]
+    tasks, report = [one.task for one in reports], reports[0]
+    words = ["predict", photo, "--task", ",".join(tasks), "--size", report.size]
     if report.task != "detect":
         words += ["--level", report.level]
     if weights is not None:
         words += ["--weights", weights]
     words += ["--out", "out"]
-    if report.task in people.TASKS:
-        words += people_options(report.task, values)
-        if report.task == "pose":
-            threshold = values["pose_keypoint_threshold"]
-            words += _changed("--keypoint-threshold", threshold, zoo.DEFAULTS.keypoint_threshold)
-    if report.task in controls.TWO_STYLES and values["style"] != zoo.DEFAULTS.style:
+    if looking := [task for task in people.TASKS if task in tasks]:
+        words += people_options(looking[0], values)
+    if "pose" in tasks:
+        threshold = values["pose_keypoint_threshold"]
+        words += _changed("--keypoint-threshold", threshold, zoo.DEFAULTS.keypoint_threshold)
+    if {*controls.TWO_STYLES} & {*tasks} and values["style"] != zoo.DEFAULTS.style:
         words += ["--style", values["style"]]
-    if report.task in controls.CUT_OUT and values["foreground"] != zoo.DEFAULTS.foreground:
+    if {*controls.CUT_OUT} & {*tasks} and values["foreground"] != zoo.DEFAULTS.foreground:
         words += ["--foreground", values["foreground"]]
-    if report.task == background.TASK and values["background"] != "none":
+    if background.TASK in tasks and values["background"] != "none":
         words += ["--background", background.as_text(background_name, values)]
     return f"python -m sapiens_mlx {shlex.join(words)}"
+
+
+def command_lines(
+    photo: str, reports: Iterable[Report], values: Mapping[str, Any], weights: str | None, background_name: str = ""
+) -> str:
+    """The same for several tasks, a line for each size and level that they were run at."""
+    alike: dict[tuple[str, str], list[Report]] = {}
+    people_alone: list[Report] = []
+    for report in reports:
+        if report.task == "detect":
+            people_alone.append(report)
+        else:
+            alike.setdefault((report.size, report.level), []).append(report)
+    groups = [*alike.values(), *([people_alone] if people_alone else [])]
+    return "\n".join(command_line(photo, group, values, weights, background_name) for group in groups)
 
 
 def people_options(task: str, values: Mapping[str, Any]) -> list[str]:

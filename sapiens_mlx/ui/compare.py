@@ -150,8 +150,6 @@ def _connect(
         do,
         pressed,
         fresh,
-        name="compare",
-        description="Run one task at several sizes and quantization levels and compare them with the most precise one.",
         inputs_kwargs=inputs,
         outputs=[*idle, *published, *exported],
         show_progress="hidden",

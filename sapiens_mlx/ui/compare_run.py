@@ -19,8 +19,9 @@ from .compare_view import CompareView
 from .photos import SHOWN_PX
 from .problems import explained
 from .progress import Step
-from .storage import COMPARE, Visit
+from .storage import COMPARE
 from .tab import TabActions, Updates, Values
+from .visit import Photo, Visit
 
 if TYPE_CHECKING:
     from ..compare import Comparison, Entry
@@ -49,10 +50,10 @@ class Compared:
     def total(self) -> int:
         return len({*self.comparison.variants, self.comparison.reference})
 
-    def files(self, visit: Visit) -> dict[str, str]:
+    def files(self, photo: Photo) -> dict[str, str]:
         """The pictures that the slider can show: the photo, and each variant's result by its name."""
         results = {str(variant): str(files[0]) for variant, files in self.pictures.items()}
-        return {PHOTO: str(visit.shown)} | results
+        return {PHOTO: str(photo.shown)} | results
 
     def differences(self) -> dict[str, str]:
         """Each variant's differences by its name."""
@@ -134,30 +135,28 @@ class CompareActions(TabActions):
         """Computes each variant in turn, on the machine that serves this page, and shows it as it ends."""
         yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visit = self._visit(request)
-        photo_rgb = None
+        photo = None
         try:
-            photo_rgb = self._photo_of_run(visit, values["photo"])
-            if photo_rgb is None:
-                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
-            compared = self._compared(visit, values)
-            yield self._published(visit)  # what is done already, where the run before was stopped; else the empty page
-            while (yield from self._next(visit, compared)) is not None:
-                yield self._published(visit)
-            yield self._published(visit) | self._exports(visit) | self._ready(_ended_well(compared))
+            photo = self._photo_of_run(visit, values["photo"])
+            compared = self._compared(photo, values)
+            yield self._published(photo)  # what is done already, where the run before was stopped; else the empty page
+            while (yield from self._next(visit, photo, compared)) is not None:
+                yield self._published(photo)
+            yield self._published(photo) | self._ready(_ended_well(compared)) | self._exports(photo)
         except Exception as problem:
-            replaced = visit.photo_rgb is not photo_rgb
+            replaced = visit.photo is not photo
             yield ({} if replaced else self._kept(visit)) | self._ready(explained(problem, replaced))
 
     def _kept(self, visit: Visit) -> Updates:
         """What is done of a comparison that has ended early; nothing where that cannot be shown either."""
         try:
-            return self._published(visit) | self._exports(visit)
+            return self._published(visit.photo) | self._exports(visit.photo)
         except Exception as problem:
             if not visit.closed:
                 explained(problem)  # for the log
             return {}
 
-    def _compared(self, visit: Visit, values: Values) -> Compared:
+    def _compared(self, photo: Photo, values: Values) -> Compared:
         """What these choices ask for: a comparison that Stop has left unfinished goes on, any other begins anew."""
         from ..compare import Comparison
         from ..variants import Variant, check
@@ -172,24 +171,24 @@ class CompareActions(TabActions):
         foreground = values["foreground"] if _is_over_people(task) else "auto"
         who = people.options(values) if task in people.TASKS else {}
         wanted = (task, variants, reference, foreground, who)
-        before = visit.compared
+        before = photo.compared
         if before is not None and before.wanted == wanted and len(before.comparison.entries) < before.total:
             return before
-        visit.compared = None
+        photo.compared = None
         made = Comparison(
-            visit.photo_rgb,
+            photo.rgb,
             task,
             variants,
             reference,
             weights=self._weights,
             foreground=foreground,
-            name=visit.photo_name,
+            name=photo.name,
             **who,
         )
-        visit.compared = Compared(made, wanted)
-        return visit.compared
+        photo.compared = Compared(made, wanted)
+        return photo.compared
 
-    def _next(self, visit: Visit, compared: Compared) -> "Generator[Updates, None, Entry | None]":
+    def _next(self, visit: Visit, photo: Photo, compared: Compared) -> "Generator[Updates, None, Entry | None]":
         """Progress until one more variant is done.
 
         Returns its entry, None when all are done. Raises as _follow, and SapiensError where there is nothing left to
@@ -197,11 +196,12 @@ class CompareActions(TabActions):
         """
         comparison = compared.comparison
         job = inference.submit(lambda progress: next(comparison.run(progress), None))
-        return (yield from self._follow(visit, job, partial(_naming, compared)))
+        return (yield from self._follow(visit, photo, job, partial(_naming, compared)))
 
     def stopped(self, request: gr.Request) -> Updates:
         """After Stop: Gradio has closed the event's generator, which cancels the job. What is done stays."""
-        visit, compared = self._visit(request), self._visit(request).compared
+        visit = self._visit(request)
+        compared = visit.photo and visit.photo.compared
         if compared is None or not compared.comparison.entries:
             return self._ready(words.line("Stopped", "The photo and the settings are as they were.", "stopped"))
         done = f"{len(compared.comparison.entries)} of {compared.total} are done. Compare goes on with the rest."
@@ -209,17 +209,17 @@ class CompareActions(TabActions):
 
     # ---- what is shown ----------------------------------------------------------------------------------------------
 
-    def _published(self, visit: Visit) -> Updates:
+    def _published(self, photo: Photo | None) -> Updates:
         """Everything about the variants that are done."""
-        view, compared = self._view, visit.compared
+        view, compared = self._view, photo and photo.compared
         if compared is None or not compared.comparison.entries:
             there = {view.panel: gr.update(visible=False)}
-            return there | {view.empty: gr.update(value=compare_words.empty(visit.shown is not None), visible=True)}
+            return there | {view.empty: gr.update(value=compare_words.empty(photo is not None), visible=True)}
         from .chart import charts
 
         comparison = compared.comparison
         for entry in comparison.entries:
-            _keep_pictures(visit, compared, entry)
+            _keep_pictures(photo, compared, entry)
         updates: Updates = {
             view.panel: gr.update(visible=True),
             view.empty: gr.update(visible=False),
@@ -229,27 +229,28 @@ class CompareActions(TabActions):
             view.notes: compare_words.notes(comparison),
             view.exports: gr.update(visible=False),
         }
-        return updates | (self._pictures(visit, compared) if compared.pictures else {})
+        return updates | (self._pictures(photo, compared) if compared.pictures else {})
 
-    def _pictures(self, visit: Visit, compared: Compared) -> Updates:
+    def _pictures(self, photo: Photo, compared: Compared) -> Updates:
         view, comparison = self._view, compared.comparison
         left, right, differing = compared.shown()
         variants = [(compare_words.title(comparison, variant), str(variant)) for variant in compared.pictures]
-        height, width = visit.photo_rgb.shape[:2]
-        files = compared.files(visit)
+        height, width = photo.rgb.shape[:2]
+        files = compared.files(photo)
         return {
             view.left: gr.update(choices=[("Photo", PHOTO), *variants], value=left),
             view.right: gr.update(choices=[("Photo", PHOTO), *variants], value=right),
             view.differing: gr.update(choices=variants, value=differing),
             view.slider: (files[left], files[right]),
             view.difference: compared.differences()[differing],
-            view.gallery: compare_words.gallery(comparison, visit.shown, compared.pictures, (height, width)),
+            view.gallery: compare_words.gallery(comparison, photo.shown, compared.pictures, (height, width)),
         }
 
     def pair_picked(self, left: str, right: str, request: gr.Request) -> Any:
         """Other pictures for the slider."""
-        visit, compared = self._visit(request), self._visit(request).compared
-        files = compared.files(visit) if compared else {}
+        photo = self._visit(request).photo
+        compared = photo and photo.compared
+        files = compared.files(photo) if compared else {}
         if not {left, right} <= files.keys():
             return gr.skip()  # a new comparison has begun meanwhile
         compared.picked |= {"left": left, "right": right}
@@ -257,24 +258,25 @@ class CompareActions(TabActions):
 
     def differing_picked(self, variant: str, request: gr.Request) -> Any:
         """The differences of another variant."""
-        compared = self._visit(request).compared
+        photo = self._visit(request).photo
+        compared = photo and photo.compared
         files = compared.differences() if compared else {}
         if variant not in files:
             return gr.skip()
         compared.picked["differing"] = variant
         return files[variant]
 
-    def _exports(self, visit: Visit) -> Updates:
+    def _exports(self, photo: Photo | None) -> Updates:
         """The files and the command line of what is done."""
         from ..compare_files import command_line, sheet, to_csv
         from ..files import write_bytes
         from ..image import write_png
 
-        view, compared = self._view, visit.compared
+        view, compared = self._view, photo and photo.compared
         if compared is None or not compared.comparison.entries:
             return {}
         comparison = compared.comparison
-        folder, stem = visit.next_folder("files"), f"{visit.stem}_compare_{comparison.task}"
+        folder, stem = photo.next_folder("files"), f"{photo.stem}_compare_{comparison.task}"
         try:
             table = write_bytes(folder / f"{stem}.csv", to_csv(comparison).encode())
             picture = write_png(folder / f"{stem}.png", sheet(comparison))
@@ -329,16 +331,16 @@ def _naming(compared: Compared, now: Step) -> Step:
     return Step(f"{name} ({number} of {compared.total}): {now.words}", now.share)
 
 
-def _keep_pictures(visit: Visit, compared: Compared, entry: "Entry") -> None:
+def _keep_pictures(photo: Photo, compared: Compared, entry: "Entry") -> None:
     """Write what the page shows of an entry, once, and let its arrays go."""
     if entry.picture is None:
         return
     from ..image import shrink, write_png
 
-    folder = visit.next_folder(f"compared-{entry.variant.size}-{entry.variant.level}")
+    folder = photo.next_folder(f"compared-{entry.variant.size}-{entry.variant.level}")
     compared.pictures[entry.variant] = (
-        write_png(folder / f"{visit.stem}_{entry.variant.level}.png", shrink(entry.picture, SHOWN_PX)),
-        write_png(folder / f"{visit.stem}_{entry.variant.level}_difference.png", shrink(entry.heat_map, SHOWN_PX)),
+        write_png(folder / f"{photo.stem}_{entry.variant.level}.png", shrink(entry.picture, SHOWN_PX)),
+        write_png(folder / f"{photo.stem}_{entry.variant.level}_difference.png", shrink(entry.heat_map, SHOWN_PX)),
     )
     entry.picture = entry.heat_map = entry.result = None
 

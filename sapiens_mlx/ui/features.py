@@ -138,8 +138,6 @@ def _connect(
         do,
         pressed,
         fresh,
-        name="features",
-        description="The features of the pretrained network for one photo or two: colours, arrays.",
         inputs_kwargs=asked,
         outputs=[*idle, *drawn, *after],
         show_progress="hidden",

@@ -3,7 +3,7 @@
 A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,15 @@ from .findings import findings
 from .photos import SHOWN_PX
 from .problems import explained
 from .progress import Step
-from .storage import FEATURES, FEATURES_SECOND, Visit, Visits
+from .storage import FEATURES, FEATURES_SECOND, Visits
 from .tab import TabActions, Updates, Values
+from .visit import Photo, Visit
 
 if TYPE_CHECKING:
     from ..tasks.features import FeaturesResult, Similarity
 
+TASK = "features"
+BothVisits = tuple[Visit, Visit]
 NOBODY = (
     "Colours are for all of the photo: the weights of Body parts are not on this machine. Run it once in the Studio."
 )
@@ -44,7 +47,7 @@ class FeaturesActions(TabActions):
 
     # ---- the photos -------------------------------------------------------------------------------------------------
 
-    def _both(self, request: gr.Request) -> tuple[Visit, Visit]:
+    def _both(self, request: gr.Request) -> BothVisits:
         """The visit of the photo and the one of the second photo."""
         return self._visit(request), self._visits.of(request.session_hash, FEATURES_SECOND)
 
@@ -73,52 +76,57 @@ class FeaturesActions(TabActions):
         """Computes the features of the photo and of the second one, and draws them."""
         yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visits = self._both(request)
-        taken: list[Any] = []
+        taken: list[Photo | None] = []
         try:
-            for visit, photo in zip(visits, (values["photo"], values["second"]), strict=True):
-                taken.append(self._photo_of_run(visit, photo))
-            if taken[0] is None:
-                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take the Studio's.")
+            taken.append(self._photo_of_run(visits[0], values["photo"]))
+            taken.append(self._second_of_run(visits[1], values["second"]))
             yield from self._compute(visits, values)
             if values["foreground"] == "auto":
                 yield from self._find_people(visits)
-            seconds = sum(sum(one.result.report.seconds.values()) for one in visits if one.result is not None)
+            seconds = sum(sum(result.report.seconds.values()) for _, result in _with_results(visits))
             done = words.line("Done", words.duration(seconds))
-            yield self._all(visits, values) | self._idle(visits[0], done)
+            yield self._idle(visits[0], done) | self._all(visits, values)
         except Exception as problem:
             yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
+
+    def _second_of_run(self, visit: Visit, photo: Any) -> Photo | None:
+        """As _photo_of_run, of the second photo, which may be missing."""
+        photos.take(self._visits, visit, photo)
+        self._visits.release(visit)
+        return visit.photo
 
     def stopped(self, request: gr.Request) -> Updates:
         stopped = words.line("Stopped", "The photos and the settings are as they were.", "stopped")
         return self._idle(self._visit(request), stopped)
 
-    def _compute(self, visits: tuple[Visit, Visit], values: Values) -> Iterator[Updates]:
+    def _compute(self, visits: BothVisits, values: Values) -> Iterator[Updates]:
         """What is missing of both photos; where nothing is, all of it again."""
         from ..predictor import Predictor
 
-        predictor = Predictor("features", values["size"], values["level"], self._weights)
+        predictor = Predictor(TASK, values["size"], values["level"], self._weights)
         wanted = (predictor.size, predictor.level)
-        there = [visit for visit in visits if visit.photo_rgb is not None]
-        missing = [one for one in there if one.result is None or _made_with(one.result) != wanted]
-        for visit in missing or there:
+        there = [visit for visit in visits if visit.photo is not None]
+        made = {visit: _made_with(result) for visit, result in _with_results(visits)}
+        for visit in [one for one in there if made.get(one) != wanted] or there:
             name = "" if len(there) == 1 else ("Photo", "Second photo")[visits.index(visit)]
-            visit.result = yield from self._follow(visit, predictor.submit(visit.photo_rgb), partial(_naming, name))
+            job, photo = predictor.submit(visit.photo.rgb), visit.photo
+            photo.results[TASK] = yield from self._follow(visit, photo, job, partial(_naming, name))
 
-    def _find_people(self, visits: tuple[Visit, Visit]) -> Iterator[Updates]:
+    def _find_people(self, visits: BothVisits) -> Iterator[Updates]:
         """Where people are in each photo, once for a size and level; None where there is nothing to find them with."""
         from ..predictor import Predictor
 
         looking = partial(_naming, "Finding people")
-        for visit in visits:
-            if visit.result is None or visit.mask_of == _made_with(visit.result):
+        for visit, result in _with_results(visits):
+            photo = visit.photo
+            if photo.mask_of == _made_with(result):
                 continue
-            report = visit.result.report
-            source = Predictor("features", report.size, report.level, self._weights).mask_source()
-            visit.mask = None
+            source = Predictor(TASK, result.report.size, result.report.level, self._weights).mask_source()
+            photo.mask = None
             if source is not None:
-                found = yield from self._follow(visit, source.submit(visit.photo_rgb), looking)
-                visit.mask = found.foreground_mask()
-            visit.mask_of = _made_with(visit.result)
+                found = yield from self._follow(visit, photo, source.submit(photo.rgb), looking)
+                photo.mask = found.foreground_mask()
+            photo.mask_of = _made_with(result)
 
     # ---- the pictures -----------------------------------------------------------------------------------------------
 
@@ -129,8 +137,8 @@ class FeaturesActions(TabActions):
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Other colours were chosen after the run: find the people, once, and draw again."""
         visits = self._both(request)
-        taken = [visit.photo_rgb for visit in visits]
-        if visits[0].result is None:
+        taken = [visit.photo for visit in visits]
+        if not _has_result(visits[0]):
             yield gr.skip()
             return
         try:
@@ -138,7 +146,7 @@ class FeaturesActions(TabActions):
                 yield self.begin()
                 yield from self._find_people(visits)
             status = words.line("Colours for people" if values["foreground"] == "auto" else "Colours for all")
-            yield self._all(visits, values) | self._idle(visits[0], status)
+            yield self._idle(visits[0], status) | self._all(visits, values)
         except Exception as problem:
             yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
 
@@ -146,9 +154,9 @@ class FeaturesActions(TabActions):
         def pressed(request: gr.Request, event: gr.SelectData) -> Any:
             """The pixel of the photo that was pressed in a picture of it."""
             visit = self._both(request)[which]
-            if visit.result is None:
+            if not _has_result(visit):
                 return gr.skip()
-            height, width = visit.photo_rgb.shape[:2]
+            height, width = visit.photo.rgb.shape[:2]
             shown_by = max(1.0, max(height, width) / SHOWN_PX)
             x, y = ((value + 0.5) * shown_by for value in event.index)
             return which, min(x, width - 1), min(y, height - 1)
@@ -159,37 +167,38 @@ class FeaturesActions(TabActions):
         """A place was pressed: where it is like that, in both photos."""
         return self._safely(request, lambda visits: self._alike(visits, values))
 
-    def _safely(self, request: gr.Request, draw: Callable[[tuple[Visit, Visit]], Updates]) -> Updates:
+    def _safely(self, request: gr.Request, draw: Callable[[BothVisits], Updates]) -> Updates:
         visits = self._both(request)
-        if visits[0].result is None:
+        if not _has_result(visits[0]):
             return gr.skip()
         try:
             return draw(visits)
         except Exception as problem:
             return {self._view.status: explained(problem, visits[0].closed)}
 
-    def _results(self, visits: tuple[Visit, Visit], values: Values) -> "list[FeaturesResult]":
+    def _results(self, visits: BothVisits, values: Values) -> "list[FeaturesResult]":
         """The result of the photo and, where there is one of the same network, of the second, cut out or not."""
-        results = []
-        for visit in visits:
-            if visit.result is None or _made_with(visit.result) != _made_with(visits[0].result):
+        results: list[FeaturesResult] = []
+        for visit, result in _with_results(visits):
+            if results and _made_with(result) != _made_with(results[0]):
                 break
-            wanted = visit.mask if values["foreground"] == "auto" else None
-            if visit.result.person_mask is not wanted:
-                visit.result = replace(visit.result, person_mask=wanted)  # its components are found anew
-            results.append(visit.result)
+            wanted = visit.photo.mask if values["foreground"] == "auto" else None
+            if result.person_mask is not wanted:
+                result = replace(result, person_mask=wanted)  # its components are found anew
+                visit.photo.results[TASK] = result
+            results.append(result)
         return results
 
-    def _all(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+    def _all(self, visits: BothVisits, values: Values) -> Updates:
         """Everything about new results."""
         view = self._view
         updates = self._drawn(visits, values) | self._files(visits, values)
         results = self._results(visits, values)
         report = results[0].report
         notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
-        if values["foreground"] == "auto" and visits[0].mask is None:
+        if values["foreground"] == "auto" and visits[0].photo.mask is None:
             notices.append(NOBODY)
-        names = [visit.photo_name for visit, _ in zip(visits, results, strict=False)]
+        names = [visit.photo.name for visit, _ in zip(visits, results, strict=False)]
         licence = zoo.checkpoint("features", report.size).licence
         return updates | {
             view.notes: words.notes(replace(report, notices=notices)),
@@ -199,7 +208,7 @@ class FeaturesActions(TabActions):
             view.empty: gr.update(visible=False),
         }
 
-    def _drawn(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+    def _drawn(self, visits: BothVisits, values: Values) -> Updates:
         """The colours of both photos, and what is like the chosen place."""
         from ..image import shrink, write_png
 
@@ -207,30 +216,31 @@ class FeaturesActions(TabActions):
         look = {"opacity": values["opacity"], "smooth": values["smooth"]}
         for visit, pictures, result in zip(visits, self._view.pictures, results, strict=False):
             picture = shrink(result.picture(like=results[0], **look), SHOWN_PX)
-            path = write_png(visit.next_folder("picture") / f"{visit.stem}_features.png", picture)
+            path = write_png(visit.photo.next_folder("picture") / f"{visit.photo.stem}_features.png", picture)
             updates |= {pictures.colours: str(path), pictures.frame: gr.update(visible=True)}
         for pictures in self._view.pictures[len(results) :]:
             updates[pictures.frame] = gr.update(visible=False)
         return updates | self._alike(visits, values)
 
-    def _alike(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+    def _alike(self, visits: BothVisits, values: Values) -> Updates:
         """Where it is like the chosen place; before one is chosen, the photos as they are."""
         from ..image import shrink, write_png
 
         view, updates = self._view, {}
         found = self._similar(visits, values)
         for index, (visit, pictures) in enumerate(zip(visits, view.pictures, strict=True)):
+            photo = visit.photo
             if index < len(found):
-                picture = _at_size(found[index], shrink(visit.photo_rgb, SHOWN_PX)).picture(smooth=values["smooth"])
-                path = write_png(visit.next_folder("alike") / f"{visit.stem}_similarity.png", picture)
+                picture = _at_size(found[index], shrink(photo.rgb, SHOWN_PX)).picture(smooth=values["smooth"])
+                path = write_png(photo.next_folder("alike") / f"{photo.stem}_similarity.png", picture)
                 updates[pictures.alike] = str(path)
-            elif visit.shown is not None:
-                updates[pictures.alike] = str(visit.shown)
+            elif photo is not None:
+                updates[pictures.alike] = str(photo.shown)
         which = values["point"][0] if found else 0
         own, other = (found[which], found[1 - which] if len(found) > 1 else None) if found else (None, None)
         return updates | {view.told: features_words.told(own, other, which)}
 
-    def _similar(self, visits: tuple[Visit, Visit], values: Values) -> "list[Similarity]":
+    def _similar(self, visits: BothVisits, values: Values) -> "list[Similarity]":
         """For each result how like the chosen place it is; empty where none is chosen."""
         results, point = self._results(visits, values), values["point"]
         if point is None or point[0] >= len(results):
@@ -244,7 +254,7 @@ class FeaturesActions(TabActions):
         """Every file of the results, as they are shown, behind the download buttons."""
         return self._safely(request, lambda visits: self._files(visits, values))
 
-    def _files(self, visits: tuple[Visit, Visit], values: Values) -> Updates:
+    def _files(self, visits: BothVisits, values: Values) -> Updates:
         from ..image import write_png
 
         view, paths = self._view, []
@@ -252,7 +262,7 @@ class FeaturesActions(TabActions):
         look = {"opacity": values["opacity"], "smooth": values["smooth"], "like": results[0]}
         try:
             for index, (visit, result) in enumerate(zip(visits, results, strict=False)):
-                folder, stem = visit.next_folder("files"), visit.stem
+                folder, stem = visit.photo.next_folder("files"), visit.photo.stem
                 written = result.save(folder, stem, side_by_side=True, **look)
                 if found:
                     similar = found[index].picture(smooth=values["smooth"])
@@ -266,6 +276,15 @@ class FeaturesActions(TabActions):
         updates = [gr.update(value=str(path), label=label, visible=True, interactive=True) for path, label in paths]
         updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
         return dict(zip(view.downloads, updates, strict=True))
+
+
+def _has_result(visit: Visit) -> bool:
+    return visit.photo is not None and TASK in visit.photo.results
+
+
+def _with_results(visits: BothVisits) -> "list[tuple[Visit, FeaturesResult]]":
+    """The visits that have a result, with it."""
+    return [(visit, visit.photo.results[TASK]) for visit in visits if _has_result(visit)]
 
 
 def _made_with(result: Any) -> tuple[str, str]:
@@ -290,6 +309,6 @@ def _naming(name: str, now: Step) -> Step:
     return Step(f"{name}: {now.words}" if name else now.words, now.share)
 
 
-def _replaced(visits: tuple[Visit, Visit], taken: list[Any]) -> bool:
+def _replaced(visits: BothVisits, taken: Sequence[Photo | None]) -> bool:
     """Whether the visitor has another photo than one of those that a run has `taken`."""
-    return any(visit.photo_rgb is not photo for visit, photo in zip(visits, taken, strict=False))
+    return any(visit.photo is not photo for visit, photo in zip(visits, taken, strict=False))

@@ -33,7 +33,7 @@ def about(size: str, level: str, warning: str = "") -> str:
     if row.tokenizer_layers:
         height, width = row.input_hw
         large = f"It takes {width} x {height} pixels: a smaller photo is enlarged, which adds no detail."
-    return words.asides([warning, large]) + words.choice("features", size, level)
+    return words.asides([warning, large]) + words.choice(["features"], size, level)
 
 
 def told(own: "Similarity | None", other: "Similarity | None", which: int) -> str:

@@ -9,8 +9,8 @@ from . import help_words
 from .wiring import PRIVATE
 
 HERE = Path(__file__).parent
-PARTS_PICTURE = HERE / "pictures/parts.webp"  # drawn by training/help_pictures.py
-KEYPOINTS_PICTURE = HERE / "pictures/keypoints.webp"
+PARTS_PICTURE = HERE / "help_pictures/parts.webp"  # drawn by training/help_pictures.py
+KEYPOINTS_PICTURE = HERE / "help_pictures/keypoints.webp"
 
 
 def build() -> None:

@@ -33,7 +33,7 @@ def about(task: str, size: str, level: str, larger: bool, warning: str = "") -> 
     """What is about to be run. `larger` is whether this machine has more than the demo size; `warning` says that it
     does not fit the memory."""
     only = "" if larger else f'<div class="choice live-sizes"><p>{ON_CPU}</p></div>'
-    return words.asides([warning]) + words.choice(task, size, level) + only
+    return words.asides([warning]) + words.choice([task], size, level) + only
 
 
 def opening() -> str:

@@ -6,11 +6,12 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import compare, features, studio, words
+from . import api, compare, disk, features, help, live, preferences, studio, words
 from .storage import Visits, make_process_folder
-from .theme import STYLE_SHEET, theme
+from .theme import STYLE_SHEETS, theme
 
 TITLE = "Sapiens2 MLX Studio"
+HERE = Path(__file__).parent
 MOST_WAITING = 20  # visitors in the queue; who comes later is told so
 DAY_S = 24 * 60 * 60
 MAX_FILE_SIZE = "200mb"
@@ -24,15 +25,26 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
         visits.leave(request.session_hash)
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, DAY_S)) as demo:
-        gr.HTML(words.header(runtime.device_name()))
+        gr.HTML(
+            words.header(runtime.device_name(), runtime.memory_limit_bytes()),
+            js_on_load=(HERE / "masthead.js").read_text("utf-8"),
+        )
+        api.connect(visits, weights)
         gr.set_static_paths([words.demo_licence_file()])
         with gr.Tabs(elem_classes="tabs"):
             with gr.Tab("Studio"):
-                studio.build(visits, weights, folder / "examples")
+                remembered, chosen = studio.build(visits, weights, folder / "examples")
             with gr.Tab("Compare levels"):
                 compare.build(visits, weights, folder / "examples")
             with gr.Tab("Features"):
                 features.build(visits, weights, folder / "examples")
+            with gr.Tab("Live"):
+                live.build(visits, weights)
+            with gr.Tab("Weights") as weights_tab:
+                disk.build(weights_tab)
+            with gr.Tab("Help", elem_id="help-tab"):
+                help.build()
+        preferences.connect(demo, remembered, chosen)
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 
@@ -43,6 +55,7 @@ def serve(
     share: bool = False,
     auth: str | None = None,
     weights: str | None = None,
+    mcp: bool = False,
 ) -> None:
     """Serve the page until it is interrupted.
 
@@ -51,16 +64,21 @@ def serve(
         share: a public link through Gradio's relay: photos then travel through it.
         auth: "user:password" that visitors must give.
         weights: a folder in the reference's layout, or one file, as for Predictor.
+        mcp: also serve the endpoints of api.py as MCP tools, at /gradio_api/mcp/.
 
     Raises:
-        SapiensError: `auth` is not user:password, `weights` does not exist, or the port cannot be had.
+        SapiensError: `auth` is not user:password, `weights` does not exist, the port cannot be had, or the packages
+            of `mcp` are missing.
     """
     user, colon, password = (auth or "").partition(":")
     if auth is not None and not (user and colon and password):
         raise SapiensError("The login is not of the form user:password. Give both, with a colon between them.")
     if weights is not None and not Path(weights).expanduser().exists():
         raise SapiensError(f"There is no file or folder {weights}. Give the folder your weights are in.")
-    demo = build(make_process_folder(), weights)
+    folder = make_process_folder()
+    if mcp:
+        api.prepare_mcp(folder)
+    demo = build(folder, weights)
     try:
         demo.launch(
             server_name=host,
@@ -68,11 +86,12 @@ def serve(
             share=share,
             auth=(user, password) if auth else None,
             theme=theme(),
-            css_paths=STYLE_SHEET,
+            css_paths=STYLE_SHEETS,
             max_file_size=MAX_FILE_SIZE,
             footer_links=["api", "settings"],
             run_history=False,
             ssr_mode=False,
+            mcp_server=mcp or None,
         )
     except OSError as problem:
         raise SapiensError(f"The page cannot be served: {problem} Choose another --port.") from problem

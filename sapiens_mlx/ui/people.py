@@ -11,7 +11,8 @@ from .. import zoo
 from ..boxes import read_boxes
 from ..errors import BoxError, SapiensError
 from . import words
-from .storage import Visit, Visits
+from .storage import Visits
+from .visit import Visit
 from .wiring import PRIVATE
 
 TASKS = ("pose", "detect")  # those that look at people one by one
@@ -96,8 +97,8 @@ def connect(parts: Mapping[str, Any], inputs: Mapping[str, Any], status: gr.HTML
     table, who = inputs["boxes"], inputs["people"]
 
     def one_more(boxes: list[list[Any]], request: gr.Request) -> tuple[Any, str]:
-        photo_rgb = visits.of(request.session_hash, tab).photo_rgb
-        return with_one_more(boxes, (0, 0) if photo_rgb is None else photo_rgb.shape[:2]), "own"
+        photo = visits.of(request.session_hash, tab).photo
+        return with_one_more(boxes, (0, 0) if photo is None else photo.rgb.shape[:2]), "own"
 
     def of_file(upload: str, request: gr.Request) -> dict[Any, Any]:
         try:

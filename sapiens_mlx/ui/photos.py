@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from .storage import Visit, Visits
+from .storage import Visits
+from .visit import Photo, Visit
 
 SHOWN_PX = 2048  # the longer side of what the page shows; downloads are of full size
 
@@ -32,14 +33,14 @@ def frame() -> gr.Image:
 def in_frame(visit: Visit) -> str | None:
     """What the frame shows. Every handler of it gives this back: Gradio makes a component that is left out anew,
     without our preprocess."""
-    return visit.shown and str(visit.shown)
+    return visit.photo and str(visit.photo.shown)
 
 
 def take(visits: Visits, visit: Visit, photo: Any) -> None:
-    """Make `photo` (Gradio's image data, or None) the visitor's photo, unless it already is.
+    """Make `photo` (Gradio's image data, or None) the one that is worked on, unless it already is.
 
     Raises:
-        SapiensError: it cannot be used; the visitor then has none.
+        SapiensError: it cannot be used; the one before is gone then too.
     """
     if photo is not None and Path(photo.path).is_relative_to(visit.folder):
         return  # what the page shows of the photo, or of one that another has replaced in the meantime
@@ -51,17 +52,21 @@ def take(visits: Visits, visit: Visit, photo: Any) -> None:
     open_file(visit, photo.path, photo.orig_name or Path(photo.path).name)
 
 
-def open_file(visit: Visit, path: str | Path, name: str) -> None:
-    """Make a file the visitor's photo. Raises SapiensError where it is none."""
+def open_file(visit: Visit, path: str | Path, name: str) -> Photo:
+    """Make a file the photo that is worked on, beside those there are. Raises SapiensError where it is none."""
     from ..image import read_image
 
-    keep(visit, read_image(path), name)
+    return keep(visit, read_image(path), name)
 
 
-def keep(visit: Visit, photo_rgb: Any, name: str) -> None:
-    """Make an (H, W, 3) uint8 RGB array the visitor's photo, in place of the one before."""
+def keep(visit: Visit, photo_rgb: Any, name: str) -> Photo:
+    """Make an (H, W, 3) uint8 RGB array the photo that is worked on, beside those there are."""
     from ..image import shrink, write_png
 
-    visit.photo_rgb = photo_rgb
-    visit.photo_name = name
-    visit.shown = write_png(visit.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))
+    photo = visit.add(photo_rgb, name)
+    try:
+        photo.shown = write_png(photo.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))
+    except Exception:
+        visit.forget_photo()
+        raise
+    return photo

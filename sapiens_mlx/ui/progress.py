@@ -1,11 +1,12 @@
 """How far a job is, in words and as a share of a bar; and a way to follow it that Stop can interrupt."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..runtime import Job
 
+LEAST_SHARE = 0.2  # of the blocks, from which on those that are done tell of the others
 POLL_S = 0.2  # Stop reaches a generator only where it yields
 
 _WORDS = {
@@ -21,10 +22,12 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Step:
-    """`words` for people; `share` of this stage that is done, 0..1, or None where that cannot be told."""
+    """`words` for people; `share` of this stage that is done, 0..1, or None where that cannot be told. A `network` is
+    at work: what is left of it can be told from what is done."""
 
     words: str
     share: float | None = None
+    network: bool = False
 
 
 def step(stage: str, done: float, total: float) -> Step:
@@ -39,7 +42,7 @@ def step(stage: str, done: float, total: float) -> Step:
     if stage == "load" and share:
         return Step(f"Loading weights, {share:.0%}", share)
     if stage == "network":
-        return Step(_block(done, total) or "Working", share)
+        return Step(_block(done, total) or "Working", share, network=True)
     if stage == "foreground":
         return Step(", ".join(filter(None, ("Cutting out people", _block(done, total).lower()))), share)
     if stage.startswith("person "):
@@ -60,6 +63,22 @@ def _download(done: float, total: float) -> str:
 
 def _block(done: float, total: float) -> str:
     return f"Block {done:.0f} of {total:.0f}" if total > 1 else ""
+
+
+def seconds_left(now: Step, seconds: float, expected: Sequence[float | None]) -> float | None:
+    """How much longer a run takes, about; None where nothing tells.
+
+    Args:
+        now: what the job under way is at.
+        seconds: since that job began.
+        expected: what earlier runs make of that job and of those after it, in seconds.
+    """
+    if not now.network or None in expected[1:]:
+        return None
+    this, *after = expected
+    if this is None or this < seconds:
+        this = seconds / now.share if now.share and now.share >= LEAST_SHARE else None
+    return None if this is None else this - seconds + sum(after)
 
 
 def follow(job: Job) -> Iterator[tuple[Step, float]]:

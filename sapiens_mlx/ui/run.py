@@ -1,246 +1,247 @@
-"""What happens when something is pressed: generators from Gradio's events to the inference thread and back to the page.
+"""The photos of the Studio and its runs: generators from Gradio's events to the inference thread and back to the page.
 
 A handler yields {component: update}; what it leaves out stays as it is. No model is imported before the first run.
 """
 
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from .. import zoo
 from ..errors import SapiensError
 from ..tasks.base import Result
-from . import background, controls, people, photos, words
-from .command import command_line
-from .findings import findings
-from .photos import SHOWN_PX
+from . import background, choices, controls, people, photos, words
 from .problems import explained
-from .progress import Step, step
-from .storage import STUDIO, Visit
-from .tab import TabActions, Updates, Values
-from .view import View
-
-if TYPE_CHECKING:
-    from ..predictor import Predictor
+from .progress import Step
+from .shown import Shown
+from .tab import Updates, Values
+from .visit import Photo, Visit
 
 NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
+# What others build on comes first: the mask of people from seg or matting, the boxes of people from detect.
+ORDER = ("seg", "matting", "detect", "pose", "normal", "pointmap", "albedo")
+MOST_PHOTOS = 24
 
 
-class Actions(TabActions):
-    """The handlers of the Studio tab."""
+class Actions(Shown):
+    """The handlers of the Studio tab: its photos and its runs."""
 
-    tab = STUDIO
-    _view: View
+    NO_PHOTO = "There is no photo yet. Drop one into the frame, paste it, or take one."
 
-    # ---- the photo --------------------------------------------------------------------------------------------------
+    # ---- the photos -------------------------------------------------------------------------------------------------
 
     def _empty_page(self, photo_there: bool) -> str:
         return words.empty(photo_there)
 
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
-        return super()._fresh(visit, status) | people.nobody_yet(self._view.boxes, self._view.people)
+        view = self._view
+        fresh = super()._fresh(visit, status) | people.nobody_yet(view.boxes, view.people) | self._strip(visit)
+        if visit.photo is not None and visit.photo.results:  # another one of several, which has been run
+            fresh |= self._whole(visit) | {view.status: status}
+        return fresh
 
     def _example_shown(self, visit: Visit) -> Updates:
         view = self._view
-        fresh = {view.photo: photos.in_frame(visit)} | people.nobody_yet(view.boxes, view.people)
-        return fresh | self._photo_alone(visit)
+        fresh = {view.photo: photos.in_frame(visit)} | people.nobody_yet(view.boxes, view.people) | self._strip(visit)
+        return fresh | self._pictures.photo_alone(visit.photo)
+
+    def _strip(self, visit: Visit) -> Updates:
+        """The small pictures of all photos, where there are several."""
+        several = len(visit.photos) > 1
+        shown = [(str(one.shown), words.photo_caption(one.name, len(one.results))) for one in visit.photos if several]
+        return {self._view.strip: gr.update(value=shown, selected_index=visit.current, visible=several)}
+
+    def photos_added(self, uploads: list[str], request: gr.Request) -> Updates:
+        """More photos beside the one in the frame; those that cannot be used are told, and the others taken."""
+        visit, problems = self._visit(request), []
+        for upload in uploads:
+            self._visits.hold(visit, str(upload))
+            try:
+                if len(visit.photos) >= MOST_PHOTOS:
+                    raise SapiensError(f"At most {MOST_PHOTOS} photos go in at once. Remove some to add others.")
+                photos.open_file(visit, upload, Path(upload).name)
+            except SapiensError as problem:
+                problems.append(str(problem))
+        self._visits.release(visit)
+        told = " ".join(dict.fromkeys(problems))
+        return self._fresh(visit, words.notice(told, "Not every photo can be used") if told else "")
+
+    def photo_picked(self, request: gr.Request, event: gr.SelectData) -> Updates:
+        """Another one of several photos is to be worked on."""
+        visit = self._visit(request)
+        if event.index >= len(visit.photos):
+            return gr.skip()
+        visit.current = event.index
+        return self._fresh(visit) | {self._view.status: gr.skip()}
+
+    # ---- what is ticked ---------------------------------------------------------------------------------------------
+
+    def choices_changed(self, tasks: list[str], size: str, level: str, wanted: str) -> list[Any]:
+        """What depends on the tasks, the size and the level: see choices.changed."""
+        return choices.changed(tasks, size, level, wanted, self._weights)
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
-        """Computes one task for the photo, on the machine that serves this page, and draws it."""
+        """Computes what is ticked for every photo, on the machine that serves this page, and shows each as it ends."""
         yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
-        visit = self._visit(request)
-        photo_rgb = None
+        visit, first = self._visit(request), None
+        visit.look, visit.picked = values, False
         try:
-            photo_rgb = self._photo_of_run(visit, values["photo"])
-            if photo_rgb is None:
-                raise SapiensError("There is no photo yet. Drop one into the frame, paste it, or take one.")
-            predictor, options = self._chosen(visit, values)
-            if visit.result is None:
-                yield self._photo_alone(visit)
-            result = yield from self._follow(visit, predictor.submit(photo_rgb, options))
-            self._keep(visit, result, values)
-            yield {self._view.status: words.working(step("draw", 0, 0))}
-            drawn = self._drawn(visit, values) | self._told(visit, values)
-            yield drawn | {self._view.status: words.working(Step("Writing the files"))}
-            # All of it once more with the files, since programs that call the page get what comes last.
-            done = words.line("Done", words.duration(sum(result.report.seconds.values())))
-            yield drawn | self.files(request, **values) | self._idle(visit, done)
+            first = self._photo_of_run(visit, values["photo"])
+            jobs = self._jobs(visit, values)
+            if not first.results:
+                yield self._pictures.photo_alone(first)
+            failed = yield from self._all(visit, jobs, values)
+            yield self._idle(visit, self._ended(visit, jobs, failed)) | self.files(request, **visit.look)
         except Exception as problem:
-            yield self._idle(visit, explained(problem, visit.photo_rgb is not photo_rgb))
+            yield self._idle(visit, explained(problem, first is None or first not in visit.photos))
+
+    def _jobs(self, visit: Visit, values: Values) -> list[tuple[Photo, str]]:
+        """What is ticked and not there yet; where all of it is, what is ticked for the photo that is shown."""
+        if not values["tasks"]:
+            raise SapiensError("Nothing is ticked under What to see. Tick at least one.")
+        if background.TASK in values["tasks"]:
+            background.chosen(visit, values)  # one that is missing is told before the network runs
+        ticked = [task for task in ORDER if task in values["tasks"]]
+        in_turn = sorted(visit.photos, key=lambda photo: photo is not visit.photo)
+        wanted = [(photo, task) for photo in in_turn for task in ticked]
+        if values["people"] == "own":  # boxes that are of this photo alone
+            wanted = [(photo, task) for photo, task in wanted if photo is visit.photo or task not in people.TASKS]
+        missing = [(photo, task) for photo, task in wanted if not _is_there(photo, task, values)]
+        return missing or [(visit.photo, task) for task in ticked]
+
+    def _all(
+        self, visit: Visit, jobs: list[tuple[Photo, str]], values: Values
+    ) -> Generator[Updates, None, dict[str, SapiensError]]:
+        """One job after another. Returns what failed, by its name, where something else did not."""
+        failed: dict[str, SapiensError] = {}
+        expected = [choices.expected_seconds(task, values["size"], values["level"]) for _, task in jobs]
+        for number, (photo, task) in enumerate(jobs, start=1):
+            name = self._name_of_job(visit, photo, task)
+            naming = partial(_naming, "" if len(jobs) == 1 else f"{name} ({number} of {len(jobs)})")
+            try:
+                yield from self._one(visit, photo, task, values, naming, expected[number - 1 :])
+            except SapiensError as problem:
+                failed[name] = problem
+                continue
+            if photo is visit.photo:
+                if not visit.picked:
+                    visit.surface = task
+                yield self._whole(visit)
+            yield self._strip(visit)
+        if len(failed) == len(jobs):
+            raise next(iter(failed.values()))
+        return failed
+
+    def _name_of_job(self, visit: Visit, photo: Photo, task: str) -> str:
+        title = zoo.task_row(task).title
+        return f"{photo.name}: {title}" if len(visit.photos) > 1 else title
+
+    def _one(
+        self,
+        visit: Visit,
+        photo: Photo,
+        task: str,
+        values: Values,
+        naming: Callable[[Step], Step],
+        expected: Sequence[float | None],
+    ) -> Generator[Updates, None, None]:
+        """Compute one result, and where people are, if its picture is to be cut out."""
+        from .. import costs
+        from ..predictor import Predictor
+
+        predictor = Predictor(task, zoo.size_like(task, values["size"]), values["level"], self._weights)
+        options, detector = self._options(photo, task, values)
+        result = yield from self._follow(visit, photo, predictor.submit(photo.rgb, options), naming, expected)
+        costs.remember(result.report, costs.inputs_of(result, values["flip"]))
+        if detector:
+            result.report.detector = detector  # whose boxes of this photo were taken again
+        photo.results[task], photo.ran_with[task] = result, values
+        photo.results = {name: photo.results[name] for name in controls.TASKS if name in photo.results}
+        visit.make_room()
+        if task in controls.CUT_OUT and values["foreground"] == "auto":
+            yield from self._find_people(visit, photo, result)
+
+    def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
+        """predictor.Options, and which detector's people they are where those of an earlier result are taken."""
+        from ..detect import People
+        from ..predictor import Options
+
+        if task not in people.TASKS:
+            return Options(), ""
+        options = people.options(values)
+        if task == "pose" and values["people"] == "find" and _is_there(photo, "detect", values):
+            found = photo.results["detect"]
+            boxes = People(found.boxes_xyxy, found.box_scores)
+            return Options(**options | {"detector": lambda photo_rgb: boxes}), values["detector"]
+        return Options(**options), ""
+
+    def _find_people(self, visit: Visit, photo: Photo, result: Result) -> Generator[Updates, None, None]:
+        """Where people are in the photo, once for a size and level: from seg or matting where they ran, else by a run.
+
+        None, with a notice, where there are no weights for it.
+        """
+        from ..predictor import Predictor
+
+        made_with = (result.report.size, result.report.level)
+        if photo.mask_of == made_with:
+            return
+        there = [photo.results[task] for task in ("seg", "matting") if task in photo.results]
+        found = next((one for one in there if (one.report.size, one.report.level) == made_with), None)
+        source = Predictor(result.report.task, *made_with, self._weights).mask_source()
+        if found is None and source is not None:
+            looking = partial(_naming, "Cutting out people")
+            found = yield from self._follow(visit, photo, source.submit(photo.rgb), looking)
+        photo.mask, photo.mask_of = None if found is None else found.foreground_mask(), made_with
+        if found is None:
+            result.report.notices.append(NO_MASK)
+
+    def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """People only was chosen after the run: compute where they are, once, and draw again."""
+        visit = self._visit(request)
+        photo = visit.photo
+        cut = [] if photo is None else [result for task, result in photo.results.items() if task in controls.CUT_OUT]
+        if not cut or values["foreground"] != "auto" or photo.mask_of == (cut[0].report.size, cut[0].report.level):
+            yield gr.skip()
+            return
+        try:
+            yield self.begin()
+            yield from self._find_people(visit, photo, cut[0])
+            done = words.line("People are cut out") if photo.mask is not None else words.notice(NO_MASK)
+            yield self._idle(visit, done) | self._pictures.drawn(visit, values)
+        except Exception as problem:
+            yield self._idle(visit, explained(problem, photo not in visit.photos))
+
+    def _ended(self, visit: Visit, jobs: list[tuple[Photo, str]], failed: dict[str, SapiensError]) -> str:
+        if failed:
+            return words.notice(" ".join(f"{name}: {problem}" for name, problem in failed.items()), "Done, except")
+        seconds = sum(sum(photo.results[task].report.seconds.values()) for photo, task in jobs if task in photo.results)
+        return words.line("Done", words.duration(seconds))
 
     def stopped(self, request: gr.Request) -> Updates:
         return self._idle(
             self._visit(request), words.line("Stopped", "The photo and the settings are as they were.", "stopped")
         )
 
-    def _chosen(self, visit: Visit, values: Values) -> "tuple[Predictor, Any]":
-        from ..predictor import Options, Predictor
 
-        task = values["task"]
-        foreground = values["foreground"] if task in controls.CUT_OUT else "none"
-        if foreground == "auto" and visit.mask_of == (values["size"], values["level"]) and visit.mask is not None:
-            foreground = visit.mask
-        if task == background.TASK:
-            background.chosen(visit, values)  # one that is missing is told before the network runs
-        options = Options(**(people.options(values) if task in people.TASKS else {}), foreground=foreground)
-        return Predictor(task, values["size"], values["level"], self._weights), options
+def _is_there(photo: Photo, task: str, values: Values) -> bool:
+    """Whether the photo has the result that these values ask for."""
+    return task in photo.results and _wanted(task, photo.ran_with[task]) == _wanted(task, values)
 
-    def _keep(self, visit: Visit, result: Result, values: Values) -> None:
-        visit.result, visit.ran_with = result, dict(values)
-        key = (values["size"], values["level"])
-        if values["task"] == "seg":
-            visit.mask, visit.mask_of = result.foreground_mask(), key
-        elif values["task"] in controls.CUT_OUT and values["foreground"] == "auto":
-            visit.mask, visit.mask_of = result.person_mask, key
 
-    # ---- the picture ------------------------------------------------------------------------------------------------
+def _wanted(task: str, values: Values) -> dict[str, Any]:
+    """What decides a result, besides the photo. Raises as people.options."""
+    network = {"size": zoo.size_like(task, values["size"]), "level": values["level"]}
+    if task not in people.TASKS:
+        return network
+    who = people.options(values) | {"flip": task == "pose" and values["flip"]}
+    return who | network | ({"level": None} if task == "detect" else {})
 
-    def redraw(self, request: gr.Request, **values: Any) -> Updates:
-        """A control of the picture moved: draw it again from the kept result."""
-        visit = self._visit(request)
-        if not self._can_draw(visit, values):
-            return gr.skip()
-        try:
-            return self._drawn(visit, values)
-        except Exception as problem:
-            return {self._view.status: explained(problem, visit.closed)}
 
-    def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
-        """People only was chosen after the run: compute where they are, once, and draw again."""
-        visit = self._visit(request)
-        result, photo_rgb = visit.result, visit.photo_rgb
-        wanted = result is not None and result.report.task in controls.CUT_OUT and values["foreground"] == "auto"
-        if not wanted or visit.mask_of == (result.report.size, result.report.level):
-            yield gr.skip()
-            return
-        from ..predictor import Predictor
-
-        report = result.report
-        try:
-            source = Predictor(report.task, report.size, report.level, self._weights).mask_source()
-            if source is not None:
-                yield self.begin()
-                found = yield from self._follow(visit, source.submit(photo_rgb))
-                visit.mask = found.foreground_mask()
-            visit.mask_of = (report.size, report.level)
-            yield self._drawn(visit, values)
-            yield self._idle(visit, words.line("People are cut out") if source else words.notice(NO_MASK))
-        except Exception as problem:
-            yield self._idle(visit, explained(problem, visit.photo_rgb is not photo_rgb))
-
-    def files(self, request: gr.Request, **values: Any) -> Updates:
-        """Every file of the result, in the style shown, behind the download buttons."""
-        visit, view = self._visit(request), self._view
-        if not self._can_draw(visit, values):
-            return gr.skip()
-        result, options = self._styled(visit, values)
-        try:
-            paths = result.save(visit.next_folder("files"), visit.stem, side_by_side=True, **options)
-            labels = [words.file_label(path) for path in paths]
-        except (SapiensError, OSError) as problem:
-            if visit.closed:  # the page was closed meanwhile, and its files with it
-                return {view.status: gr.skip()}
-            return {view.status: words.notice(str(problem), "The files could not be written")}
-        updates = [
-            gr.update(value=str(path), label=label, visible=True, interactive=True)
-            for path, label in zip(paths, labels, strict=True)
-        ]
-        updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
-        return dict(zip(view.downloads, updates, strict=True))
-
-    def _can_draw(self, visit: Visit, values: Values) -> bool:
-        """Whether there is a result, and all that its picture needs."""
-        if visit.result is None:
-            return False
-        return visit.result.report.task != background.TASK or not background.is_missing(visit, values)
-
-    def _styled(self, visit: Visit, values: Values) -> tuple[Result, dict[str, Any]]:
-        """The result as it is to be drawn (cut out or not), and the options of its picture()."""
-        result = visit.result
-        task = result.report.task
-        if task in controls.CUT_OUT:
-            result = replace(result, person_mask=visit.mask if values["foreground"] == "auto" else None)
-        options = controls.options(task, values["style"], values)
-        if task == background.TASK:
-            options["background"] = background.chosen(visit, values)
-        return result, options
-
-    def _drawn(self, visit: Visit, values: Values) -> Updates:
-        """The picture, and the photo beside or under it, at the size the page shows."""
-        from ..image import read_image, shrink, write_png
-        from ..tasks.draw import side_by_side
-
-        start = time.perf_counter()
-        result, options = self._styled(visit, values)
-        picture = shrink(result.picture(**options), SHOWN_PX)
-        folder, view = visit.next_folder("picture"), self._view
-        path = write_png(folder / f"{visit.stem}_{result.report.task}.png", picture)
-        alone = path
-        if values["view"] == "beside":
-            alone = write_png(folder / "side_by_side.png", side_by_side(read_image(visit.shown), picture))
-        visit.result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
-        return {
-            view.slider: (str(visit.shown), str(path)),
-            view.picture: str(alone),
-            view.command: self._command(visit, values),
-            view.slider_frame: gr.update(visible=values["view"] == "slider"),
-            view.picture_frame: gr.update(visible=values["view"] != "slider"),
-            view.panel: gr.update(visible=True),
-            view.details: gr.update(visible=True),
-            view.empty: gr.update(visible=False),
-        }
-
-    def _command(self, visit: Visit, values: Values) -> str:
-        """The command line of what was run, with the look that is chosen now."""
-        look = {name: values[name] for name in controls.LOOK}
-        report = visit.result.report
-        return command_line(visit.photo_name, report, visit.ran_with | look, self._weights, visit.background_name)
-
-    def _photo_alone(self, visit: Visit) -> Updates:
-        """The photo where its first picture will be."""
-        view = self._view
-        return {
-            view.picture: str(visit.shown),
-            view.slider_frame: gr.update(visible=False),
-            view.picture_frame: gr.update(visible=True),
-            view.panel: gr.update(visible=True),
-            view.details: gr.update(visible=False),
-            view.empty: gr.update(visible=False),
-        }
-
-    def _told(self, visit: Visit, values: Values) -> Updates:
-        """The card and the controls that belong to the new result."""
-        view, result = self._view, visit.result
-        task = result.report.task
-        licence = zoo.LICENCES[result.report.licence]
-        updates: Updates = {
-            view.notes: words.notes(result.report),
-            view.card: words.card(result.report, licence, findings(result)),
-            view.style: gr.update(visible=task in controls.TWO_STYLES),
-        }
-        updates |= {group: gr.update(visible=name == task) for name, group in view.style_groups.items()}
-        updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
-        return updates
-
-    def background_taken(self, upload: str, request: gr.Request) -> Updates:
-        """A picture to put behind the cut-out."""
-        try:
-            name = background.take(self._visits, self._visit(request), upload)
-        except SapiensError as problem:
-            return {self._view.status: words.notice(str(problem), "This picture cannot be used")}
-        return {self._view.background: gr.update(label=f"Picture: {name[:40]}"), self._view.status: ""}
-
-    def boxes_found(self, boxes: list[list[Any]], request: gr.Request) -> Any:
-        """The boxes of the newest result for the table, or what is in it already.
-
-        An event of its own, which always has a value: a table that is not on the page yet breaks when it is skipped.
-        """
-        result = self._visit(request).result
-        if result is None or result.report.task not in people.TASKS:
-            return {"headers": list(people.HEADERS), "data": boxes}
-        return people.rows(result.boxes_xyxy, result.box_scores)
+def _naming(name: str, now: Step) -> Step:
+    """The step with what it is of; all of it where the name is empty."""
+    return Step(f"{name}: {now.words}" if name else now.words, now.share)

@@ -1,4 +1,4 @@
-"""What visitors have on the server: a folder and the last result a tab, freed when they leave or the server stops.
+"""Where visitors' things are kept: a folder of the process, and visits, freed when they leave or the server stops.
 
 Gradio deletes nothing when a page is closed or the process is told to end, so both are done here.
 """
@@ -12,18 +12,10 @@ import signal
 import tempfile
 import threading
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..runtime import Job
-from ..tasks.base import Result
-
-if TYPE_CHECKING:
-    from .compare_run import Compared
+from .visit import Visit
 
 PREFIX = "sapiens-studio-"
 # What visits are kept of: each tab, and the second photo of one.
@@ -72,58 +64,6 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 # ---- visitors -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class Visit:
-    """One visitor's photo and last result in one tab. `shown` is the photo as the page shows it: upright, without EXIF,
-    a PNG.
-
-    `mask` (H, W) bool is where people are, as seg of the size and level in `mask_of` sees it; None before it was asked
-    for, or where there are no weights for it. `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs;
-    it stays when the photo changes. `ran_with` are the page's inputs, by name, that `result` was made with.
-    """
-
-    folder: Path
-    photo_rgb: np.ndarray | None = None
-    photo_name: str = ""
-    shown: Path | None = None
-    result: Result | None = None
-    mask: np.ndarray | None = None
-    mask_of: tuple[str | None, str] | None = None
-    background: np.ndarray | None = None
-    background_name: str = ""
-    ran_with: dict[str, Any] = field(default_factory=dict)
-    compared: "Compared | None" = None
-    job: Job | None = None
-    closed: bool = False
-    uploads: set[str] = field(default_factory=set)
-    made: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def stem(self) -> str:
-        """What the names of the visitor's files start with: the photo's own name, tamed."""
-        stem = Path(self.photo_name).stem
-        tame = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)[:60]
-        return tame.strip("_") or "photo"
-
-    def forget_photo(self) -> None:
-        """Back to an empty page; the work on the photo is stopped and the visitor's files are removed."""
-        if self.job is not None:
-            self.job.cancel()
-        self.photo_rgb = self.shown = self.result = self.mask = self.mask_of = self.compared = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def next_folder(self, kind: str) -> Path:
-        """A new folder for a `kind` such as "photo" or "picture", so that no browser takes an old file for a new one.
-
-        Of each kind the one before it stays, for a download under way; older ones are removed.
-        """
-        self.made[kind] += 1
-        shutil.rmtree(self.folder / f"{kind}-{self.made[kind] - 2}", ignore_errors=True)
-        folder = self.folder / f"{kind}-{self.made[kind]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-
 class Visits:
     """The visits of this process, by Gradio's session hash and the tab."""
 
@@ -167,7 +107,7 @@ class Visits:
 
     def _free(self, visit: Visit) -> None:
         visit.closed = True
-        visit.forget_photo()
+        visit.forget()
         self._release(visit)
 
     def _release(self, visit: Visit) -> None:

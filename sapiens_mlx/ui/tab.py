@@ -4,7 +4,7 @@ A handler returns or yields {component: update}; what it leaves out stays as it 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import gradio as gr
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from . import photos, words
-from .progress import Step, follow, step
-from .storage import Visit, Visits
+from .progress import Step, follow, seconds_left, step
+from .storage import Visits
+from .visit import Photo, Visit
 
 Updates = dict[gr.blocks.Block, Any]
 Values = Mapping[str, Any]
@@ -38,6 +39,7 @@ class TabActions(ABC):
     button."""
 
     tab: str  # of storage.py: which of the visits are this tab's
+    NO_PHOTO = "There is no photo yet. Drop one into the frame, paste it, or take the Studio's."
 
     def __init__(self, view: TabView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
         self._view, self._visits, self._weights = view, visits, weights
@@ -79,13 +81,13 @@ class TabActions(ABC):
     def studio_photo_taken(self, request: gr.Request) -> Updates:
         """Another tab takes the photo of the Studio."""
         visit, studio = self._visit(request), self._visits.of(request.session_hash)
-        photo_rgb, name = studio.photo_rgb, studio.photo_name
-        if photo_rgb is None:
+        taken = studio.photo
+        if taken is None:
             status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
             return {self._view.photo: photos.in_frame(visit), self._view.status: status}
         visit.forget_photo()
         self._visits.release(visit)
-        photos.keep(visit, photo_rgb, name)
+        photos.keep(visit, taken.rgb, taken.name)
         return self._fresh(visit)
 
     def _take(self, visit: Visit, photo: Any) -> str:
@@ -93,7 +95,6 @@ class TabActions(ABC):
         try:
             photos.take(self._visits, visit, photo)
         except SapiensError as problem:
-            visit.forget_photo()
             return words.notice(str(problem), "This photo cannot be used")
         return ""
 
@@ -104,7 +105,7 @@ class TabActions(ABC):
             view.photo: photos.in_frame(visit),
             view.status: status,
             view.panel: gr.update(visible=False),
-            view.empty: gr.update(value=self._empty_page(visit.shown is not None), visible=True),
+            view.empty: gr.update(value=self._empty_page(visit.photo is not None), visible=True),
         }
 
     def _example_shown(self, visit: Visit) -> Updates:
@@ -121,31 +122,38 @@ class TabActions(ABC):
             self._view.stop: gr.update(interactive=True),
         }
 
-    def _photo_of_run(self, visit: Visit, photo: Any) -> Any:
-        """The (H, W, 3) uint8 RGB photo that a run is for, None where there is none. Raises as photos.take."""
+    def _photo_of_run(self, visit: Visit, photo: Any) -> Photo:
+        """The photo that a run is for. Raises as photos.take, and SapiensError where there is none."""
         photos.take(self._visits, visit, photo)
         self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
-        return visit.photo_rgb
+        if visit.photo is None:
+            raise SapiensError(self.NO_PHOTO)
+        return visit.photo
 
     def _follow(
-        self, visit: Visit, job: Job, naming: Callable[[Step], Step] | None = None
+        self,
+        visit: Visit,
+        photo: Photo,
+        job: Job,
+        naming: Callable[[Step], Step] = lambda now: now,
+        expected: Sequence[float | None] = (None,),
     ) -> Generator[Updates, None, Any]:
         """Progress until the job is done, as the words change; a skip at every other poll, where Stop takes effect.
 
-        `naming` says of each step which part of the work it is of. Returns the job's result. Raises what the job
-        raised, and CancelledError when the visitor has taken another photo meanwhile: the result is then of a photo
-        that is no longer there.
+        `naming` says of each step which part of the work it is of, and `expected` how many seconds this job and those
+        after it may take, where that is known. Returns the job's result. Raises what the job
+        raised, and CancelledError when the visitor has dropped the photo of this run meanwhile.
         """
-        visit.job, photo_rgb = job, visit.photo_rgb
-        if visit.closed:  # the page was closed while this event waited
+        visit.job = job
+        if visit.closed or photo not in visit.photos:  # the page was closed while this event waited
             job.cancel()
         told = ""
         for now, seconds in follow(job):
-            words_now = words.working(naming(now) if naming else now, seconds)
+            words_now = words.working(naming(now), seconds, seconds_left(now, seconds, expected))
             yield gr.skip() if words_now == told else {self._view.status: words_now}
             told = words_now
         result = job.result()
-        if visit.photo_rgb is not photo_rgb:
+        if photo not in visit.photos:
             raise CancelledError
         return result
 
@@ -159,8 +167,9 @@ class TabActions(ABC):
 
     def _idle(self, visit: Visit, status: str) -> Updates:
         """The same after a run for a visit's photo; without any result, the empty page is back."""
-        view, there = self._view, visit.result is not None
+        view, photo = self._view, visit.photo
+        there = photo is not None and bool(photo.results)
         return self._ready(status) | {
             view.panel: gr.update(visible=there),
-            view.empty: gr.update(value=self._empty_page(visit.shown is not None), visible=not there),
+            view.empty: gr.update(value=self._empty_page(photo is not None), visible=not there),
         }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEET = Path(__file__).with_name("style.css")
+STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "live", "help")]
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")

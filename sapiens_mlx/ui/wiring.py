@@ -17,9 +17,6 @@ def connect_run(
     do: TabActions,
     examples: Sequence[gr.Button],
     taken: Sequence[gr.blocks.Block],
-    *,
-    name: str,
-    description: str,
     **event: Any,
 ) -> list[gr.events.Dependency]:
     """Connect Run, and the examples, each of which is taken and then run.
@@ -27,7 +24,6 @@ def connect_run(
     Args:
         examples: their buttons, of which there may be none.
         taken: what taking an example changes.
-        name, description: of the run for programs that call the page.
         event: of the run: its inputs and outputs, and how its progress is shown.
 
     Returns:
@@ -36,19 +32,19 @@ def connect_run(
     # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
     again = {"trigger_mode": "multiple"}
 
-    def runs_after(trigger: Any, **api: str) -> gr.events.Dependency:
+    def runs_after(trigger: Any) -> gr.events.Dependency:
         """The run that begins when `trigger` comes."""
         waiting = [view.status, view.run, view.stop]
         return trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run, **event, **again, **api, **MODEL
+            do.run, **event, **again, api_visibility="private", **MODEL
         )
 
-    running = [runs_after(view.run.click, api_name=name, api_description=description)]
+    running = [runs_after(view.run.click)]
     if examples:
         clicks = [button.click for button in examples]
         # One at a time: in the order in which they were pressed.
         pressed = gr.on(clicks, do.example_taken, None, taken, **again, **PRIVATE, concurrency_limit=1)
-        running.append(runs_after(pressed.success, api_visibility="private"))
+        running.append(runs_after(pressed.success))
     return running
 
 

@@ -1,16 +1,20 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import zoo
 from ..shipped import demo_folder
-from ..tasks.base import Report
-from .controls import CONTROLS
+from ..tasks.base import Report, Result
+from .controls import TASKS
 from .figures import figure
 from .progress import Step
+
+if TYPE_CHECKING:
+    from ..costs import Cost
 
 HINTS = {
     "seg": "29 parts of body and clothing, coloured over the photo",
@@ -49,22 +53,25 @@ STAGES = {
 }
 
 
-def header(device: str) -> str:
-    """The page's title and what it runs on."""
+def header(device: str, memory_bytes: int) -> str:
+    """The page's title, what it runs on, whose weights these are, and the switch between light and dark."""
+    licences = f"Weights: {licence(zoo.SAPIENS2_LICENCE)}; demo: {licence(zoo.DEMO_LICENCE)}"
     return (
         '<header class="masthead"><div><h1>Sapiens2 <span>MLX Studio</span></h1>'
         "<p>Body parts, pose, normals, depth and more from photos of people. "
         "Computed on this machine; photos are not kept.</p></div>"
-        f'<p class="device" title="What the models run on">{escape(device)}</p></header>'
+        f'<div class="about"><p title="What the models run on, and the memory they may use">{escape(device)} · '
+        f"{memory_bytes / 1e9:.0f} GB for models</p><p>{licences}</p></div>"
+        '<button type="button" class="shade" aria-pressed="false">Dark</button></header>'
     )
 
 
 def empty(photo_there: bool = False) -> str:
     """What stands where the picture will be: three steps, and what each task shows."""
-    tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, CONTROLS))
+    tiles = "".join(_tile(row.title, HINTS[row.name], figure(row.name)) for row in map(zoo.task_row, TASKS))
     tiles = f'<ul class="tiles" aria-label="What can be seen">{tiles}</ul>'
-    steps = ("Add a photo of people", "Choose what to see", "Press Run")
-    return empty_page("Your picture appears here", steps, tiles, photo_there)
+    steps = ("Add a photo of people", "Tick what to see", "Press Run")
+    return empty_page("Your pictures appear here", steps, tiles, photo_there)
 
 
 def empty_page(title: str, steps: Iterable[str], tiles: str, photo_there: bool) -> str:
@@ -87,25 +94,33 @@ def _tile(title: str, text: str, drawing: str = "") -> str:
     return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
-def choice(task: str, size: str, level: str) -> str:
-    """What is about to be run: the task in a line, the weights with their licence, and what is special about them."""
-    row = zoo.task_row(task)
-    checkpoint = zoo.checkpoint(task, size)
-    what = DETECTORS[checkpoint.size] if task == "detect" else f"{_size_words(size)}; {LEVELS[level]}"
-    notices = [checkpoint.notice, "" if checkpoint.bundled else row.notice]
+def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
+    """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them."""
+    if not tasks:
+        return '<div class="choice"><p>Tick at least one of what there is to see.</p></div>'
+    checkpoints = [zoo.checkpoint(task, zoo.size_like(task, size)) for task in tasks]
+    notices = [one.notice for one in checkpoints]
+    notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
+    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {HINTS[tasks[0]]}.</p>" if len(tasks) == 1 else ""
+    others = "".join(
+        f"<p>{escape(zoo.task_row(one.task).title)} does not come in {size}: {one.size} is taken.</p>"
+        for one in checkpoints
+        if one.task != "detect" and one.size != size
+    )
+    licences = {one.licence.name: one.licence for one in checkpoints}.values()
+    what = DETECTORS[checkpoints[0].size] if tasks == ["detect"] else f"{_size_words(size)}; {LEVELS[level]}"
     return (
-        f'<div class="choice">{asides(notices)}<p>{escape(row.title)}: {HINTS[task]}.</p>'
-        f"<p>{what}. {licence(checkpoint.licence)}</p>{_download(checkpoint, level)}</div>"
+        f'<div class="choice">{asides(dict.fromkeys(notices))}{hint}{others}'
+        f"<p>{what}. {', '.join(map(licence, licences))}</p>{cost}</div>"
     )
 
 
-def _download(checkpoint: zoo.Checkpoint, level: str) -> str:
-    """What a run downloads where the weights are not here, without asking anybody: about, as the parameters tell."""
-    if checkpoint.bundled or not checkpoint.published or checkpoint.size not in zoo.SIZES:
+def too_large(what: Sequence[str], limit: str) -> str:
+    """What cannot be chosen, with the memory that each would take; empty where all can."""
+    if not what:
         return ""
-    original = f"about {4 * zoo.SIZES[checkpoint.size].parameters / 1e9:.1f} GB from {checkpoint.repo}"
-    smaller = f", or mlx-community's smaller conversion to {level} if there is one" if zoo.LEVELS[level].bits else ""
-    return f'<p class="download">Where they are not on this machine, a run downloads them: {original}{smaller}.</p>'
+    items = "".join(f'<li aria-disabled="true">{escape(one)}</li>' for one in what)
+    return f'<div class="too-large"><ul>{items}</ul><p>Too large for this machine: {limit} may be used.</p></div>'
 
 
 def _size_words(size: str) -> str:
@@ -113,6 +128,21 @@ def _size_words(size: str) -> str:
     unit, amount = ("billion", parameters / 1e9) if parameters >= 1e9 else ("million", parameters / 1e6)
     digits = 1 if parameters >= 1e9 or parameters < 1e7 else 0
     return f"Sapiens2 {size}, {amount:.{digits}f} {unit} parameters"
+
+
+def cost(total: "Cost") -> str:
+    """What a run takes: to download, of memory, and how long, as earlier runs here took."""
+    from ..inventory import amount  # brings the networks, which the page does without until its first event
+
+    facts = [f"Downloads about {amount(total.download_bytes)}" if total.download_bytes else "Nothing to download"]
+    if total.memory_bytes:
+        facts.append(f"about {amount(total.memory_bytes)} of memory ({amount(total.memory_limit_bytes)} may be used)")
+    if total.seconds is not None:
+        guess = "perhaps" if total.guessed else "about"
+        facts.append(
+            f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))} a photo"
+        )
+    return f'<p class="cost">{"; ".join(facts)}.</p>'
 
 
 def licence(row: zoo.Licence) -> str:
@@ -134,11 +164,12 @@ def asides(texts: Iterable[str]) -> str:
 # ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def working(step: Step, seconds: float = 0) -> str:
-    """A line and a bar; the bar runs to and fro where the share is not known."""
+def working(step: Step, seconds: float = 0, left: float | None = None) -> str:
+    """A line and a bar; the bar runs to and fro where the share is not known. `left` are the seconds to the end."""
     width = "" if step.share is None else f' style="width:{100 * step.share:.1f}%"'
     known = "" if step.share is None else f' aria-valuenow="{100 * step.share:.0f}"'
-    clock = f"<span>{seconds:.0f} s</span>" if seconds >= 1 else ""
+    to_go = "" if left is None or left < 1 else f" · about {duration(round(left))} left"
+    clock = f"<span>{seconds:.0f} s{to_go}</span>" if seconds >= 1 else ""
     return (
         f'<div class="status working"><p role="status"><b>{escape(step.words)}</b>{clock}</p>'
         f'<div class="bar{"" if width else " unknown"}" role="progressbar" aria-label="Progress" aria-valuemin="0" '
@@ -157,7 +188,8 @@ def line(what: str, more: str = "", kind: str = "done") -> str:
 def duration(seconds: float) -> str:
     """How long a run took: "12.3 s", "2 min 5 s"."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s"
+    digits = 0 if isinstance(seconds, int) else 1
+    return f"{seconds:.{digits}f} s" if seconds < 60 else f"{minutes} min {rest} s"
 
 
 def notice(message: str, title: str = "That did not work") -> str:
@@ -170,7 +202,27 @@ def notice(message: str, title: str = "That did not work") -> str:
 
 def notes(report: Report) -> str:
     """What there is to know about this result, for the line under its picture."""
-    return f'<div class="notes">{asides(report.notices)}</div>' if report.notices else ""
+    return asides_area(report.notices)
+
+
+def asides_area(notices: Sequence[str]) -> str:
+    """The same for notices of several results."""
+    return f'<div class="notes">{asides(notices)}</div>' if notices else ""
+
+
+def cards(results: Iterable[Result]) -> str:
+    """What was run for every picture of a photo, a line each."""
+    rows = "".join(
+        f"<dt>{escape(zoo.task_row(one.report.task).title)}</dt><dd>{escape(one.report.size)}, {_storage(one.report)}; "
+        f"{_seconds(sum(one.report.seconds.values()))}; {licence(zoo.LICENCES[one.report.licence])}</dd>"
+        for one in results
+    )
+    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+
+
+def photo_caption(name: str, done: int) -> str:
+    """Of a small picture in the strip: the file's name, and how many results there are of it."""
+    return f"{name} · {done}" if done else name
 
 
 def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
@@ -217,8 +269,20 @@ def file_label(path: Path) -> str:
         "_depth16.png": "Depth in mm",
         "_matting.png": "Cut-out",
         "_composite.png": "With background",
+        "_coco17.json": "COCO, 17 points",
+        "_wholebody133.json": "WholeBody, 133 points",
+        "_openpose.json": "OpenPose",
+        "_angles.csv": "Joint angles",
+        "_all.png": "All on one sheet",
     }
-    formats = {".png": "Picture", ".npz": "Arrays", ".json": "Data", ".ply": "Points", ".glb": "3-D mesh"}
+    formats = {
+        ".png": "Picture",
+        ".npz": "Arrays",
+        ".json": "Data",
+        ".ply": "Points",
+        ".glb": "3-D mesh",
+        ".csv": "Table",
+    }
     title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])
     return file_words(title, path)
 

@@ -1,4 +1,4 @@
-"""A comparison as one picture: tiles side by side, each a result over its map of differences over its figures.
+"""Pictures on one sheet: tiles side by side, each a title, a picture or two below each other, and lines of text.
 
 Its sizes are its own, not the photo's, so that it reads the same for a thumbnail and for twelve megapixels.
 """
@@ -22,10 +22,11 @@ ERROR: draw.Colour = (255, 150, 130)
 
 @dataclass(frozen=True)
 class Tile:
-    """One variant. `pictures` are its result and its differences, (h, w, 3) uint8 of one size; None where it failed."""
+    """One variant. `pictures`, such as its result and its differences, are (h, w, 3) uint8 and stand below each other,
+    as many in every tile; None where it failed."""
 
     title: str
-    pictures: tuple[np.ndarray, np.ndarray] | None
+    pictures: tuple[np.ndarray, ...] | None
     lines: Sequence[str]
 
 
@@ -49,9 +50,9 @@ def draw_sheet(title: str, words: Sequence[str], tiles: Sequence[Tile], bar: tup
     bar_w, bar_h = draw.bar_size(*bar[1:], TEXT_PX, 220) if bar else (0, 0)
     header_h = MARGIN + round(1.6 * TITLE_PX) + text_h * len(header) + (bar_h + text_h if bar else 0)
     gap = MARGIN // 4
-    pictures_h = 2 * (picture_hw[0] + gap)
+    pictures_h = max((len(one) for one in pictures if one), default=0) * (picture_hw[0] + gap)
     bodies = [
-        pictures_h * (both is not None) + text_h * len(lines) for both, lines in zip(pictures, captions, strict=True)
+        pictures_h * (stack is not None) + text_h * len(lines) for stack, lines in zip(pictures, captions, strict=True)
     ]
     tile_h = heading_h + max(bodies, default=0) + MARGIN
     canvas = np.full((header_h + MARGIN // 2 + rows * tile_h, width, 3), BACKGROUND, np.uint8)
@@ -65,23 +66,23 @@ def draw_sheet(title: str, words: Sequence[str], tiles: Sequence[Tile], bar: tup
         place = canvas[top + text_h // 2 :, MARGIN:][:bar_h, :bar_w]
         place[:] = draw.PANEL
         draw.fill_bar(place, *bar, TEXT_PX)
-    for index, (tile, both, caption) in enumerate(zip(tiles, pictures, captions, strict=True)):
+    for index, (tile, stack, caption) in enumerate(zip(tiles, pictures, captions, strict=True)):
         left = MARGIN + index % columns * (tile_w + MARGIN)
         top = header_h + MARGIN // 2 + index // columns * tile_h
         place = canvas[top : top + tile_h, left : left + tile_w]
         _line(place, tile.title, (0, 0), HEADING_PX, draw.WHITE)
         top = heading_h
-        for picture in both or ():
+        for picture in stack or ():
             place[top : top + picture.shape[0], : picture.shape[1]] = picture
             top += picture.shape[0] + gap
         for text in caption:
-            _line(place, text, (0, top), TEXT_PX, draw.MUTED if both else ERROR)
+            _line(place, text, (0, top), TEXT_PX, draw.MUTED if stack else ERROR)
             top += text_h
     return canvas
 
 
-def _fitted(pictures: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, ...] | None:
-    """Both with a longer side of PICTURE_PX; small ones grow by whole pixels, so that they show what they are."""
+def _fitted(pictures: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, ...] | None:
+    """All with a longer side of PICTURE_PX; small ones grow by whole pixels, so that they show what they are."""
     if pictures is None:
         return None
     height, width = pictures[0].shape[:2]

@@ -1,0 +1,58 @@
+"""What a run of one task leaves: the files of its result, and the report that `predict --json` prints."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import zoo
+from .tasks.background import Background
+from .tasks.base import Result
+
+
+def save(
+    result: Result,
+    folder: str | Path,
+    stem: str,
+    photo: str,
+    *,
+    style: str = zoo.DEFAULTS.style,
+    side_by_side: bool = False,
+    keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold,
+    pose_formats: Sequence[str] = (),
+    points: int = zoo.DEFAULTS.points,
+    background: Background = None,
+) -> dict[str, Any]:
+    """Writes the task's files as `<stem>_...` into `folder`.
+
+    Args:
+        photo: what the report calls the photo.
+        style, side_by_side, keypoint_threshold, points, background: as for the result's save(); an option of another
+            task is left out. pose_formats: its `formats`, for pose.
+
+    Returns:
+        The report: `input`, `files` (the paths written) and the fields of Report, whose seconds now hold `draw` too.
+
+    Raises:
+        SapiensError: for an option's value that cannot be, or a folder that cannot be written.
+    """
+    of_task = {
+        "pose": {"keypoint_threshold": keypoint_threshold, "formats": pose_formats},
+        "pointmap": {"points": points},
+        "matting": {"background": background},
+    }
+    options = of_task.get(result.report.task, {})
+    start = time.perf_counter()
+    paths = result.save(folder, stem, style=style, side_by_side=side_by_side, **options)
+    result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
+    return {"input": photo, "files": [str(path) for path in paths], **vars(result.report)}
+
+
+def failure(photo: str, task: str, problem: Exception) -> dict[str, str]:
+    """What stands in place of a report where a task failed."""
+    return {"input": photo, "task": task, "error": str(problem)}
+
+
+def together(reports: list[dict[str, Any]], failures: list[dict[str, str]], asked: int) -> dict[str, Any]:
+    """One object of what came of the runs that were `asked` for: of a single one its report, else lists."""
+    return reports[0] if asked == 1 else {"results": reports, "failed": failures}

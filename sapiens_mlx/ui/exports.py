@@ -1,0 +1,84 @@
+"""What the Studio gives away: the files of each picture, all pictures as one sheet, and everything as one ZIP."""
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from .. import zoo
+from ..tasks.base import Result
+from . import surfaces
+from .findings import findings
+from .tab import Values
+from .visit import Photo, Visit
+
+PACKED = (".json", ".csv", ".ply")  # the others are compressed already
+
+
+def written(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
+    """The files of a surface in the look that is chosen; those that are there already are not written again.
+
+    Raises:
+        SapiensError: they cannot be written, or a background is missing.
+    """
+    if name == surfaces.SPACE:
+        return []  # which has buttons of its own
+    look = surfaces.look(visit, photo, name, values)
+    before = photo.files.get(name)
+    if before is None or before[0] != look:
+        photo.files[name] = (look, _write(visit, photo, name, values))
+    return photo.files[name][1]
+
+
+def _write(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
+    from ..image import write_png
+    from ..tasks.pose_formats import FORMATS
+
+    folder = photo.next_folder(f"{name}-files")
+    if name == surfaces.ALL:
+        return [write_png(folder / f"{photo.stem}_all.png", sheet(visit, photo, values))]
+    options = surfaces.options(visit, photo, name, values)
+    if name == "pose":
+        options["formats"] = tuple(FORMATS)
+    return surfaces.result(photo, name, values).save(folder, photo.stem, side_by_side=True, **options)
+
+
+def sheet(visit: Visit, photo: Photo, values: Values) -> Any:
+    """Every picture of the photo as one, (H, W, 3) uint8 RGB."""
+    from ..sheet import Tile, draw_sheet
+
+    tiles = [Tile("Photo", (photo.rgb,), ())]
+    for name, result in photo.results.items():
+        picture = surfaces.result(photo, name, values).picture(**surfaces.options(visit, photo, name, values))
+        tiles.append(Tile(zoo.task_row(name).title, (picture,), (_made_with(result), findings(result))))
+    notices = dict.fromkeys(notice for result in photo.results.values() for notice in result.report.notices)
+    return draw_sheet("Sapiens2 MLX Studio", list(notices), tiles, None)
+
+
+def _made_with(result: Result) -> str:
+    return f"{result.report.size} at {result.report.level}"
+
+
+def everything(visit: Visit, values: Values) -> Path:
+    """A ZIP of every file of every photo, a folder for each where there are several. Raises as written()."""
+    from ..files import writing
+
+    photos = [photo for photo in visit.photos if photo.results]
+    path = visit.photo.next_folder("zip") / f"{visit.photo.stem if len(photos) == 1 else 'photos'}_sapiens2.zip"
+    taken = Counter[str]()
+    with writing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for photo in photos:
+            taken[photo.stem] += 1
+            number = f"-{taken[photo.stem]}" if taken[photo.stem] > 1 else ""
+            folder = f"{photo.stem}{number}/" if len(photos) > 1 else ""
+            for name in _worth_packing(photo):
+                for file in written(visit, photo, name, values):
+                    how = zipfile.ZIP_DEFLATED if file.suffix in PACKED else zipfile.ZIP_STORED
+                    archive.write(file, folder + file.name, how, compresslevel=1)
+    return path
+
+
+def _worth_packing(photo: Photo) -> list[str]:
+    """The tasks, the sheet, and of what was made of them what the visitor has looked at."""
+    offered = [name for _, name in surfaces.offered(photo)]
+    return [name for name in offered if name in photo.results or name == surfaces.ALL or name in photo.files]

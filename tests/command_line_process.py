@@ -1,0 +1,12 @@
+"""The command line in a process of its own, with the size "tiny" of conftest.py in its tables."""
+
+import sapiens_mlx  # noqa: F401  isort: skip
+
+import sys
+
+from sapiens_mlx.__main__ import main
+from tests.page_process import add_tiny
+
+if __name__ == "__main__":
+    add_tiny()
+    sys.exit(main())

@@ -224,8 +224,9 @@ def sizes() -> str:
         "<code>pointmap/</code>, <code>albedo/</code>, <code>matting/</code>, <code>pretrain/</code>, and "
         "<code>detector/rtmdet_m.pth</code>;</li>"
         "<li>the cache of Hugging Face;</li><li>a download.</li></ol>"
-        "<p>The tab Weights shows what is here, and removes it. <code>python -m sapiens_mlx models</code> lists what is "
-        "here and what fits; with <code>--remove</code> it removes conversions that are kept.</p>"
+        "<p>Whoever runs the page sees in the tab Weights what they occupy, and can remove them. "
+        "<code>python -m sapiens_mlx models</code> lists what is here and what fits; with <code>--remove</code> it "
+        "removes conversions that are kept.</p>"
     )
     return _section("sizes", inside + _sizes_table())
 

@@ -253,13 +253,13 @@ def test_an_installed_package_brings_the_weights_and_the_examples(clone, tmp_pat
 
 def test_the_page_says_what_the_weights_are_and_under_which_licence():
     for task in zoo.TASKS:
-        assert zoo.DEMO_NOTICE in words.choice(task, "demo", "fp32")
+        assert zoo.DEMO_NOTICE in words.choice([task], "demo", "fp32")
         larger = zoo.size_like(task, "0.4b")
-        assert zoo.DEMO_NOTICE not in words.choice(task, larger, "fp32")
+        assert zoo.DEMO_NOTICE not in words.choice([task], larger, "fp32")
         licence = "Apache License 2.0" if task == "detect" else "Sapiens2 License"
-        assert licence in words.choice(task, larger, "fp32")
-    assert "not published yet" in words.choice("albedo", "0.4b", "fp32")
-    assert "not published yet" not in words.choice("albedo", "demo", "fp32")
+        assert licence in words.choice([task], larger, "fp32")
+    assert "not published yet" in words.choice(["albedo"], "0.4b", "fp32")
+    assert "not published yet" not in words.choice(["albedo"], "demo", "fp32")
 
 
 def test_the_card_of_a_run_says_which_share_of_the_weights_is_quantized(capsys, tmp_path):

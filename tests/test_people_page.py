@@ -17,14 +17,15 @@ from sapiens_mlx.errors import BoxError, SapiensError
 from sapiens_mlx.predictor import Options
 from sapiens_mlx.tasks.base import Report
 from sapiens_mlx.ui import background, command, people
-from sapiens_mlx.ui.storage import Visit, Visits
+from sapiens_mlx.ui.storage import Visits
+from sapiens_mlx.ui.visit import Visit
 
 # ---- without a browser ----------------------------------------------------------------------------------------------
 
 
 def line(task: str, **values: object) -> str:
     report = Report(task, "demo", "fp32", "CPU", "float32", "MIT License")
-    return command.command_line("a.jpg", report, VALUES | values, None, "beach.jpg").split("--out out")[1].strip()
+    return command.command_line("a.jpg", [report], VALUES | values, None, "beach.jpg").split("--out out")[1].strip()
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def connect(
     packed.success(None, None, None, js=PRESS_ARCHIVE, **PRIVATE)
 
     connect_stop(view, do, [*running, cutting], idle)
-    return _connect_choices(inputs, do, parts)
+    return _connect_choices(inputs, do, parts, running)
 
 
 def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws: Callable) -> None:
@@ -110,7 +110,9 @@ def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws
         redraws(component.input)
 
 
-def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any]) -> Callable:
+def _connect_choices(
+    inputs: dict[str, Any], do: Actions, parts: dict[str, Any], running: list[gr.events.Dependency]
+) -> Callable:
     """What depends on what is ticked, before a run."""
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
@@ -120,4 +122,6 @@ def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any])
     inputs["size"].input(**remembers)
     for choice in chosen:
         choice.input(do.choices_changed, [*chosen, wanted], changed, **latest)
+    for run in running:  # of which it is now known how long they take
+        run.then(lambda *choice: do.choices_changed(*choice)[-1], [*chosen, wanted], parts["about"], **PRIVATE)
     return lambda restored: restored.then(**remembers).then(do.choices_changed, [*chosen, wanted], changed, **PRIVATE)

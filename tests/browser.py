@@ -220,7 +220,7 @@ def radio(page: "Page", value: str, within: str = ".studio") -> "Locator":
 
 
 def choose(page: "Page", *names: str) -> None:
-    """Ticks those of the names that are tasks, and no others, then takes what else is named: a size, a level, a view."""
+    """Ticks those of the names that are tasks, and no others, then takes what else is named: a size, a level."""
     if tasks := [name for name in names if name in TASKS]:
         tick(page, *tasks)
     for name in names:
@@ -235,14 +235,21 @@ def surfaces(page: "Page") -> list[str]:
     return page.locator(".surfaces input").evaluate_all("inputs => inputs.map(input => input.value)")
 
 
-def show(page: "Page", surface: str, view: str | None = None) -> None:
-    """Shows another surface, and takes another view where one is given; waits for the picture."""
+def show(page: "Page", surface: str, view: str = "slider") -> None:
+    """Shows another surface in a view, and waits for the picture."""
     radio(page, surface, ".surfaces").check(force=True)
-    if surface != "space":
-        page.locator(f"{SHOWN.replace(':visible', '')}[src*='_{surface}.png']:visible").last.wait_for()
-    if view is not None and not radio(page, view, ".look").is_checked():
-        radio(page, view, ".look").check(force=True)
-        page.locator(f".outcome .{'slider-wrap' if view == 'slider' else 'asks'} img:visible").first.wait_for()
+    if surface == "space":
+        page.locator(".outcome .space:visible").first.wait_for()
+        return
+    if surface == "all":
+        view = "picture"
+    else:
+        page.locator(".outcome .look:visible").wait_for()
+        if not radio(page, view, ".look").is_checked():
+            radio(page, view, ".look").check(force=True)
+    name = {"photo": "photo.png", "beside": "side_by_side.png"}.get(view, f"_{surface}.png")
+    frame = ".slider-wrap" if view == "slider" else ".asks"
+    page.locator(f".outcome {frame} img[src$='{name}']:visible").last.wait_for()
 
 
 def files_shown(page: "Page") -> dict[str, bytes]:

@@ -38,9 +38,11 @@ def connect(
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
 
-    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
-    parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4)
-    switched = view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
+    brought = [  # each may bring a photo that has results
+        view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4),
+        parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4),
+        view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4),
+    ]
 
     running = connect_run(
         view,
@@ -52,9 +54,10 @@ def connect(
         show_progress="minimal",
         show_progress_on=view.status,
     )
-    for run in running:
-        run.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
-        run.then(do.keypoints, inputs_kwargs=inputs, outputs=view.keypoints, **PRIVATE, **DRAWING)
+    points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
+    for event in (*running, *brought):
+        event.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+        event.then(**points)
 
     asks = {"inputs_kwargs": inputs, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
 
@@ -65,15 +68,15 @@ def connect(
         then_files(moved(do.redraw, outputs=drawn, **asks))
 
     picked = view.surface.input(do.surface_picked, outputs=whole, **asks)
-    then_files(picked)
+    for event in (picked, *brought):
+        then_files(event)
     in_space = [view.space.viewer, view.space.told, *view.space.downloads, view.status]
-    space.connect(view.space, inputs, [picked, switched, *running], do.space, outputs=in_space, **asks)
+    space.connect(view.space, inputs, [picked, *brought, *running], do.space, outputs=in_space, **asks)
     for name in controls.CONTROLS:
         for control in controls.names(name):
             component = inputs[control]
             redraws(component.release if isinstance(component, gr.Slider) else component.input)
     redraws(inputs["view"].input)
-    points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
     parts["keypoints"].expand(**points)
     for name in pose_panel.NAMES:
         redraws(inputs[name].input)

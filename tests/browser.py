@@ -230,6 +230,11 @@ def choose(page: "Page", *names: str) -> None:
             choice.check(force=True)
 
 
+def remove_photo(page: "Page") -> None:
+    """Takes the photo that is worked on out of the frame."""
+    page.locator(".studio .photo button[title='Remove Image']").first.click()
+
+
 def surfaces(page: "Page") -> list[str]:
     """The names of what can be shown of the photo."""
     return page.locator(".surfaces input").evaluate_all("inputs => inputs.map(input => input.value)")

@@ -20,6 +20,7 @@ from browser import (
     choose,
     download,
     draw_photo,
+    remove_photo,
     serving,
     shown,
     until,
@@ -56,7 +57,7 @@ def run(page: "playwright.Page", *names: str) -> None:
 
 def replace_photo(page: "playwright.Page", photo: Path) -> None:
     """Takes the photo out of the frame, and gives another one."""
-    page.locator(".photo button[aria-label='Clear'], .photo button[title='Clear'], .photo .icon-button").last.click()
+    remove_photo(page)
     expect(page.locator(".empty:visible")).to_be_visible(timeout=RUN_MS)
     expect(page.locator(".empty:visible .done")).to_have_count(0)
     upload(page, photo)

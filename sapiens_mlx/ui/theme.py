@@ -1,10 +1,10 @@
-"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in style.css."""
+"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in the style sheets."""
 
 from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "live", "help")]
+STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "result", "compare", "live", "help")]
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")

@@ -1,6 +1,6 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,14 +208,16 @@ def asides_area(notices: Sequence[str]) -> str:
     return f'<div class="notes">{asides(notices)}</div>' if notices else ""
 
 
-def cards(results: Iterable[Result]) -> str:
-    """What was run for every picture of a photo, a line each."""
+def cards(results: Collection[Result]) -> str:
+    """What was run for every picture of a photo, a line each, and whose weights they are."""
     rows = "".join(
         f"<dt>{escape(zoo.task_row(one.report.task).title)}</dt><dd>{escape(one.report.size)}, {_storage(one.report)}; "
-        f"{_seconds(sum(one.report.seconds.values()))}; {licence(zoo.LICENCES[one.report.licence])}</dd>"
+        f"{_seconds(sum(one.report.seconds.values()))}</dd>"
         for one in results
     )
-    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+    licences = ", ".join(licence(zoo.LICENCES[name]) for name in dict.fromkeys(one.report.licence for one in results))
+    weights = f"<dt>Weights</dt><dd>{licences}</dd>"
+    return f'<section class="card"><h3>What was run</h3><dl>{rows}{weights}</dl></section>'
 
 
 def photo_caption(name: str, done: int) -> str:

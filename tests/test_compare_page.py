@@ -273,14 +273,6 @@ def test_a_task_offers_the_sizes_it_comes_in(visit: Callable) -> None:
     expect(page.locator("#levels_0_4b")).to_have_count(0)
 
 
-def test_a_program_that_lists_a_level_twice_is_told(server: Server, photo: Path) -> None:
-    from gradio_client import Client, handle_file
-
-    client = Client(server.url, verbose=False)
-    told = client.predict(photo=handle_file(photo), levels_demo=["fp32", "fp32"], api_name="/compare")
-    assert any("demo:fp32 is listed twice" in part for part in told if isinstance(part, str))
-
-
 def test_leaving_the_page_removes_what_was_compared(visit: Callable, server: Server, photo: Path) -> None:
     page = visit()
     upload(page, photo)

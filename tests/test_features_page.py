@@ -1,7 +1,7 @@
 """The tab Features in Chromium: colours of one photo and two, a press on a picture and what is like it, people alone,
 files, Stop, and problems told in a sentence. With the demo weights, whose pictures are not judged here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -224,21 +224,6 @@ def test_a_phone_has_to_scroll_sideways(visit: Callable, photo: Path) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     tops = [page.locator(f"#features .{name}-0 img").bounding_box()["y"] for name in ("colours", "alike")]
     assert tops[1] > tops[0] + 100  # one below the other
-
-
-def test_a_program_gets_colours_and_files(server: Server, photo: Path) -> None:
-    from gradio_client import Client, handle_file
-
-    told = Client(server.url, verbose=False).predict(photo=handle_file(photo), second=None, api_name="/features")
-    names = {Path(part).name for part in _strings(told) if part.endswith((".png", ".npz"))}
-    assert {"two_people_features.png", "two_people_features.npz"} <= names
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        yield from _strings(part)
 
 
 def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Server, photo: Path, second: Path) -> None:

@@ -43,7 +43,7 @@ def distance(found: "Distance") -> str:
         "Horizontal": _centimetres(found.horizontal_cm),
         "Vertical": vertical + side,
     }
-    return f'<h3>From 1 to 2</h3>{_list(rows)}<p class="told">{LEVEL}</p>'
+    return f'<div><h3>From 1 to 2</h3>{_list(rows)}<p class="told">{LEVEL}</p></div>'
 
 
 def _place(one: "Reading", number: int) -> str:
@@ -60,7 +60,7 @@ def _place(one: "Reading", number: int) -> str:
     guessed = one.on_person is False and any(name in rows for name in ("Depth", "Normal", "Albedo"))
     note = f'<p class="aside">{OFF_PERSON}</p>' if guessed else ""
     body = _list(rows) if rows else f'<p class="told">{NOTHING}</p>'
-    return f"<h3>Place {number} <small>at {one.x:.0f}, {one.y:.0f} px</small></h3>{note}{body}"
+    return f"<div><h3>Place {number} <small>at {one.x:.0f}, {one.y:.0f} px</small></h3>{body}{note}</div>"
 
 
 def _list(rows: dict[str, str]) -> str:

@@ -34,11 +34,11 @@ def connect(
     ]
     of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part, view.ball]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
-    whole = [*drawn, *of_surface]
+    whole = [*drawn, *of_surface, view.space.viewer]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
 
-    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
+    changed = view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
     parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4)
     switched = view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
 
@@ -65,9 +65,10 @@ def connect(
         then_files(moved(do.redraw, outputs=drawn, **asks))
 
     picked = view.surface.input(do.surface_picked, outputs=whole, **asks)
-    then_files(picked)
+    for event in (picked, switched, changed):
+        then_files(event)
     in_space = [view.space.viewer, view.space.told, *view.space.downloads, view.status]
-    space.connect(view.space, inputs, [picked, switched, *running], do.space, outputs=in_space, **asks)
+    space.connect(view.space, inputs, [picked, switched, changed, *running], do.space, outputs=in_space, **asks)
     for name in controls.CONTROLS:
         for control in controls.names(name):
             component = inputs[control]

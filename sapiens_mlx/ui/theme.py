@@ -21,6 +21,8 @@ def theme() -> gr.themes.Base:
         background_fill_primary_dark="#141c22",
         background_fill_secondary="*neutral_50",
         background_fill_secondary_dark="#10171c",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
         block_background_fill="white",
         block_background_fill_dark="#141c22",
         block_border_color="*neutral_200",

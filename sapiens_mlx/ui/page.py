@@ -87,6 +87,7 @@ def serve(
             auth=(user, password) if auth else None,
             theme=theme(),
             css_paths=STYLE_SHEETS,
+            js=(HERE / "names.js").read_text("utf-8"),
             max_file_size=MAX_FILE_SIZE,
             footer_links=["api", "settings"],
             run_history=False,

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..probe import Distance, NearKeypoint, Reading, Vector
 
-HINT = "Press any place in the picture to read it; press a second one for the distance between them."
+HINT = "In the views Picture and Photo, press any place to read it, and a second one for the distance between them."
 ONE_MORE = "Press a second place for the distance between the two."
 LEVEL = "Camera taken as level. Metres are the network's estimate."
 OFF_PERSON = "Not on a person: normal, depth and albedo mean little here."

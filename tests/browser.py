@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# A GPU in software: the 3-D viewer's WebGL needs one, and there is none to rely on.
-WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-ARGUMENTS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
+# Pages are composed without a GPU, which is quick; the 3-D viewer's WebGL has one in software.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 # Errors of a console that are no fault of the page. The 3-D viewer tries WebGPU first, says so where there is none, and
 # goes on with WebGL.
 EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.",)
@@ -149,8 +148,11 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
 
 
 def ready(page: "Page") -> None:
-    """Waits until the page is there, and what the browser remembers of the choices with it: their cost comes last."""
-    page.locator("#about .cost").wait_for(timeout=UPLOAD_MS)
+    """Waits until the page is there, and on the real one what the browser remembers of the choices: their cost comes
+    last."""
+    page.locator("#run").wait_for()
+    if page.locator("#about").count():
+        page.locator("#about .cost").wait_for(timeout=UPLOAD_MS)
 
 
 # ---- what is done in every tab --------------------------------------------------------------------------------------

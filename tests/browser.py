@@ -165,6 +165,11 @@ def upload(page: "Page", photo: Path, tab: str = "") -> None:
     page.locator(f"{frame} .empty .done, {status} .notice").first.wait_for(timeout=UPLOAD_MS)
 
 
+def remove_photo(page: "Page", tab: str = "") -> None:
+    """Takes the photo that is worked on out of a tab's frame."""
+    page.locator(f"{f'#{tab}' if tab else '.studio'} .photo button[title='Remove Image']").first.click()
+
+
 def run(page: "Page", tab: str = "", end: str = ".done") -> None:
     """Presses a tab's button and waits until the status of this run is one of the kind `end`."""
     button, status = (f"#{tab}-run", f"#{tab}-status") if tab else ("#run", "#status")
@@ -228,11 +233,6 @@ def choose(page: "Page", *names: str) -> None:
             choice = radio(page, name)
             choice.element_handle().wait_for_element_state("stable")  # a section that is just opening moves it
             choice.check(force=True)
-
-
-def remove_photo(page: "Page") -> None:
-    """Takes the photo that is worked on out of the frame."""
-    page.locator(".studio .photo button[title='Remove Image']").first.click()
 
 
 def surfaces(page: "Page") -> list[str]:

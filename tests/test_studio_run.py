@@ -6,14 +6,13 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import (
-    RUN_MS,
     UPLOAD_MS,
     Server,
     choose,
@@ -182,16 +181,20 @@ def test_on_a_phone_no_surface_is_wider_than_the_screen(done: Done) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_ticking_one_more_runs_that_one_alone(done: Done, person: Path, visit) -> None:
+def test_ticking_one_more_runs_that_one_alone(person: Path, visit: Callable) -> None:
     page = visit()
     upload(page, person)
     choose(page, "seg")
     run(page)
+    card = page.locator(".report .card").first
+    before = _without_drawing(card.inner_text())
     tick(page, "seg", "normal")
-    page.locator("#run").click()
-    expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
-    expect(page.locator(".surfaces input[value=normal]")).to_be_checked(timeout=RUN_MS)
+    run(page)
     assert surfaces(page) == ["seg", "normal", "relit", "recoloured", "all"]
+    expect(page.locator(".surfaces input[value=normal]")).to_be_checked()
+    show(page, "seg")
+    expect(card).to_contain_text(zoo.task_row("seg").title)
+    assert _without_drawing(card.inner_text()) == before  # with its seconds to the hundredth
 
 
 def _without_drawing(card: str) -> str:

@@ -350,7 +350,11 @@ def _models(options: argparse.Namespace) -> int:
 
     if options.remove:
         removed = inventory.remove(options.remove)
-        print(json.dumps({"removed": removed}) if options.json else "\n".join(f"removed {name}" for name in removed))
+        if options.json:
+            freed_bytes = sum(one.bytes for one in removed)
+            print(json.dumps({"removed": [one.name for one in removed], "freed_bytes": freed_bytes}))
+        else:
+            print("\n".join(f"removed {one.name} ({inventory.amount(one.bytes)})" for one in removed))
         return 0
     listing = inventory.listing(options.weights, options.memory or runtime.memory_limit_bytes())
     print(json.dumps(listing) if options.json else inventory.as_text(listing))

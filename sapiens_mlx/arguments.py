@@ -25,7 +25,8 @@ CONVERT_EXAMPLE = """examples:
 MODELS_EXAMPLE = """examples:
   python -m sapiens_mlx models
   python -m sapiens_mlx models --memory 16GB
-  python -m sapiens_mlx models --remove seg-0.4b-8bit"""
+  python -m sapiens_mlx models --remove seg-0.4b-8bit
+  python -m sapiens_mlx models --remove facebook/sapiens2-seg-0.4b"""
 BENCH_EXAMPLE = """examples:
   python -m sapiens_mlx bench --task seg --size 0.4b --level 8bit
   python -m sapiens_mlx bench --task pose --size 0.4b --against torch --json"""
@@ -147,7 +148,12 @@ def _add_models(commands: Any) -> None:
     parser = _command(commands, "models", "what is on this machine, what can be had, what fits", MODELS_EXAMPLE)
     _add_weights_folder(parser)
     parser.add_argument("--memory", type=_bytes, metavar="16GB", help="what fits into this much (this machine's)")
-    parser.add_argument("--remove", nargs="+", metavar="NAME", help="remove conversions from the cache; `all` for all")
+    parser.add_argument(
+        "--remove",
+        nargs="+",
+        metavar="NAME",
+        help="remove kept conversions (`all` for all) or, by OWNER/NAME, what was downloaded from the hub",
+    )
     _add_json(parser)
 
 

@@ -155,7 +155,7 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(f"{name} is empty (0 bytes). Choose another file, or copy it again.")
     file.seek(0)
     if is_heic(head) and not _heic_can_be_read():
-        remedy = "" if _is_hosted() else " Or have it read here: pip install pillow-heif."
+        remedy = "" if _is_hosted() else " Or have it read here: pip install pi-heif."
         raise ImageError(
             f"{name} is a HEIC photo, which cannot be read here. Save it as JPEG first (on a Mac: Preview, File, "
             f"Export; for those an iPhone takes from now on: Settings, Camera, Formats, Most Compatible).{remedy}"
@@ -193,14 +193,14 @@ def _is_hosted() -> bool:
 
 
 def _heic_can_be_read() -> bool:
-    """HEIC needs the optional pillow-heif, and is off on a hosted Space: its decoders have had holes."""
+    """HEIC needs the optional pi-heif, and is off on a hosted Space: its decoders have had holes."""
     if _is_hosted():
         return False
     try:
-        import pillow_heif
+        import pi_heif
     except ImportError:
         return False
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
     return True
 
 

@@ -1,13 +1,14 @@
 """What weights are on this machine, what else can be had, what each needs in memory, and removing what we keep."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import runtime, zoo
 from .errors import SapiensError
 from .nn.backbone import EXTRA_TOKENS, PATCH, WINDOW, WINDOWS_AT_A_TIME
-from .weights import locate, store
+from .weights import hub, locate, store
 
 # For an estimate that says "about": heads have 0.01 to 0.2 billion, and less than the backbone where that is small.
 HEAD_PARAMETERS = 0.1e9
@@ -106,13 +107,14 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
         for size in zoo.SIZES
         if any(size in row.sizes for row in zoo.TASKS.values())
     }
-    conversions = [{"name": folder.name, "bytes": _folder_bytes(folder)} for folder in store.conversions()]
     return {
         "device": runtime.device_name(),
         "memory_bytes": memory_bytes,
         "checkpoints": checkpoints,
         "cache": str(store.cache_folder()),
-        "conversions": conversions,
+        "conversions": [{"name": one.name, "bytes": one.bytes} for one in conversions()],
+        "hub_cache": str(hub.cache_folder()),
+        "downloads": [{"repo": one.name, "bytes": one.bytes} for one in downloads()],
         "fits": fits,
     }
 
@@ -126,6 +128,8 @@ def as_text(listing: dict[str, Any]) -> str:
         lines.append(f"{row['task']:9} {row['size']:8} {here:16} {source:40} {row['licence']}")
     lines += ["", f"conversions kept in {listing['cache']}:"]
     lines += [f"  {row['name']:36} {amount(row['bytes'])}" for row in listing["conversions"]] or ["  none"]
+    lines += ["", f"downloads in {listing['hub_cache']}:"]
+    lines += [f"  {row['repo']:36} {amount(row['bytes'])}" for row in listing["downloads"]] or ["  none"]
     lines += ["", f"levels that fit about {listing['memory_bytes'] / 1e9:.0f} GB ({listing['device']}):"]
     lines += [f"  {size:5} {' '.join(levels) or 'none'}" for size, levels in listing["fits"].items()]
     licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
@@ -134,22 +138,88 @@ def as_text(listing: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def remove(names: list[str]) -> list[str]:
-    """Removes kept conversions by name, or by its beginning (`seg-0.4b`), or all. Original files are never touched.
+# ---- what is kept on disk -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A kept conversion, by its folder's name, or what was downloaded of a repository, by the repository's."""
+
+    name: str
+    bytes: int
+
+    @property
+    def is_download(self) -> bool:
+        return "/" in self.name
+
+
+def conversions() -> list[Kept]:
+    """The conversions in our cache, unfinished and damaged ones too."""
+    return [Kept(folder.name, _folder_bytes(folder)) for folder in store.conversions()]
+
+
+def downloads() -> list[Kept]:
+    """What the Hugging Face cache has of the repositories that weights are taken from, whoever asked for it."""
+    found = [Kept(repo, hub.kept_bytes(repo)) for repo in _repos()]
+    return [one for one in found if one.bytes]
+
+
+def _repos() -> list[str]:
+    """Every repository that weights may be taken from unasked."""
+    found = [zoo.RFDETR_BASE.repo]
+    for row in zoo.TASKS.values():
+        for checkpoint in (zoo.checkpoint(row.name, size) for size in row.sizes):
+            if checkpoint.published:
+                found.append(checkpoint.repo)
+                if row.name != "detect":
+                    packed = [level for level in zoo.LEVELS.values() if level.bits is not None]
+                    found += [locate.community_repo(checkpoint, level) for level in packed]
+    return sorted(set(found))
+
+
+def remove(names: list[str]) -> list[Kept]:
+    """Removes kept conversions by name, or by its beginning (`seg-0.4b`), or all; and downloads by their repository.
+
+    Files in folders of your own are never touched. Returns what was removed.
 
     Raises:
-        SapiensError: when a name fits none.
+        SapiensError: when a name fits none, or it cannot be removed.
     """
     removed = []
     for name in names:
-        found = [f for f in store.conversions() if name == "all" or f.name == name or f.name.startswith(f"{name}-")]
+        found = [
+            one for one in conversions() if name == "all" or one.name == name or one.name.startswith(f"{name}-")
+        ] + [one for one in downloads() if one.name == name]
         if not found and name != "all":
-            kept = ", ".join(folder.name for folder in store.conversions()) or "none"
-            raise SapiensError(f"There is no conversion {name!r} in {store.cache_folder()}. Kept are: {kept}.")
-        for folder in found:
-            shutil.rmtree(folder)
-            removed.append(folder.name)
+            raise SapiensError(_no_such(name))
+        for one in found:
+            if one.is_download:
+                removed.append(Kept(one.name, hub.remove(one.name)))
+            else:
+                _remove_folder(store.cache_folder() / one.name)
+                removed.append(one)
     return removed
+
+
+def _no_such(name: str) -> str:
+    kind, where, kept = (
+        ("download", hub.cache_folder(), downloads())
+        if "/" in name
+        else ("conversion", store.cache_folder(), conversions())
+    )
+    return f"There is no {kind} {name!r} in {where}. Kept are: {', '.join(one.name for one in kept) or 'none'}."
+
+
+def _remove_folder(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass  # another process was first
+    except OSError as problem:
+        raise SapiensError(
+            f"{folder} cannot be removed ({problem.strerror or problem}). See that you may write there, or remove it "
+            "yourself."
+        ) from problem
 
 
 def amount(size_bytes: int) -> str:

@@ -23,9 +23,10 @@ ETAG = hashlib.sha256(CONTENT).hexdigest()
 FILES = {f"{SEG.repo}/{SEG.filename}": CONTENT}
 
 PROGRAM = """
-import json, sys
+import json, sys, time
 from sapiens_mlx import zoo
 from sapiens_mlx.errors import CancelledError, SapiensError
+from sapiens_mlx.runtime import inference
 from sapiens_mlx.weights import locate
 
 order = json.loads(sys.argv[1])
@@ -34,8 +35,9 @@ level = zoo.level(order["level"]) if order["level"] else None
 heard, told, coming = [], [], []
 
 def progress(stage, done, total):
-    heard.append((stage, done, total))
-    coming.append(locate.coming.sentence(total))
+    if stage == "download":  # and not that the hub is being asked, which takes as long as the machine is busy
+        heard.append((stage, done, total))
+        coming.append(locate.coming.sentence(total))
     if order["cancel_at"] is not None and done >= order["cancel_at"]:
         raise CancelledError
 
@@ -45,6 +47,18 @@ try:
         report["found"] = str(locate.find(checkpoint, order["weights"], level, progress=progress, tell=told.append))
     elif order["call"] == "find_local":
         report["found"] = str(locate.find_local(checkpoint, order["weights"], level))
+    elif order["call"] == "stop":  # from outside, once so many bytes are there, as the page's button does
+        job = inference.submit(lambda progress: locate.find(checkpoint, order["weights"], level, progress=progress))
+        asked = "download" if order["cancel_at"] else "load"
+        while not (job.newest[0] == asked and job.newest[1] >= order["cancel_at"]):
+            time.sleep(0.01)
+        time.sleep(1)  # whatever was on its way is there
+        start_s = time.monotonic()
+        job.cancel()
+        try:
+            job.result(60)
+        finally:
+            report["seconds"] = time.monotonic() - start_s
     else:
         report["found"] = locate.download_bytes(checkpoint, level)
 except (SapiensError, CancelledError) as problem:

@@ -30,7 +30,7 @@ class Hub(LocalServer):
     Faults: `cut_after` breaks the connection after so many bytes, `cuts` times; `status` refuses all, `cdn_status`
     the bytes (once there are no more cuts); `write_status` whatever would change a repository; `page` gives a web page
     at the "hub" or "cdn"; `announced` is a wrong size; `damaged` changes the bytes but not the etag; `ranges` off
-    ignores Range; `pause_s` slows the bytes down, per 64 KB.
+    ignores Range; `pause_s` slows the bytes down, per 64 KB; `silent_s` is how long it does not answer at all.
     """
 
     files: dict[str, bytes]
@@ -44,6 +44,7 @@ class Hub(LocalServer):
     damaged: bool = False
     ranges: bool = True
     pause_s: float = 0
+    silent_s: float = 0
     write_status: int | None = None
     stored: dict[str, bytes] = field(default_factory=dict)  # large files that arrived, by their SHA-256
     commits: list[str] = field(default_factory=list)  # their messages
@@ -87,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked[1]) if asked else None
         hub.requests.append(Request(self.command, self.path, start, self.headers.get("Authorization")))
         on_cdn = self.path.startswith("/cdn/")
+        time.sleep(hub.silent_s)
         if hub.page == ("cdn" if on_cdn else "hub"):
             return self._answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<!doctype html><h1>Sign in</h1>")
         cuts = on_cdn and hub.cut_after is not None and hub.cuts > 0
@@ -193,6 +195,6 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 for at in range(0, len(body), 1 << 16):
                     self.wfile.write(body[at : at + (1 << 16)])
-                    time.sleep(self.hub.pause_s)
+                    time.sleep(self.hub.pause_s if self.path.startswith("/cdn/") else 0)
             except (BrokenPipeError, ConnectionResetError):  # the client has stopped, or was killed
                 self.close_connection = True

@@ -9,7 +9,7 @@ import gradio as gr
 
 from sapiens_mlx.ui import live
 from sapiens_mlx.ui.storage import Visits, make_process_folder
-from sapiens_mlx.ui.theme import STYLE_SHEET, theme
+from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 
 if __name__ == "__main__":
     visits = Visits(make_process_folder())
@@ -28,7 +28,7 @@ if __name__ == "__main__":
         page.unload(leaving)
     page.queue(max_size=20).launch(
         theme=theme(),
-        css_paths=[STYLE_SHEET, STYLE_SHEET.with_name("live.css")],
+        css_paths=STYLE_SHEETS,
         run_history=False,
         ssr_mode=False,
     )

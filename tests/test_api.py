@@ -137,6 +137,12 @@ def test_options_reach_their_task(client, photo, tmp_path):
     assert (pictures[0] != pictures[1]).any()
 
 
+def test_features_are_had_by_the_same_endpoint(client, photo):
+    files, report, _ = predict(client, photo, tasks="features", size="demo")
+    assert names(files) == ["two_people_features.png", "two_people_features.npz"]
+    assert report["task"] == "features"
+
+
 def test_calls_of_two_programs_at_once_do_not_mix(server, tmp_path):
     photos = [draw_photo(tmp_path / f"{size[0]}.png", size) for size in ((120, 160), (160, 120), (200, 100))]
     clients = [Client(server.url, verbose=False, download_files=str(tmp_path / photo.stem)) for photo in photos]

@@ -226,15 +226,6 @@ def test_a_phone_has_to_scroll_sideways(visit: Callable, photo: Path) -> None:
     assert tops[1] > tops[0] + 100  # one below the other
 
 
-def test_a_program_gets_colours_and_files(server: Server, photo: Path) -> None:
-    from gradio_client import Client, handle_file
-
-    client = Client(server.url, verbose=False)
-    files, report, _ = client.predict(photo=handle_file(photo), tasks="features", api_name="/predict")
-    assert {"two_people_features.png", "two_people_features.npz"} <= {Path(file).name for file in files}
-    assert report["task"] == "features"
-
-
 def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Server, photo: Path, second: Path) -> None:
     page = visit()
     upload(page, photo)

@@ -1,4 +1,4 @@
-"""Photos of iPhones: read with the optional pillow-heif, and explained without it. Real files, made by its encoder."""
+"""Photos of iPhones: read with the optional pi-heif, and explained without it. Real files, made by pillow-heif."""
 
 import io
 import struct
@@ -24,6 +24,7 @@ def start(brand: bytes, *others: bytes) -> bytes:
 
 @pytest.fixture
 def heif():
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed (requirements-dev.txt)")
     return pytest.importorskip("pillow_heif", reason="pillow-heif is not installed (requirements-dev.txt)")
 
 
@@ -105,8 +106,8 @@ def test_a_hosted_page_does_not_read_it(heif, monkeypatch):
 
 @pytest.fixture
 def without(monkeypatch):
-    """A machine that has no pillow-heif, nor its plugin in Pillow from an earlier photo."""
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    """A machine that has no pi-heif, nor its plugin in Pillow from an earlier photo."""
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     monkeypatch.delenv("SPACE_ID", raising=False)
     Image.init()
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
@@ -120,7 +121,7 @@ def test_without_the_package_a_sentence_says_how_to_convert(without, head, tmp_p
     path.write_bytes(head)
     with pytest.raises(ImageError, match=r"IMG_0001\.HEIC is a HEIC photo, which cannot be read here") as told:
         image.read_image(path)
-    for way in ("Preview", "Export", "Most Compatible", "pip install pillow-heif"):
+    for way in ("Preview", "Export", "Most Compatible", "pip install pi-heif"):
         assert way in str(told.value)
 
 

@@ -153,6 +153,29 @@ def test_download_that_was_cancelled_is_resumed(machine):
     assert hub.starts == [0, kept]
 
 
+STALLS = {
+    "between two bytes": ({"pause_s": 60}, {"cancel_at": 1}),
+    "before the first answer": ({"silent_s": 60}, {"cancel_at": 0}),
+    "before the answer about a repository": ({"silent_s": 60}, {"cancel_at": 0, "level": "4bit"}),
+}
+
+
+@pytest.mark.parametrize(("fault", "order"), STALLS.values(), ids=STALLS)
+def test_stop_ends_a_download_that_has_stalled_and_the_next_one_carries_on(machine, fault, order):
+    slow = {"HF_HUB_DOWNLOAD_TIMEOUT": "60", "HF_HUB_ETAG_TIMEOUT": "60"}
+    with Hub(FILES, **fault) as hub:
+        report = machine.run(hub, call="stop", **order, **slow)
+        assert report["error"] == "CancelledError"
+        assert report["seconds"] < 10  # a fraction of one; the hub would be silent for a minute
+        assert not machine.blob.exists()
+        kept = machine.partial.read_bytes() if machine.partial.exists() else b""
+        assert CONTENT.startswith(kept)
+        assert bool(kept) == bool(order["cancel_at"])
+        hub.pause_s = hub.silent_s = 0
+        machine.assert_downloaded(machine.run(hub))
+    assert hub.starts[-1] == len(kept)
+
+
 def test_download_whose_process_was_killed_is_resumed(machine):
     with Hub(FILES, pause_s=0.02) as hub:
         process = machine.start(hub)

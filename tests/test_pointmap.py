@@ -5,9 +5,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+import trimesh
 from fixtures import COMPLETE, SMALL, Cases, photo_of
 from PIL import Image
 
+from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.tasks import draw
 from sapiens_mlx.tasks.pointmap import PointmapResult, PointmapTask
 
@@ -137,3 +139,21 @@ def test_files_are_missing_or_lose_depth(tmp_path):
     with np.load(paths[4]) as arrays:
         assert (arrays["points"] == result.points).all() and arrays["focal_px"] == 300
         assert (arrays["person_mask"] == result.person_mask).all()
+
+
+def test_files_are_not_in_the_colours_asked_for(tmp_path):
+    result = slope()
+    green = np.zeros_like(result.photo_rgb)
+    green[..., 1] = 200
+    for number, (options, expected) in enumerate((({}, (128, 128, 128)), ({"colours": green}, (0, 200, 0)))):
+        paths = result.save(tmp_path, str(number), points=500, **options)
+        cloud = trimesh.load(paths[2])
+        assert (cloud.colors[:, :3] == expected).all()
+        texture = next(iter(trimesh.load(paths[3]).geometry.values())).visual.material.baseColorTexture
+        assert np.abs(np.asarray(texture.convert("RGB")).astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("colours", [np.zeros((10, 10, 3), np.uint8), np.zeros((200, 300, 3), np.float32)])
+def test_colours_of_another_size_or_kind_reach_the_files(tmp_path, colours):
+    with pytest.raises(SapiensError, match=r"Give \(200, 300, 3\) uint8"):
+        slope().save(tmp_path, "a", colours=colours)

@@ -1,6 +1,8 @@
 """PLY and GLB, read back by another program's reader."""
 
+import json
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -98,4 +100,60 @@ def test_a_mesh_uses_what_is_not_kept(tmp_path):
 
 def test_a_mesh_of_nothing_is_not_a_glb(tmp_path):
     path = scene.write_glb(tmp_path / "a.glb", WALL, PHOTO, ~EVERYWHERE, FOCAL_PX, 10**6)
+    assert path.read_bytes()[:4] == b"glTF" and not trimesh.load(path).geometry
+
+
+# ---- points as GLB --------------------------------------------------------------------------------------------------
+
+
+def document_of(path):
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+
+
+@pytest.mark.parametrize("most", [10**6, 1777, 1])
+def test_a_cloud_as_glb_has_other_points_than_as_ply(tmp_path, most):
+    keep = EVERYWHERE.copy()
+    keep[:30, 20:50] = False
+    points = WALL.copy()
+    points[~keep] = np.nan
+    path = scene.write_glb_points(tmp_path / "a.glb", points, PHOTO, keep, most)
+    cloud = mesh_of(path)
+    ply = trimesh.load(scene.write_ply(tmp_path / "a.ply", points, PHOTO, keep, most))
+    assert isinstance(cloud, trimesh.PointCloud) and len(cloud.vertices) <= most
+    np.testing.assert_allclose(cloud.vertices, ply.vertices * (1, -1, -1), atol=1e-6)
+    primitive = document_of(path)["meshes"][0]["primitives"][0]
+    assert primitive["mode"] == 0 and set(primitive["attributes"]) == {"POSITION", "COLOR_0"}
+
+
+def test_a_clouds_colours_are_not_linear_light(tmp_path):
+    path = scene.write_glb_points(tmp_path / "a.glb", WALL, PHOTO, EVERYWHERE, 10**6)
+    document = document_of(path)
+    view = document["bufferViews"][document["accessors"][1]["bufferView"]]
+    start = path.stat().st_size - document["buffers"][0]["byteLength"] + view["byteOffset"]
+    light = np.frombuffer(path.read_bytes()[start : start + view["byteLength"]], "<f4").reshape(-1, 3)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(255 * srgb, PHOTO.reshape(-1, 3), atol=0.01)
+
+
+@pytest.mark.parametrize("cloud", [False, True])
+def test_a_scenes_middle_is_elsewhere_or_its_surface_is_changed(tmp_path, cloud):
+    points = points_at(np.linspace(1.0, 3.0, WIDTH)[None] + np.zeros((HEIGHT, 1)))  # farther to the right
+    paths = []
+    for number, centre_m in enumerate((None, 1.5)):
+        path = tmp_path / f"{number}.glb"
+        if cloud:
+            scene.write_glb_points(path, points, PHOTO, EVERYWHERE, 10**6, centre_m)
+        else:
+            scene.write_glb(path, points, PHOTO, EVERYWHERE, FOCAL_PX, 10**6, centre_m)
+        paths.append(path)
+    plain, centred = map(trimesh.load, paths)
+    np.testing.assert_allclose(centred.bounds.mean(0), (0, 0, -1.5), atol=1e-6)
+    assert (centred.bounds[0] <= plain.bounds[0]).all() and (centred.bounds[1] >= plain.bounds[1]).all()
+    if not cloud:
+        assert centred.area == pytest.approx(plain.area)  # what was added has none
+
+
+def test_a_cloud_of_nothing_is_not_a_glb(tmp_path):
+    path = scene.write_glb_points(tmp_path / "a.glb", WALL, PHOTO, ~EVERYWHERE, 10**6, 1.0)
     assert path.read_bytes()[:4] == b"glTF" and not trimesh.load(path).geometry

@@ -1,5 +1,6 @@
-"""Draws the two pictures of the page's tab Help, parts and keypoints, from true labels: `python -m training.help_pictures`.
+"""Draws the two pictures of the page's tab Help, parts and keypoints, from true labels.
 
+`python -m training.help_pictures` writes them into sapiens_mlx/ui/help_pictures.
 Their seeds are far below those of scenes.py, so nothing was trained on them.
 """
 
@@ -32,8 +33,8 @@ Place = tuple[slice, slice]  # rows and columns
 
 @dataclass(frozen=True)
 class Panel:
-    """One view of a drawn person: the part of the scene of `size_hw` pixels, drawn `zoom` times as large as it would be
-    in a picture of this size, whose middle is that of the labels `about` (of all of the person where there are none)."""
+    """One view of a drawn person, `size_hw` pixels of it, drawn `zoom` times as large as it would be in a picture of
+    this size. Its middle is that of the labels `about`, or of all of the person."""
 
     seed: int
     view: str
@@ -111,7 +112,7 @@ def points(scene: render.Scene, place: Place) -> np.ndarray:
             group = str(table.groups[index])
             share = {"face": 0.36, "right_hand": 0.62, "left_hand": 0.62, "feet": 0.8}.get(group, 1.0)
             radius = float(np.clip(large * share, 1.6, 6.5))
-            centre = tuple(int(round(float(value) * scale)) for value in person.keypoints[index])
+            centre = tuple(round(float(value) * scale) for value in person.keypoints[index])
             for part, colour in ((1.0, (20, 24, 28)), (0.72, PARTS[group])):
                 cv2.circle(picture, centre, round(radius * part * scale), colour, cv2.FILLED, cv2.LINE_AA, shift=3)
     return picture[place]

@@ -258,7 +258,7 @@ class Programs:
             from .. import inventory, runtime
 
             listing = inventory.listing(self._weights, runtime.memory_limit_bytes())
-            del listing["cache"]
+            del listing["cache"], listing["hub_cache"]
             for row in listing["checkpoints"]:
                 row["here"] = row.pop("file") is not None
             return for_others(listing, self._weights)

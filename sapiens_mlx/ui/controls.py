@@ -53,8 +53,8 @@ CONTROLS: dict[str, tuple[Control, ...]] = {
     "matting": (Control("photo_colours", "Colours of the photo", False, False),),
     "detect": (Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 1), automatic=True),),
     "relit": (
-        Control("azimuth_deg", "Light from left (-) or right (+), degrees", -40, -40, limits=(-180, 180, 1)),
-        Control("elevation_deg", "From below (-) or above (+), degrees", 30, 30, limits=(-90, 90, 1)),
+        Control("azimuth_deg", "Light from left to right, degrees", -40, -40, limits=(-180, 180, 1)),
+        Control("elevation_deg", "Light from below to above, degrees", 30, 30, limits=(-90, 90, 1)),
         Control("strength", "Strength", 0.9, 0.9, limits=(0, 3, 0.05)),
         Control("ambient", "Ambient", 0.35, 0.35, limits=(0, 1.5, 0.05)),
         Control("albedo", "Take out the photo's own light (needs Albedo)", True, True),

@@ -137,9 +137,9 @@ def begin() -> str:
         "<b>For photographs choose size 0.4b or larger</b>: the demo weights, which run at once and offline, were "
         "trained on drawn figures.</p>"
         "<h4>With the keyboard</h4><dl class='help-keys'>"
-        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next control, or the one before</dd>"
-        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>between the tabs, between choices, and along a slider</dd>"
-        "<dt><kbd>Space</kbd>, <kbd>Enter</kbd></dt><dd>press a button, tick a box, open a part of this page</dd>"
+        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next tab, control or choice, or back</dd>"
+        "<dt><kbd>Space</kbd></dt><dd>choose, tick, press a button, open a tab or a fold</dd>"
+        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>along a slider</dd>"
         "</dl>"
     )
     return _section("begin", inside)
@@ -224,7 +224,8 @@ def sizes() -> str:
         "<code>pointmap/</code>, <code>albedo/</code>, <code>matting/</code>, <code>pretrain/</code>, and "
         "<code>detector/rtmdet_m.pth</code>;</li>"
         "<li>the cache of Hugging Face;</li><li>a download.</li></ol>"
-        "<p><code>python -m sapiens_mlx models</code> lists what is here and what fits; with <code>--remove</code> it "
+        "<p>Whoever runs the page sees in the tab Weights what they occupy, and can remove them. "
+        "<code>python -m sapiens_mlx models</code> lists what is here and what fits; with <code>--remove</code> it "
         "removes conversions that are kept.</p>"
     )
     return _section("sizes", inside + _sizes_table())
@@ -262,7 +263,7 @@ def memory(needed: Iterable[tuple[str, list[tuple[int, bool]]]], limit_bytes: in
     rows = "".join(
         f'<tr><th scope="row">{escape(size)}</th>'
         + "".join(
-            f'<td class="number{"" if fits else " no"}">{amount / 1e9:.1f}{"" if fits else " ✕"}</td>'
+            f'<td class="number{"" if fits else " no"}">{_gigabytes(amount)}{"" if fits else " ✕"}</td>'
             for amount, fits in amounts
         )
         + "</tr>"
@@ -334,7 +335,7 @@ def _section(name: str, inside: str) -> str:
 
 
 def _texts(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of sentences (HTML), of which the style sheet makes blocks on a phone: each cell then names its column."""
+    """A table of sentences (HTML). On a phone the style sheet makes blocks of its rows: each cell names its column."""
     body = "".join(
         f'<tr><th scope="row">{first}</th>'
         + "".join(f'<td data-of="{escape(of)}">{cell}</td>' for of, cell in zip(columns[1:], rest, strict=True))
@@ -354,6 +355,10 @@ def _table(caption: str, columns: Iterable[str], rows: str, classes: str = "help
 
 def _link(title: str, url: str) -> str:
     return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(title)}</a>'
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f}" if size_bytes >= 1e8 else "&lt; 0.1"
 
 
 def _parameters(count: int) -> str:

@@ -15,7 +15,7 @@ from .wiring import PRIVATE
 
 LIMIT_S = 120.0  # a camera that nobody looks at any more should not stay on
 MOST_LIVE = 4  # cameras at once: each waits for the frames of the others
-EVERY_S = {"cpu": 0.2, "gpu": 0.1}  # between two frames that the browser sends
+EVERY_S = {"cpu": 0.15, "gpu": 0.1}  # between two frames that the browser sends
 CAMERA_WIDTH_PX = 960
 SCRIPTS = Path(__file__).parent
 
@@ -55,7 +55,9 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
             sizes_of(task), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small", elem_id="live-size"
         ),
     }
-    about = gr.HTML(live_words.about(task, zoo.DEFAULTS.size, level, larger=runtime.device() == "gpu"))
+    about = gr.HTML(
+        live_words.about(task, zoo.DEFAULTS.size, level, larger=runtime.device() == "gpu"), elem_classes="live-about"
+    )
     inputs["surroundings"] = gr.Checkbox(
         True,
         label="With the surroundings of people",

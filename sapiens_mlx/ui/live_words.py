@@ -32,7 +32,7 @@ def empty() -> str:
 def about(task: str, size: str, level: str, larger: bool, warning: str = "") -> str:
     """What is about to be run. `larger` is whether this machine has more than the demo size; `warning` says that it
     does not fit the memory."""
-    only = "" if larger else f'<p class="choice live-sizes">{ON_CPU}</p>'
+    only = "" if larger else f'<div class="choice live-sizes"><p>{ON_CPU}</p></div>'
     return words.asides([warning]) + words.choice([task], size, level) + only
 
 
@@ -43,7 +43,7 @@ def opening() -> str:
 def running(frames_per_s: float | None, left_s: float, limit_s: float, waited: bool = False) -> str:
     """Frames a second, None before that can be told, and the time that is left, in words and as a bar."""
     rate = "First frame" if frames_per_s is None else f"{_rate(frames_per_s)} frames a second"
-    return _running(rate, f"stops by itself in {_clock(left_s)}", left_s / limit_s)
+    return _running(rate, f"stops in {_clock(left_s)}", left_s / limit_s)
 
 
 def _running(what: str, more: str, share: float) -> str:

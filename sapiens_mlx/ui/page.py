@@ -6,7 +6,7 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import api, compare, features, help, live, preferences, studio, words
+from . import api, compare, disk, features, help, live, preferences, studio, words
 from .storage import Visits, make_process_folder
 from .theme import STYLE_SHEETS, theme
 
@@ -40,6 +40,8 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
                 features.build(visits, weights, folder / "examples")
             with gr.Tab("Live"):
                 live.build(visits, weights)
+            with gr.Tab("Weights") as weights_tab:
+                disk.build(weights_tab)
             with gr.Tab("Help", elem_id="help-tab"):
                 help.build()
         preferences.connect(demo, remembered, chosen)
@@ -85,6 +87,7 @@ def serve(
             auth=(user, password) if auth else None,
             theme=theme(),
             css_paths=STYLE_SHEETS,
+            js=(HERE / "names.js").read_text("utf-8"),
             max_file_size=MAX_FILE_SIZE,
             footer_links=["api", "settings"],
             run_history=False,

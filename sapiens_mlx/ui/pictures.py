@@ -47,6 +47,8 @@ class Pictures:
             view.asking: gr.update(visible=is_picture),
             view.told: self._told(photo),
         }
+        if visit.in_space and name != surfaces.SPACE:  # else the former view is seen first when it comes back
+            visit.in_space, updates[view.space.viewer] = False, None
         updates |= {group: gr.update(visible=one == name) for one, group in view.style_groups.items()}
         updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
         if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
@@ -148,6 +150,7 @@ class Pictures:
 
     def space(self, visit: Visit, values: Values) -> Updates:
         """The 3-D surface's own part, which comes after the surface is there: see space.connect."""
+        visit.in_space = True
         results, folder = surfaces.results(visit.photo, values), visit.photo.next_folder("space")
         return space.updates(self._view.space, results, folder, visit.photo.stem, values)
 

@@ -110,7 +110,10 @@ class Actions(Shown):
             background.chosen(visit, values)  # one that is missing is told before the network runs
         ticked = [task for task in ORDER if task in values["tasks"]]
         in_turn = sorted(visit.photos, key=lambda photo: photo is not visit.photo)
-        missing = [(photo, task) for photo in in_turn for task in ticked if not _is_there(photo, task, values)]
+        wanted = [(photo, task) for photo in in_turn for task in ticked]
+        if values["people"] == "own":  # boxes that are of this photo alone
+            wanted = [(photo, task) for photo, task in wanted if photo is visit.photo or task not in people.TASKS]
+        missing = [(photo, task) for photo, task in wanted if not _is_there(photo, task, values)]
         return missing or [(visit.photo, task) for task in ticked]
 
     def _all(

@@ -83,10 +83,10 @@ def connect(
 ) -> list[gr.events.Dependency]:
     """Call `show`, which gives updates(), after the events `opened`, and when a control moves; returns these calls.
 
-    Nothing else may write to the viewer, and `show` is no generator. Tried in Gradio 6.31: the viewer never appears
-    where its first value comes while it is hidden, in the same event as its column's visibility, or twice, as the last
-    one of a generator does, since that breaks off the loading of its code. So it is emptied once the surface is there,
-    which also mends it, and filled in an event of its own.
+    Tried in Gradio 6.31: a viewer never appears, nor does it ever after until it is emptied, where its first value
+    comes in the event that makes its column visible, from a generator (which gives its last one twice), or before that,
+    or where its value changes while it is hidden. So `show` is no generator, and `opened` are events that end with the
+    surface on the page. What hides it may empty the viewer (value None), so that no former photo is seen first.
 
     Args:
         controls: the page's inputs by name.
@@ -95,9 +95,7 @@ def connect(
     """
     moved = [controls[name] for name in CONTROLS]
     triggers = [one.release if isinstance(one, gr.Slider) else one.input for one in moved]
-    empty = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-    calls = [one.then(lambda: None, None, space.viewer, **empty).then(show, **event) for one in opened]
-    return [*calls, gr.on([*triggers, space.again.click], show, **event)]
+    return [*(one.then(show, **event) for one in opened), gr.on([*triggers, space.again.click], show, **event)]
 
 
 def updates(

@@ -131,6 +131,9 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
                 inputs["foreground"] = gr.Radio(
                     list(FOREGROUNDS), value="auto", label="Surroundings of people", elem_classes="chips small"
                 )
+            with gr.Row(elem_classes="asking") as shown["asking"]:
+                shown["told"] = gr.HTML(probing.told([]), elem_classes="told-area")
+                inputs["place"] = asking.build()
             shown["style_groups"] = groups = {}
             for name in controls.CONTROLS:
                 with gr.Row(visible=False, elem_classes="style") as groups[name]:
@@ -144,9 +147,6 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             shown |= {"angles": panel["angles"], "keypoints": panel["points"]}
             shown["pose_inputs"] = {name: inputs[name] for name in pose_panel.NAMES}
             parts["keypoints"] = panel["table"]
-            with gr.Row(elem_classes="asking") as shown["asking"]:
-                shown["told"] = gr.HTML(probing.told([]), elem_classes="told-area")
-                inputs["place"] = asking.build()
             shown["notes"] = gr.HTML(elem_classes="notes-area")
             with gr.Row(elem_classes="files"):
                 shown["downloads"] = [

@@ -34,7 +34,7 @@ def connect(
     ]
     of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part, view.ball]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
-    whole = [*drawn, *of_surface]
+    whole = [*drawn, *of_surface, view.space.viewer]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
 

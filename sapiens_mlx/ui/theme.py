@@ -1,10 +1,10 @@
-"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in style.css."""
+"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark."""
 
 from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "live", "help")]
+STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "result", "compare", "live", "help")]
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
@@ -21,6 +21,8 @@ def theme() -> gr.themes.Base:
         background_fill_primary_dark="#141c22",
         background_fill_secondary="*neutral_50",
         background_fill_secondary_dark="#10171c",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
         block_background_fill="white",
         block_background_fill_dark="#141c22",
         block_border_color="*neutral_200",

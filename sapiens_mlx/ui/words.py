@@ -1,6 +1,6 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,7 +139,9 @@ def cost(total: "Cost") -> str:
         facts.append(f"about {amount(total.memory_bytes)} of memory ({amount(total.memory_limit_bytes)} may be used)")
     if total.seconds is not None:
         guess = "perhaps" if total.guessed else "about"
-        facts.append(f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))}")
+        facts.append(
+            f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))} a photo"
+        )
     return f'<p class="cost">{"; ".join(facts)}.</p>'
 
 
@@ -192,7 +194,7 @@ def duration(seconds: float) -> str:
 
 def notice(message: str, title: str = "That did not work") -> str:
     """A problem that the visitor can do something about; it stays until the next run."""
-    return f'<div class="status notice" role="alert"><h3>{escape(title)}</h3><p>{escape(message)}</p></div>'
+    return f'<div class="status notice" role="alert"><h2>{escape(title)}</h2><p>{escape(message)}</p></div>'
 
 
 # ---- what was run ---------------------------------------------------------------------------------------------------
@@ -208,14 +210,16 @@ def asides_area(notices: Sequence[str]) -> str:
     return f'<div class="notes">{asides(notices)}</div>' if notices else ""
 
 
-def cards(results: Iterable[Result]) -> str:
-    """What was run for every picture of a photo, a line each."""
+def cards(results: Collection[Result]) -> str:
+    """What was run for every picture of a photo, a line each, and whose weights they are."""
     rows = "".join(
         f"<dt>{escape(zoo.task_row(one.report.task).title)}</dt><dd>{escape(one.report.size)}, {_storage(one.report)}; "
-        f"{_seconds(sum(one.report.seconds.values()))}; {licence(zoo.LICENCES[one.report.licence])}</dd>"
+        f"{_seconds(sum(one.report.seconds.values()))}</dd>"
         for one in results
     )
-    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+    licences = ", ".join(licence(zoo.LICENCES[name]) for name in dict.fromkeys(one.report.licence for one in results))
+    weights = f"<dt>Weights</dt><dd>{licences}</dd>"
+    return f'<section class="card"><h2>What was run</h2><dl>{rows}{weights}</dl></section>'
 
 
 def photo_caption(name: str, done: int) -> str:
@@ -242,7 +246,7 @@ def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
         "Weights": licence(licence_row),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
-    return f'<section class="card"><h3>What was run</h3><dl>{rows}</dl></section>'
+    return f'<section class="card"><h2>What was run</h2><dl>{rows}</dl></section>'
 
 
 def _storage(report: Report) -> str:

@@ -8,20 +8,24 @@ import contextlib
 import errno
 import hashlib
 import os
+import queue
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import CancelledError, WeightsError
 from ..runtime import Progress
 
 # huggingface_hub takes 0.3 s to import, so it is imported where it is needed.
 
 _PAUSES_S = (0.5, 1.5)  # before the second and the third try
 _POLL_S = 0.5
+_WATCH_S = 0.3  # between two looks at whether to go on, where nothing else happens
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -75,6 +79,66 @@ def cached(repo: str, filename: str, commit: str | None = None) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def kept_bytes(repo: str) -> int:
+    """What a repository's files occupy in the hub's cache, those of a download that broke off too."""
+    sizes = {}
+    for file in _folder(repo).rglob("*"):
+        with contextlib.suppress(OSError):  # a link whose file is gone, or one that goes meanwhile
+            if file.is_file():
+                state = file.stat()
+                sizes[state.st_dev, state.st_ino] = state.st_size  # a file and the links to it once
+    return sum(sizes.values())
+
+
+def remove(repo: str) -> int:
+    """Remove a repository's files from the hub's cache; returns how many bytes that freed.
+
+    Raises:
+        WeightsError: one of them is being downloaded, or they cannot be removed.
+    """
+    from filelock import Timeout
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.utils import WeakFileLock
+
+    folder, before = _folder(repo), kept_bytes(repo)
+    if not folder.is_dir():
+        return 0
+    partials = list((folder / "blobs").glob("*.incomplete"))
+    try:
+        with contextlib.ExitStack() as stack:
+            for partial in partials:
+                etag = partial.name.removesuffix(".incomplete")
+                stack.enter_context(WeakFileLock(_lock_of(repo, etag), timeout=_POLL_S))
+            found = scan_cache_dir(cache_folder())
+            ours = frozenset(one for one in found.repos if (one.repo_type, one.repo_id) == ("model", repo))
+            commits = [revision.commit_hash for one in ours for revision in one.revisions]
+            if commits:  # of ours alone: a repository that was renamed has the same commits under its other name
+                replace(found, repos=ours).delete_revisions(*commits).execute()
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+    except Timeout as problem:
+        raise WeightsError(
+            f"{repo} is being downloaded. Stop that, or wait for its end, and remove it then."
+        ) from problem
+    except OSError as problem:
+        raise WeightsError(
+            f"{repo} cannot be removed ({problem.strerror or problem}). Remove {folder} yourself."
+        ) from problem
+    left = kept_bytes(repo)
+    if left and left >= before:
+        raise WeightsError(f"{repo} cannot be removed. See that you may write to {folder}, or remove it yourself.")
+    return before - left
+
+
+def _folder(repo: str) -> Path:
+    return cache_folder() / f"models--{repo.replace('/', '--')}"
+
+
+def _lock_of(repo: str, etag: str) -> Path:
+    """What whoever downloads that file holds."""
+    return cache_folder() / ".locks" / _folder(repo).name / f"{etag}.lock"
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a repository has at one commit: sizes in bytes by file name."""
@@ -118,11 +182,15 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
     from huggingface_hub.utils import WeakFileLock
 
     with _explaining(repo, filename), contextlib.ExitStack() as stack:
-        remote = _persisting(lambda: _ask(repo, filename, commit), lambda: 0)
-        folder = cache_folder() / f"models--{repo.replace('/', '--')}"
+
+        def asking() -> None:
+            progress("load", 0, 1)  # how much there is to download is not known yet
+
+        remote = _persisting(lambda: watched(lambda: _ask(repo, filename, commit), asking), lambda: 0, asking)
+        folder = _folder(repo)
         blob = folder / "blobs" / remote.etag
         partial = blob.with_name(f"{blob.name}.incomplete")
-        lock = cache_folder() / ".locks" / folder.name / f"{remote.etag}.lock"
+        lock = _lock_of(repo, remote.etag)
         for path in (blob, lock):
             path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -139,7 +207,7 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
             report()
             _check_space(remote.size_bytes - kept_bytes())
             if kept_bytes() < remote.size_bytes:
-                _persisting(lambda: _receive(remote, partial, progress), kept_bytes)
+                _persisting(lambda: _receive(remote, partial, progress), kept_bytes, report)
             _verify(remote, partial, report)
             partial.replace(blob)
         return _enter(folder, remote.commit, filename, blob)
@@ -158,33 +226,78 @@ def _ask(repo: str, filename: str, commit: str | None = None) -> _Remote:
 
 
 def _receive(remote: _Remote, partial: Path, progress: Progress) -> None:
-    """Appends to `partial` what is missing of it."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    """Appends to `partial` what is missing of it.
 
-    headers = build_hf_headers(library_name="sapiens-mlx") | {"Accept-Encoding": "identity"}
-    with partial.open("ab") as file:
-        done = partial.stat().st_size
-        if done:
-            headers["Range"] = f"bytes={done}-"
-        timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        with get_session().stream(
-            "GET", remote.url, headers=headers, timeout=timeout_s, follow_redirects=True
-        ) as response:
-            hf_raise_for_status(response)
-            if response.status_code == 200 and done:  # a server that knows no ranges
-                file.truncate(0)
-                done = 0
-            _check_answer(response, done, remote.size_bytes)
-            for chunk in response.iter_raw():
-                if done + len(chunk) > remote.size_bytes:
+    Another thread reads, so that `progress` is called, and may cancel, also while nothing arrives; only this one
+    writes, so that nothing is written once this has ended.
+    """
+    from huggingface_hub.errors import HTTPError
+
+    done = partial.stat().st_size if partial.exists() else 0
+    arriving: queue.Queue = queue.Queue(maxsize=8)
+    stop = threading.Event()
+    threading.Thread(target=_read, args=(remote, done, arriving, stop), name="hub", daemon=True).start()
+    try:
+        with partial.open("ab") as file:
+            while True:
+                try:
+                    part = arriving.get(timeout=_WATCH_S)
+                except queue.Empty:
+                    progress("download", done, remote.size_bytes)
+                    continue
+                if isinstance(part, Exception):
+                    raise part
+                if part is _FROM_THE_START:
+                    file.truncate(0)
+                    done = 0
+                elif part is _END:
+                    break
+                elif done + len(part) > remote.size_bytes:
                     raise UnavailableError("more bytes arrived than the hub announced", "Try again later")
-                file.write(chunk)
-                done += len(chunk)
-                progress("download", done, remote.size_bytes)
+                else:
+                    file.write(part)
+                    done += len(part)
+                    progress("download", done, remote.size_bytes)
+    finally:
+        stop.set()
     if done < remote.size_bytes:
         raise HTTPError("the connection ended early")
+
+
+_FROM_THE_START, _END = object(), object()  # what _read hands on beside bytes and a problem
+
+
+def _read(remote: _Remote, start: int, arriving: queue.Queue, stop: threading.Event) -> None:
+    """Puts the file's bytes from `start` on into a queue as they arrive, until all are there, or nobody takes them."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    def hand(part: Any) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return arriving.put(part, timeout=_WATCH_S)
+        raise CancelledError
+
+    headers = build_hf_headers(library_name="sapiens-mlx") | {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        with get_session().stream(
+            "GET", remote.url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
+        ) as response:
+            hf_raise_for_status(response)
+            if response.status_code == 200 and start:  # a server that knows no ranges
+                start = 0
+                hand(_FROM_THE_START)
+            _check_answer(response, start, remote.size_bytes)
+            for chunk in response.iter_raw():
+                hand(chunk)
+        hand(_END)
+    except CancelledError:
+        pass
+    except Exception as problem:  # for whoever waits
+        with contextlib.suppress(CancelledError):
+            hand(problem)
 
 
 def _check_answer(response: Any, start: int, size_bytes: int) -> None:
@@ -245,7 +358,7 @@ def _wait_for(lock: Callable[[], Any], report: Callable[[], None]) -> None:
             report()
 
 
-def _persisting(attempt: Callable[[], Any], kept_bytes: Callable[[], int]) -> Any:
+def _persisting(attempt: Callable[[], Any], kept_bytes: Callable[[], int], report: Callable[[], None]) -> Any:
     """The result of `attempt`, made up to three times, and for as long as each one keeps more bytes."""
     from huggingface_hub.errors import HTTPError
 
@@ -262,7 +375,36 @@ def _persisting(attempt: Callable[[], Any], kept_bytes: Callable[[], int]) -> An
             pause_s = next(pauses_s, None)
             if pause_s is None:
                 raise
-            time.sleep(pause_s)
+            _pause(pause_s, report)
+
+
+def _pause(seconds: float, report: Callable[[], None]) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _WATCH_S))
+        report()
+
+
+def watched(call: Callable[[], Any], report: Callable[[], None]) -> Any:
+    """The result of `call`, made in a thread of its own. `report` is called meanwhile; what it raises ends the wait."""
+    answer: queue.SimpleQueue = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answer.put((call(), None))
+        except Exception as problem:  # for whoever waits
+            answer.put((None, problem))
+
+    threading.Thread(target=work, name="hub", daemon=True).start()
+    while True:
+        try:
+            result, problem = answer.get(timeout=_WATCH_S)
+        except queue.Empty:
+            report()
+            continue
+        if problem is not None:
+            raise problem
+        return result
 
 
 def _status(problem: Exception) -> int | None:

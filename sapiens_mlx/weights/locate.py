@@ -63,7 +63,7 @@ def find(
     if not checkpoint.published and repo is None:
         raise _missing(checkpoint, weights, "they are not published yet", "Put a file of your own at")
     try:
-        chosen = offer(checkpoint, level, weights)
+        chosen = hub.watched(lambda: offer(checkpoint, level, weights), lambda: progress("load", 0, 1))
         if chosen.notice:
             tell(chosen.notice)
         coming = chosen

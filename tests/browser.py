@@ -31,9 +31,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # A GPU in software: the 3-D viewer's WebGL needs one, and there is none to rely on.
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 ARGUMENTS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
-# Errors of a console that are no fault of the page. The 3-D viewer tries WebGPU first, says so where there is none, and
-# goes on with WebGL.
-EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.",)
+# Errors of a console, by a part of their text or address, that are no fault of the page: the 3-D viewer tries WebGPU
+# first, says so where there is none, and goes on with WebGL; Gradio's description of the API asks for an MCP server.
+EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.", "/gradio_api/mcp/schema")
 RUN_MS = 120_000  # a run of a small network takes seconds; this is for a machine that is busy with other things
 UPLOAD_MS = 30_000  # the first photo of a page brings OpenCV
 
@@ -129,8 +129,9 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
     problems, contexts = [], []
 
     def heard(message: "ConsoleMessage") -> None:
-        if message.type == "error" and not any(part in message.text for part in EXPECTED_ERRORS):
-            problems.append(message.text)
+        told = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and not any(part in told for part in EXPECTED_ERRORS):
+            problems.append(told)
 
     def open_page(width: int = 1440, height: int = 900) -> "Page":
         context = browser.new_context(viewport={"width": width, "height": height})

@@ -96,5 +96,5 @@ def test_light_and_dark_survive_a_reload(visit: Callable) -> None:
 
 def background(page: "playwright.Page") -> list[int]:
     """The page's colour as R, G, B."""
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colour = page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor")
     return [int(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]

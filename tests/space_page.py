@@ -15,7 +15,7 @@ from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.seg import SegResult
 from sapiens_mlx.ui import space
-from sapiens_mlx.ui.theme import STYLE_SHEET, theme
+from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 
 HEIGHT, WIDTH = 600, 500
 FOCAL_PX = HEIGHT / 2 / np.tan(space.VIEW_RAD / 2)  # of a camera with the viewer's own field of view
@@ -71,7 +71,7 @@ def main() -> None:
         away.click(lambda: (gr.update(visible=False), None), None, [column, surface.viewer])
         outputs = [surface.viewer, surface.told, *surface.downloads]
         space.connect(surface, inputs, opened, show, inputs_kwargs=inputs, outputs=outputs)
-    demo.launch(theme=theme(), css_paths=STYLE_SHEET, ssr_mode=False)
+    demo.launch(theme=theme(), css_paths=STYLE_SHEETS, ssr_mode=False)
 
 
 if __name__ == "__main__":

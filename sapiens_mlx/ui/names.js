@@ -1,11 +1,17 @@
-// Gives every group of choices the name that stands above it, which Gradio shows but does not tell a screen reader.
+// What Gradio shows but does not tell a screen reader or the keyboard: the name that stands above a group of choices,
+// and that the 3-D view is one (whose library would have it come before everything else in the tab order).
 () => {
-  const nameGroups = () => {
+  const mend = () => {
     for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
       const title = group.querySelector('[data-testid="block-info"]');
       if (title) group.setAttribute("aria-label", title.textContent.trim());
     }
+    for (const view of document.querySelectorAll('.viewer canvas[tabindex="1"]')) {
+      view.tabIndex = 0;
+      view.setAttribute("role", "img");
+      view.setAttribute("aria-label", "3-D view");
+    }
   };
-  new MutationObserver(nameGroups).observe(document.body, { childList: true, subtree: true });
-  nameGroups();
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["tabindex"] });
+  mend();
 }

@@ -1,4 +1,4 @@
-"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in the style sheets."""
+"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in *.css."""
 
 from pathlib import Path
 

@@ -21,8 +21,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from sapiens_mlx import zoo
+from sapiens_mlx.ui.controls import TASKS
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A GPU in software: the 3-D viewer's WebGL needs one, and there is none to rely on.
@@ -136,13 +139,18 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
         page.on("console", heard)
         page.on("pageerror", lambda problem: problems.append(str(problem)))
         page.goto(url)
-        page.locator("#run").wait_for()
+        ready(page)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert problems == [], problems
+
+
+def ready(page: "Page") -> None:
+    """Waits until the page is there, and what the browser remembers of the choices with it: their cost comes last."""
+    page.locator("#about .cost").wait_for(timeout=UPLOAD_MS)
 
 
 # ---- what is done in every tab --------------------------------------------------------------------------------------
@@ -195,7 +203,123 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+# ---- what is done in the Studio -------------------------------------------------------------------------------------
+# By the names that tasks, sizes and surfaces have in the tables, not by what the page calls them.
+
+SHOWN = ".outcome .picture img:visible"  # of the slider the photo, then the picture
+
+
+def tick(page: "Page", *tasks: str) -> None:
+    """Makes these the tasks that are ticked, and waits for what belongs to them."""
+    boxes = {task: page.locator(f".studio .choices input[type=checkbox][name={task}]").first for task in TASKS}
+    for task in sorted(boxes, key=lambda task: task not in tasks):  # so that one is always ticked
+        if boxes[task].is_checked() != (task in tasks):
+            boxes[task].set_checked(task in tasks, force=True)
+    page.wait_for_timeout(500)
+    if len(tasks) == 1:
+        page.locator("#about", has_text=f"{zoo.task_row(tasks[0]).title}: ").wait_for(timeout=UPLOAD_MS)
+
+
+def radio(page: "Page", value: str, within: str = ".studio") -> "Locator":
+    """One choice of several, by its value."""
+    return page.locator(f"{within} input[type=radio][value='{value}']").first
+
+
+def choose(page: "Page", *names: str) -> None:
+    """Ticks those of the names that are tasks, and no others, then takes what else is named: a size, a level."""
+    if tasks := [name for name in names if name in TASKS]:
+        tick(page, *tasks)
+    for name in names:
+        if name not in TASKS:
+            choice = radio(page, name)
+            choice.element_handle().wait_for_element_state("stable")  # a section that is just opening moves it
+            choice.check(force=True)
+
+
+def remove_photo(page: "Page") -> None:
+    """Takes the photo that is worked on out of the frame."""
+    page.locator(".studio .photo button[title='Remove Image']").first.click()
+
+
+def surfaces(page: "Page") -> list[str]:
+    """The names of what can be shown of the photo."""
+    return page.locator(".surfaces input").evaluate_all("inputs => inputs.map(input => input.value)")
+
+
+def show(page: "Page", surface: str, view: str = "slider") -> None:
+    """Shows another surface in a view, and waits for the picture."""
+    radio(page, surface, ".surfaces").check(force=True)
+    if surface == "space":
+        page.locator(".outcome .space:visible").first.wait_for()
+        return
+    if surface == "all":
+        view = "picture"
+    else:
+        page.locator(".outcome .look:visible").wait_for()
+        if not radio(page, view, ".look").is_checked():
+            radio(page, view, ".look").check(force=True)
+    name = {"photo": "photo.png", "beside": "side_by_side.png"}.get(view, f"_{surface}.png")
+    frame = ".slider-wrap" if view == "slider" else ".asks"
+    page.locator(f".outcome {frame} img[src$='{name}']:visible").last.wait_for()
+
+
+def files_shown(page: "Page") -> dict[str, bytes]:
+    """The files of the surface that is shown, by their names, as its buttons give them."""
+    page.locator(".files button:visible:enabled:not(#everything)", has_text="·").first.wait_for(timeout=UPLOAD_MS)
+    buttons = page.locator(".files button:visible:enabled:not(#everything)", has_text="·")
+    found = {}
+    for button in buttons.all():
+        with page.expect_download() as started:
+            button.click()
+        found[started.value.suggested_filename] = Path(started.value.path()).read_bytes()
+    return found
+
+
+def everything(page: "Page") -> Path:
+    """The ZIP of all files."""
+    with page.expect_download(timeout=UPLOAD_MS) as started:
+        page.locator("#everything").click()
+    path = Path(started.value.path())
+    return path.rename(path.with_name(started.value.suggested_filename))
+
+
+def address(page: "Page", which: int = -1) -> str:
+    """Where the picture that is shown lies; of the slider, 0 is the photo."""
+    return page.locator(SHOWN).nth(which).evaluate("image => image.src")
+
+
+def shown(page: "Page", which: int = -1) -> np.ndarray:
+    """The picture that is shown as RGB; of the slider, 0 is the photo."""
+    return fetched(page, address(page, which))
+
+
+def changed(page: "Page", action: Callable[[], object]) -> np.ndarray:
+    """The picture that comes in place of the one that is shown, after `action`."""
+    before = address(page)
+    action()
+    until(lambda: page.locator(SHOWN).count() > 0 and address(page) != before)
+    return shown(page)
+
+
+def press(page: "Page", x: float, y: float) -> None:
+    """Presses the picture that is shown alone, at a share of its width and height."""
+    image = page.locator(".asks img:visible")
+    box = image.bounding_box()
+    image.click(position={"x": x * box["width"], "y": y * box["height"]})
+
+
 # ---- the photo ------------------------------------------------------------------------------------------------------
+
+
+def draw_person(path: Path, people: int = 1) -> Path:
+    """A drawn person whom the demo's networks know, or several of them side by side, as an image file."""
+    with Image.open(REPOSITORY / "examples/one_person.jpg") as image:
+        person = image.convert("RGB").resize((360, 480))
+    photo = Image.new("RGB", (360 * people, 480))
+    for number in range(people):
+        photo.paste(person, (360 * number, 0))
+    photo.save(path)
+    return path
 
 
 def draw_photo(path: Path, size: tuple[int, int] = (480, 640), **options: object) -> Path:

@@ -1,9 +1,17 @@
 """What the controls of the Studio hold when nobody has touched them, by their names."""
 
-from sapiens_mlx.ui import controls
+from sapiens_mlx import zoo
+from sapiens_mlx.ui import controls, pose_panel
 
 START = {controls.name(task, control): control.readme for task, table in controls.CONTROLS.items() for control in table}
 VALUES = START | {
+    "photo": None,
+    "tasks": [zoo.DEFAULTS.task],
+    "size": "demo",
+    "level": "fp32",
+    "surface": None,
+    "view": "slider",
+    "place": "",
     "style": "readme",
     "foreground": "auto",
     "people": "find",
@@ -14,4 +22,8 @@ VALUES = START | {
     "box_threshold": 0.3,
     "nms_threshold": 0.3,
     "flip": True,
+    "pose_groups": pose_panel.all_groups(),
+    "pose_people": [],
+    "pose_find": None,
+    "pose_angles": False,
 }

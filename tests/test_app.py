@@ -14,6 +14,8 @@ import pytest
 from browser import REPOSITORY, serving
 from page_values import VALUES
 
+from sapiens_mlx.edits.recolour import Recoloured
+from sapiens_mlx.edits.relight import Relit
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.runtime import InferenceThread
 from sapiens_mlx.tasks.albedo import AlbedoResult
@@ -24,7 +26,8 @@ from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.pose_picture import pose_picture
 from sapiens_mlx.tasks.seg import SegResult
-from sapiens_mlx.ui import command, controls, people, problems, progress, storage, words
+from sapiens_mlx.ui import asking, command, controls, people, problems, progress, storage, words
+from sapiens_mlx.ui.visit import Visit
 
 PICTURES = {
     "seg": SegResult.picture,
@@ -34,6 +37,8 @@ PICTURES = {
     "albedo": AlbedoResult.picture,
     "matting": MattingResult.picture,
     "detect": DetectResult.picture,
+    "relit": Relit.picture,
+    "recoloured": Recoloured.picture,
 }
 
 
@@ -112,8 +117,8 @@ def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_are_not(tm
 def test_a_leaving_visitor_frees_memory_files_and_work(tmp_path: Path) -> None:
     visits = storage.Visits(tmp_path)
     visit = visits.of("a")
-    (visit.next_folder("picture") / "x.png").write_bytes(b"x")
-    visit.photo_rgb = np.zeros((8, 8, 3), np.uint8)
+    photo = visit.add(np.zeros((8, 8, 3), np.uint8), "a.png")
+    (photo.next_folder("picture") / "x.png").write_bytes(b"x")
     thread = InferenceThread()
 
     def work(progress) -> None:
@@ -123,7 +128,7 @@ def test_a_leaving_visitor_frees_memory_files_and_work(tmp_path: Path) -> None:
 
     visit.job = thread.submit(work)
     visits.leave("a")
-    assert visit.photo_rgb is None
+    assert visit.photo is None
     assert not visit.folder.exists()
     with pytest.raises(CancelledError):
         visit.job.result(5)
@@ -157,12 +162,12 @@ def test_visitors_who_never_say_goodbye_are_dropped_oldest_first(tmp_path: Path)
     [("a b.jpg", "a_b"), ("../../etc/passwd", "passwd"), ("ünï.png", "ünï"), ("", "photo"), ("...", "photo")],
 )
 def test_file_names_follow_the_photo_and_cannot_leave_the_folder(tmp_path: Path, name: str, stem: str) -> None:
-    assert storage.Visit(tmp_path, photo_name=name).stem == stem
+    assert Visit(tmp_path).add(np.zeros((1, 1, 3), np.uint8), name).stem == stem
 
 
 def test_older_drawings_are_removed_but_the_last_two(tmp_path: Path) -> None:
-    visit = storage.Visit(tmp_path)
-    folders = [visit.next_folder("picture") for _ in range(4)]
+    photo = Visit(tmp_path).add(np.zeros((1, 1, 3), np.uint8), "a.png")
+    folders = [photo.next_folder("picture") for _ in range(4)]
     assert [folder.exists() for folder in folders] == [False, False, True, True]
 
 
@@ -184,6 +189,27 @@ def test_older_drawings_are_removed_but_the_last_two(tmp_path: Path) -> None:
 )
 def test_progress_is_said_in_words(report: tuple[str, float, float], sentence: str) -> None:
     assert progress.step(*report).words == sentence
+
+
+NETWORK, LOADING = progress.step("network", 6, 24), progress.step("load", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds", "expected", "left"),
+    [
+        (NETWORK, 3, [10], 7),
+        (NETWORK, 3, [10, 5, 2], 14),
+        (NETWORK, 3, [None], 9),  # a quarter is done
+        (NETWORK, 12, [10], 36),  # longer than expected: by what is done
+        (NETWORK, 3, [None, 5], 14),
+        (progress.step("network", 2, 24), 3, [None], None),  # too little is done to tell by
+        (progress.step("network", 2, 24), 3, [10], 7),
+        (NETWORK, 3, [10, None], None),
+        (LOADING, 3, [10], None),  # which no earlier run tells of
+    ],
+)
+def test_the_time_left_is_that_of_earlier_runs_or_by_what_is_done(now, seconds, expected, left) -> None:
+    assert progress.seconds_left(now, seconds, expected) == left
 
 
 def test_following_a_job_stops_it_when_the_follower_is_closed() -> None:
@@ -266,17 +292,53 @@ def test_a_table_that_makes_no_boxes_says_which_row(rows: list, sentence: str) -
 def test_the_command_line_says_what_was_run(task: str, changes: dict, words: str) -> None:
     size, level = ("rtmdet-m", "fp32") if task == "detect" else ("0.4b", "8bit")
     report = Report(task, size, level, "CPU", "float32", "")
-    line = command.command_line("it's me.jpg", report, VALUES | changes, None)
+    line = command.command_line("it's me.jpg", [report], VALUES | changes, None)
     assert shlex.split(line) == ["python", "-m", "sapiens_mlx", "predict", "it's me.jpg", *words.split()]
+
+
+def test_several_tasks_are_a_line_for_each_size_and_level() -> None:
+    def of(task: str, size: str = "demo", level: str = "fp32") -> Report:
+        return Report(task, size, level, "CPU", "float32", "")
+
+    def lines(*reports: Report, **changes: object) -> list[str]:
+        shown = command.command_lines("a.jpg", reports, VALUES | changes, None)
+        start = ["python", "-m", "sapiens_mlx", "predict", "a.jpg", "--task"]
+        words = [shlex.split(line) for line in shown.splitlines()]
+        assert all(line[:6] == start for line in words)
+        return [" ".join(line[6:]).replace(" --out out", "") for line in words]
+
+    assert lines(of("seg"), of("pose"), of("matting")) == ["seg,pose,matting --size demo --level fp32"]
+    assert lines(of("seg"), of("detect", "rtmdet-m"), of("pose"), of("normal", level="8bit"), box_threshold=0.5) == [
+        "seg,pose --size demo --level fp32 --box-threshold 0.5",
+        "normal --size demo --level 8bit --foreground auto",
+        "detect --size rtmdet-m --box-threshold 0.5",
+    ]
+    assert lines(of("detect"), of("pose"), flip=False) == [
+        "pose --size demo --level fp32 --no-flip",
+        "detect --size demo",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
 def test_a_photos_name_is_no_command_in_the_command_line() -> None:
     report = Report("seg", "0.4b", "fp32", "CPU", "float32", "")
-    line = command.command_line("$(touch made); `x` & \"'.jpg", report, VALUES, "/a b")
+    line = command.command_line("$(touch made); `x` & \"'.jpg", [report], VALUES, "/a b")
     echoed = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, env=os.environ)
     assert echoed.stdout.split("\n")[4] == "$(touch made); `x` & \"'.jpg"
     assert "/a b" in echoed.stdout.split("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "xy"), [("120, 340", (120, 340)), ("120 340", (120, 340)), (" 0;7.5 ", (0, 7.5)), ("1,2", (1, 2))]
+)
+def test_a_place_is_typed_as_two_numbers(text: str, xy: tuple[float, float]) -> None:
+    assert asking.place(text) == xy
+
+
+@pytest.mark.parametrize("text", ["", None, "120", "a, b", "1, 2, 3", "-1, 2", "1e9, 2", "١,٢x", "nan, 1"])
+def test_what_is_no_place_is_told_with_an_example(text: str | None) -> None:
+    with pytest.raises(SapiensError, match="such as 120, 340"):
+        asking.place(text)
 
 
 def test_what_comes_from_outside_is_escaped() -> None:

@@ -15,7 +15,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import rule
-from browser import REPOSITORY, RUN_MS, draw_photo, serving, visiting
+from browser import REPOSITORY, RUN_MS, choose, draw_photo, radio, serving, visiting
 from command_line import run
 from mlx.utils import tree_flatten
 from safetensors.numpy import load_file, save_file
@@ -253,13 +253,13 @@ def test_an_installed_package_brings_the_weights_and_the_examples(clone, tmp_pat
 
 def test_the_page_says_what_the_weights_are_and_under_which_licence():
     for task in zoo.TASKS:
-        assert zoo.DEMO_NOTICE in words.choice(task, "demo", "fp32")
+        assert zoo.DEMO_NOTICE in words.choice([task], "demo", "fp32")
         larger = zoo.size_like(task, "0.4b")
-        assert zoo.DEMO_NOTICE not in words.choice(task, larger, "fp32")
+        assert zoo.DEMO_NOTICE not in words.choice([task], larger, "fp32")
         licence = "Apache License 2.0" if task == "detect" else "Sapiens2 License"
-        assert licence in words.choice(task, larger, "fp32")
-    assert "not published yet" in words.choice("albedo", "0.4b", "fp32")
-    assert "not published yet" not in words.choice("albedo", "demo", "fp32")
+        assert licence in words.choice([task], larger, "fp32")
+    assert "not published yet" in words.choice(["albedo"], "0.4b", "fp32")
+    assert "not published yet" not in words.choice(["albedo"], "demo", "fp32")
 
 
 def test_the_card_of_a_run_says_which_share_of_the_weights_is_quantized(capsys, tmp_path):
@@ -308,8 +308,7 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chro
         for button in page.locator(".example img").all():
             assert button.evaluate("image => image.naturalWidth") > 0
 
-        page.get_by_role("radio", name="Depth", exact=True).check(force=True)
-        expect(page.locator(".choice")).to_contain_text("Depth: ")
+        choose(page, "pointmap")
         page.get_by_role("button", name=first).click()
         expect(page.locator(".card")).to_contain_text("Depth demo", timeout=RUN_MS)
         page.locator("#run").click()  # the example is the photo now
@@ -324,23 +323,19 @@ def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
     with serving(["app.py"], tmp_path, {}) as server, visiting(chromium, server.url) as open_page:
         page = open_page()
 
-        def choose(label: str) -> None:
-            page.get_by_role("radio", name=label, exact=True).check(force=True)
-
         expect(page.locator(".example")).to_have_count(len(examples.files()))  # all of the page is there
-        expect(page.get_by_role("radio", name="demo", exact=True)).to_be_checked()
-        choose("0.4b")
+        expect(radio(page, "demo")).to_be_checked()
+        choose(page, "0.4b")
         expect(page.locator(".choice")).to_contain_text("Sapiens2 License")
         expect(page.locator(".choice")).not_to_contain_text(zoo.DEMO_NOTICE)
-        for task, size in (("Cut-out", "1b"), ("People", "rtmdet-m (0.4b or larger)"), ("Pose", "0.4b")):
-            choose(task)
-            expect(page.get_by_role("radio", name=size, exact=True)).to_be_checked()
-            expect(page.get_by_text("Quantization level")).to_be_visible(visible=task != "People")
-        choose("demo")
-        for task in ("Cut-out", "People", "Albedo"):
-            choose(task)
-            expect(page.locator(".choice")).to_contain_text(f"{task}: ")
-            expect(page.get_by_role("radio", name="demo", exact=True)).to_be_checked()
+        for task, size in (("matting", "1b"), ("detect", "rtmdet-m"), ("pose", "0.4b")):
+            choose(page, task)
+            expect(radio(page, size)).to_be_checked()
+            expect(radio(page, "fp32")).to_be_visible(visible=task != "detect")
+        choose(page, "demo")
+        for task in ("matting", "detect", "albedo"):
+            choose(page, task)
+            expect(radio(page, "demo")).to_be_checked()
             expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
 
 
@@ -354,11 +349,11 @@ def test_the_page_opens_without_a_file_and_tells_when_it_is_missed(chromium, clo
         page.locator(".example").first.click()
         expect(page.get_by_role("alert")).to_contain_text("sapiens2_demo_seg.safetensors", timeout=RUN_MS)
         expect(page.get_by_role("alert")).to_contain_text("git checkout -- assets/demo")
-        page.get_by_role("radio", name="Normals", exact=True).check(force=True)
-        expect(page.locator(".choice")).to_contain_text("Normals: ")
-        page.get_by_role("radio", name="Show", exact=True).check(force=True)
-        page.locator("#run").click()
+        choose(page, "normal")
+        page.locator("#run").click()  # which would be cut out by seg
         expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
+        expect(page.locator(".notes-area").first).to_contain_text("People are not cut out: ")
+        expect(page.locator(".notes-area").first).to_contain_text("git checkout -- assets/demo")
 
 
 @pytest.mark.browser

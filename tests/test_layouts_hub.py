@@ -156,14 +156,17 @@ def test_a_packed_model_of_the_hub_runs_from_the_command_line(tmp_path):
 
 
 def test_the_page_says_before_a_run_what_would_be_downloaded():
+    from sapiens_mlx import costs
     from sapiens_mlx.ui import words
 
-    original = words.choice("seg", "5b", "bf16")
-    assert "about 20.3 GB from facebook/sapiens2-seg-5b" in original
-    assert "mlx-community" not in original
-    assert "smaller conversion to 4bit" in words.choice("seg", "5b", "4bit")
-    for task, size in (("seg", "demo"), ("albedo", "0.4b"), ("detect", "rtmdet-m")):
-        assert "downloads them" not in words.choice(task, size, "4bit")
+    def told(task, size, level):
+        return words.cost(costs.cost(task, size, level))
+
+    assert "Downloads about 20.28 GB;" in told("seg", "5b", "bf16")
+    assert "Downloads about 2.85 GB;" in told("seg", "5b", "4bit")  # of a conversion, which the hub may have
+    assert "Downloads about 98.8 MB" in told("detect", "rtmdet-m", "4bit")  # its own precision
+    for task, size in (("seg", "demo"), ("albedo", "0.4b")):
+        assert "Nothing to download" in told(task, size, "4bit")
 
 
 def test_the_page_names_what_is_being_downloaded(monkeypatch):

@@ -9,7 +9,7 @@ import browser
 import numpy as np
 import pytest
 import rule
-from browser import Server, chromium_path, download, serving, until, upload
+from browser import Server, choose, chromium_path, download, radio, serving, until, upload
 from page_values import VALUES
 from PIL import Image
 
@@ -17,14 +17,15 @@ from sapiens_mlx.errors import BoxError, SapiensError
 from sapiens_mlx.predictor import Options
 from sapiens_mlx.tasks.base import Report
 from sapiens_mlx.ui import background, command, people
-from sapiens_mlx.ui.storage import Visit, Visits
+from sapiens_mlx.ui.storage import Visits
+from sapiens_mlx.ui.visit import Visit
 
 # ---- without a browser ----------------------------------------------------------------------------------------------
 
 
 def line(task: str, **values: object) -> str:
     report = Report(task, "demo", "fp32", "CPU", "float32", "MIT License")
-    return command.command_line("a.jpg", report, VALUES | values, None, "beach.jpg").split("--out out")[1].strip()
+    return command.command_line("a.jpg", [report], VALUES | values, None, "beach.jpg").split("--out out")[1].strip()
 
 
 @pytest.mark.parametrize(
@@ -107,31 +108,18 @@ def page(visit, photo: Path):
 run = partial(browser.run, end=".done, .notice")
 
 
-def choose(page, *labels: str) -> None:
-    for label in labels:
-        radio = page.get_by_role("radio", name=label, exact=True).first
-        radio.element_handle().wait_for_element_state("stable")  # as a section that is just opening moves it
-        radio.check(force=True)
-
-
-def start(page, task: str) -> None:
-    choose(page, task)
-    page.locator(".choice", has_text=f"{task}: ").first.wait_for()
-    choose(page, "tiny")
-
-
 def shown_command(page) -> str:
     return page.locator(".report .cm-content").first.inner_text()
 
 
 @pytest.mark.browser
 def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: Path) -> None:
-    start(page, "Cut-out")
+    choose(page, "matting", "tiny")
     run(page)
-    buttons = page.locator(".files button:visible")
-    assert buttons.count() == 3
-    choose(page, "Colour")
-    until(lambda: buttons.count() == 4 and "'#00b140'" in shown_command(page))
+    buttons = page.locator(".files button:visible", has_text="·")
+    until(lambda: buttons.count() == 4)  # with the one for everything
+    choose(page, "colour")
+    until(lambda: buttons.count() == 5 and "'#00b140'" in shown_command(page))
     with np.load(download(page, "Arrays")) as arrays:
         foreground, behind = 255 * arrays["foreground"], 1 - arrays["alpha"][..., None]
 
@@ -141,7 +129,7 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
 
     assert differs((0, 177, 64)) <= 0.51
 
-    choose(page, "Your picture")
+    radio(page, "picture", ".style").check(force=True)
     upload = page.locator("button.upload, .upload button").first
     upload.wait_for()
     run(page)
@@ -151,13 +139,13 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
     until(lambda: "--background wall.png" in shown_command(page))
     until(lambda: differs((200, 30, 90)) <= 0.51)
 
-    choose(page, "Checkerboard")
-    until(lambda: buttons.count() == 3 and "--background" not in shown_command(page))
+    radio(page, "none", ".style").check(force=True)
+    until(lambda: buttons.count() == 4 and "--background" not in shown_command(page))
 
 
 @pytest.mark.browser
 def test_boxes_from_a_file_are_not_those_that_pose_takes(page, tmp_path: Path) -> None:
-    start(page, "Pose")
+    choose(page, "pose", "tiny")
     page.get_by_role("button", name="People in the photo").click()
     files = page.locator(".people .add input[type=file]")
     (tmp_path / "bad.csv").write_text("1,2,three,4\n")
@@ -175,9 +163,9 @@ def test_boxes_from_a_file_are_not_those_that_pose_takes(page, tmp_path: Path) -
 
 @pytest.mark.browser
 def test_a_detector_that_is_not_installed_is_not_told_with_the_line_that_installs_it(page) -> None:
-    start(page, "Pose")
+    choose(page, "pose", "tiny")
     page.get_by_role("button", name="People in the photo").click()
-    choose(page, "RF-DETR")
+    choose(page, "rfdetr")
     run(page)
     notice = page.get_by_role("alert").inner_text()
     assert "mlx-vlm, which is not installed" in notice and 'pip install "mlx-vlm' in notice

@@ -1,7 +1,7 @@
 """What the Studio gives away: the files of each picture, all pictures as one sheet, and everything as one ZIP."""
 
 import zipfile
-from collections import Counter
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,24 @@ def everything(visit: Visit, values: Values) -> Path:
 
     photos = [photo for photo in visit.photos if photo.results]
     path = visit.photo.next_folder("zip") / f"{visit.photo.stem if len(photos) == 1 else 'photos'}_sapiens2.zip"
-    taken = Counter[str]()
+    folders = _names_of_their_own(photos)
     with writing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        for photo in photos:
-            taken[photo.stem] += 1
-            number = f"-{taken[photo.stem]}" if taken[photo.stem] > 1 else ""
-            folder = f"{photo.stem}{number}/" if len(photos) > 1 else ""
+        for photo, own in zip(photos, folders, strict=True):
+            folder = f"{own}/" if len(photos) > 1 else ""
             for name in _worth_packing(photo):
                 for file in written(visit, photo, name, values):
                     how = zipfile.ZIP_DEFLATED if file.suffix in PACKED else zipfile.ZIP_STORED
                     archive.write(file, folder + file.name, how, compresslevel=1)
     return path
+
+
+def _names_of_their_own(photos: list[Photo]) -> list[str]:
+    """The photos' stems, numbered where several are alike: a, a-2."""
+    names: list[str] = []
+    for photo in photos:
+        numbered = (f"{photo.stem}-{number}" for number in count(2))
+        names.append(next(name for name in chain([photo.stem], numbered) if name not in names))
+    return names
 
 
 def _worth_packing(photo: Photo) -> list[str]:

@@ -157,8 +157,15 @@ class Pictures:
     # ---- what a click asks for --------------------------------------------------------------------------------------
 
     def ask(self, visit: Visit, x: float, y: float, values: Values) -> Updates:
-        """A pixel of the photo was pressed: the first of two places, or the second. A third begins anew."""
+        """A pixel of the photo was pressed: the first of two places, or the second. A third begins anew.
+
+        Raises:
+            SapiensError: it is outside the photo; the places are then as they were.
+        """
+        from ..probe import reading
+
         photo = visit.photo
+        reading(photo.results, x, y)
         photo.points = [*photo.points, (x, y)] if len(photo.points) == 1 else [(x, y)]
         return self.asked(visit, values)
 

@@ -45,4 +45,4 @@ def _can_be(component: gr.components.Component, value: Any) -> bool:
     choices = {choice for _, choice in getattr(component, "choices", ())}
     if isinstance(component, gr.CheckboxGroup):
         return isinstance(value, list) and bool(value) and choices.issuperset(map(str, value))
-    return isinstance(component, gr.Radio) and value in choices
+    return isinstance(component, gr.Radio) and isinstance(value, str) and value in choices

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..probe import Distance, NearKeypoint, Reading, Vector
 
-HINT = "Press any place in the picture to read it; press a second one for the distance between them."
+HINT = "In the views Picture and Photo, press any place to read it, and a second one for the distance between them."
 ONE_MORE = "Press a second place for the distance between the two."
 LEVEL = "Camera taken as level. Metres are the network's estimate."
 OFF_PERSON = "Not on a person: normal, depth and albedo mean little here."
@@ -60,7 +60,7 @@ def _place(one: "Reading", number: int) -> str:
     guessed = one.on_person is False and any(name in rows for name in ("Depth", "Normal", "Albedo"))
     note = f'<p class="aside">{OFF_PERSON}</p>' if guessed else ""
     body = _list(rows) if rows else f'<p class="told">{NOTHING}</p>'
-    return f"<div><h3>Place {number} <small>at {one.x:.0f}, {one.y:.0f} px</small></h3>{body}{note}</div>"
+    return f"<div><h3>Place {number} <small>at {int(one.x)}, {int(one.y)} px</small></h3>{body}{note}</div>"
 
 
 def _list(rows: dict[str, str]) -> str:

@@ -20,7 +20,8 @@ from .shown import Shown
 from .tab import Updates, Values
 from .visit import Photo, Visit
 
-NO_MASK = "People are not cut out: the weights of Body parts are not on this machine. Run Body parts once to get them."
+NOT_CUT_OUT = "People are not cut out:"
+NO_MASK = f"{NOT_CUT_OUT} the weights of Body parts are not on this machine. Run Body parts once to get them."
 # What others build on comes first: the mask of people from seg or matting, the boxes of people from detect.
 ORDER = ("seg", "matting", "detect", "pose", "normal", "pointmap", "albedo")
 MOST_PHOTOS = 24
@@ -98,7 +99,8 @@ class Actions(Shown):
             failed = yield from self._all(visit, jobs, values)
             yield self._idle(visit, self._ended(visit, jobs, failed)) | self.files(request, **visit.look)
         except Exception as problem:
-            yield self._idle(visit, explained(problem, first is None or first not in visit.photos))
+            moved_on = visit.closed or (first is not None and first not in visit.photos)
+            yield self._idle(visit, explained(problem, moved_on))
 
     def _jobs(self, visit: Visit, values: Values) -> list[tuple[Photo, str]]:
         """What is ticked and not there yet; where all of it is, what is ticked for the photo that is shown."""
@@ -164,7 +166,10 @@ class Actions(Shown):
         photo.results = {name: photo.results[name] for name in controls.TASKS if name in photo.results}
         visit.make_room()
         if task in controls.CUT_OUT and values["foreground"] == "auto":
-            yield from self._find_people(visit, photo, result)
+            try:
+                yield from self._find_people(visit, photo, result)
+            except SapiensError as problem:  # the result is there all the same
+                result.report.notices.append(f"{NOT_CUT_OUT} {problem}")
 
     def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
         """predictor.Options, and which detector's people they are where those of an earlier result are taken."""

@@ -38,9 +38,11 @@ def connect(
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
 
-    changed = view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
-    parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4)
-    switched = view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4)
+    brought = [  # each may bring a photo that has results
+        view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4),
+        parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4),
+        view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4),
+    ]
 
     running = connect_run(
         view,
@@ -52,9 +54,10 @@ def connect(
         show_progress="minimal",
         show_progress_on=view.status,
     )
-    for run in running:
-        run.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
-        run.then(do.keypoints, inputs_kwargs=inputs, outputs=view.keypoints, **PRIVATE, **DRAWING)
+    points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
+    for event in (*running, *brought):
+        event.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+        event.then(**points)
 
     asks = {"inputs_kwargs": inputs, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
 
@@ -65,16 +68,15 @@ def connect(
         then_files(moved(do.redraw, outputs=drawn, **asks))
 
     picked = view.surface.input(do.surface_picked, outputs=whole, **asks)
-    for event in (picked, switched, changed):
+    for event in (picked, *brought):
         then_files(event)
     in_space = [view.space.viewer, view.space.told, *view.space.downloads, view.status]
-    space.connect(view.space, inputs, [picked, switched, changed, *running], do.space, outputs=in_space, **asks)
+    space.connect(view.space, inputs, [picked, *brought, *running], do.space, outputs=in_space, **asks)
     for name in controls.CONTROLS:
         for control in controls.names(name):
             component = inputs[control]
             redraws(component.release if isinstance(component, gr.Slider) else component.input)
     redraws(inputs["view"].input)
-    points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
     parts["keypoints"].expand(**points)
     for name in pose_panel.NAMES:
         redraws(inputs[name].input)
@@ -98,7 +100,7 @@ def connect(
     packed.success(None, None, None, js=PRESS_ARCHIVE, **PRIVATE)
 
     connect_stop(view, do, [*running, cutting], idle)
-    return _connect_choices(inputs, do, parts)
+    return _connect_choices(inputs, do, parts, running)
 
 
 def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws: Callable) -> None:
@@ -111,7 +113,9 @@ def _connect_background(view: View, inputs: dict[str, Any], do: Actions, redraws
         redraws(component.input)
 
 
-def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any]) -> Callable:
+def _connect_choices(
+    inputs: dict[str, Any], do: Actions, parts: dict[str, Any], running: list[gr.events.Dependency]
+) -> Callable:
     """What depends on what is ticked, before a run."""
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
@@ -121,4 +125,6 @@ def _connect_choices(inputs: dict[str, Any], do: Actions, parts: dict[str, Any])
     inputs["size"].input(**remembers)
     for choice in chosen:
         choice.input(do.choices_changed, [*chosen, wanted], changed, **latest)
+    for run in running:  # of which it is now known how long they take
+        run.then(lambda *choice: do.choices_changed(*choice)[-1], [*chosen, wanted], parts["about"], **PRIVATE)
     return lambda restored: restored.then(**remembers).then(do.choices_changed, [*chosen, wanted], changed, **PRIVATE)

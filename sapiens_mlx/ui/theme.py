@@ -1,4 +1,4 @@
-"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark. More in *.css."""
+"""The look: one quiet accent, system fonts (nothing is fetched from elsewhere), light and dark."""
 
 from pathlib import Path
 

@@ -1,0 +1,135 @@
+"""The panel below a pose, in Chromium: groups, people, a keypoint to find, joint angles, the table, and files in every
+layout. With the demo weights, whose pictures are not judged here."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import (
+    UPLOAD_MS,
+    Server,
+    changed,
+    choose,
+    draw_person,
+    files_shown,
+    run,
+    show,
+    shown,
+    until,
+    upload,
+    visiting,
+)
+
+from sapiens_mlx.tasks.joint_angles import NOTE
+from sapiens_mlx.tasks.keypoints import keypoints, readable_name
+from sapiens_mlx.ui import pose_panel
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+
+pytestmark = pytest.mark.browser
+
+POINTS = len(keypoints().names)
+ELBOW = keypoints().names.index("left_elbow")
+
+
+@pytest.fixture(scope="module")
+def page(
+    chromium: "playwright.Browser", server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["playwright.Page"]:
+    """A page with the pose of at least two people."""
+    photo = draw_person(tmp_path_factory.mktemp("photo") / "people.png", 2)
+    with visiting(chromium, server.url) as open_page:
+        page = open_page()
+        upload(page, photo)
+        choose(page, "pose")
+        run(page)
+        page.get_by_role("button", name="Table of the keypoints").click()
+        expect(page.locator(".outcome table tbody tr").first).to_be_visible(timeout=UPLOAD_MS)
+        yield page
+
+
+def people(page: "playwright.Page") -> int:
+    return page.locator(".pose-chips input[type=checkbox]").count() - len(pose_panel.GROUPS)
+
+
+def box(page: "playwright.Page", name: str) -> "playwright.Locator":
+    return page.locator(f".pose-chips input[type=checkbox][name='{name}']")
+
+
+def column(page: "playwright.Page", number: int) -> list[str]:
+    """A column of the rows of the table that are on the screen; without those that measure its columns."""
+    rows = page.locator(".outcome .table-wrap:visible tbody tr")
+    cells = rows.evaluate_all(
+        "(rows, number) => rows.map(row => row.querySelectorAll('td[data-testid]')[number]?.innerText.trim())", number
+    )
+    return [cell for cell in cells if cell]
+
+
+def test_groups_and_people_are_taken_out_of_the_picture_and_the_table(page: "playwright.Page") -> None:
+    show(page, "pose")
+    assert people(page) >= 2
+    whole = shown(page)
+    without_face = changed(page, lambda: box(page, "face").uncheck(force=True))
+    assert (without_face != whole).any()
+    until(lambda: column(page, 3) and "Face" not in column(page, 3))
+    without_first = changed(page, lambda: box(page, "0").uncheck(force=True))
+    assert (without_first != without_face).any()
+    until(lambda: column(page, 0) and "1" not in column(page, 0))
+    changed(page, lambda: box(page, "0").check(force=True))
+    back = changed(page, lambda: box(page, "face").check(force=True))
+    assert (back == whole).all()
+    until(lambda: "1" in column(page, 0))
+
+
+def test_a_keypoint_is_found_by_its_name(page: "playwright.Page") -> None:
+    show(page, "pose")
+    whole = shown(page)
+    field = page.locator(".pose-find input:not([type=checkbox])").first
+
+    def find(name: str) -> None:
+        field.click()
+        field.fill(name)
+        page.get_by_role("option", name=name, exact=True).click()
+
+    marked = changed(page, lambda: find(readable_name(ELBOW)))
+    assert (marked != whole).any()
+    until(lambda: column(page, 2)[:1] == [readable_name(ELBOW)])
+    assert (changed(page, lambda: find("None")) == whole).all()
+
+
+def test_joint_angles_stand_below_and_in_the_picture(page: "playwright.Page") -> None:
+    show(page, "pose")
+    whole = shown(page)
+    angles = page.locator(".pose-angles:visible")
+    assert angles.count() == 0
+    drawn = changed(page, lambda: page.locator(".pose-find input[type=checkbox]").check(force=True))
+    assert (drawn != whole).any()
+    expect(angles).to_contain_text(NOTE)
+    expect(angles.locator("th", has_text="Elbow")).to_have_count(people(page))
+    expect(angles).to_contain_text("°")
+    changed(page, lambda: page.locator(".pose-find input[type=checkbox]").uncheck(force=True))
+    expect(angles).to_have_count(0)
+
+
+def test_files_come_in_every_layout(page: "playwright.Page") -> None:
+    show(page, "pose")
+    files = files_shown(page)
+    count = people(page)
+    ours = json.loads(files["people_pose.json"])["people"]
+    assert [len(person["keypoints"]) for person in ours] == [POINTS] * count
+    for name, points in (("coco17", 17), ("wholebody133", 133)):
+        found = json.loads(files[f"people_pose_{name}.json"])
+        people_there = found["annotations"] if isinstance(found, dict) else found
+        assert len(people_there) == count
+        body = sum(len(values) for key, values in people_there[0].items() if key.endswith(("keypoints", "_kpts")))
+        assert body == 3 * points
+    openpose = json.loads(files["people_pose_openpose.json"])
+    assert len(openpose["people"]) == count
+    rows = list(csv.DictReader(io.StringIO(files["people_pose.csv"].decode())))
+    assert len(rows) == POINTS * count
+    assert len(list(csv.DictReader(io.StringIO(files["people_pose_angles.csv"].decode())))) >= count
+    assert {Path(name).suffix for name in files} == {".png", ".json", ".npz", ".csv"}

@@ -6,7 +6,7 @@ import gradio as gr
 
 from sapiens_mlx.ui import disk
 from sapiens_mlx.ui.storage import make_process_folder
-from sapiens_mlx.ui.theme import STYLE_SHEET, theme
+from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 
 if __name__ == "__main__":
     make_process_folder()
@@ -15,4 +15,4 @@ if __name__ == "__main__":
             gr.Button("Run", elem_id="run")
         with gr.Tab("Help") as tab:
             disk.build(tab)
-    demo.queue().launch(theme=theme(), css_paths=STYLE_SHEET, run_history=False, ssr_mode=False)
+    demo.queue().launch(theme=theme(), css_paths=STYLE_SHEETS, run_history=False, ssr_mode=False)

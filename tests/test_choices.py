@@ -110,10 +110,10 @@ def test_seconds_are_told_when_every_task_has_been_run(machine, memory):
         return changed(list(tasks))["about"]
 
     assert "Nothing to download; about " in told("seg", "normal")
-    assert " s." not in told("seg", "normal").split('class="cost"')[1]
+    assert " s a photo" not in told("seg", "normal").split('class="cost"')[1]
     costs.remember(Report("seg", "demo", "fp32", runtime.device_name(), "float32", "", {"network": 20, "decode": 3}))
-    assert "; about 23 s." in told("seg")
-    assert "; perhaps 46 s." in told("seg", "normal")  # of another task at this size
+    assert "; about 23 s a photo." in told("seg")
+    assert "; perhaps 46 s a photo." in told("seg", "normal")  # of another task at this size
     assert choices.expected_seconds("seg", "demo", "fp32") == 23
     assert choices.expected_seconds("detect", "demo", "fp32") is None
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from .. import runtime, zoo
-from . import command, examples, features_words, photos
+from . import command, examples, features_words, photos, words
 from .features_run import FeaturesActions
 from .features_view import FeaturesView, Pictures
 from .storage import Visits
@@ -68,6 +68,7 @@ def _outcome(inputs: dict[str, Any]) -> dict[str, Any]:
     shown["status"] = gr.HTML(elem_id="features-status", elem_classes="status-area")
     shown["empty"] = gr.HTML(features_words.empty(), elem_classes="start")
     with gr.Column(visible=False, elem_classes="panel") as shown["panel"]:
+        gr.HTML(words.RESULT)
         shown["told"] = gr.HTML(elem_id="features-told", elem_classes="told-area")
         shown["pictures"] = (_pictures(0), _pictures(1))
         shown["notes"] = gr.HTML(elem_classes="notes-area")

@@ -118,6 +118,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     shown["status"] = gr.HTML(elem_id="status", elem_classes="status-area")
     shown["empty"] = gr.HTML(words.empty(), elem_classes="start")
     with gr.Column(visible=False, elem_classes="panel") as shown["panel"]:
+        gr.HTML(words.RESULT)
         inputs["surface"] = gr.Radio(
             [], label="Shown", show_label=False, container=False, elem_classes="chips surfaces"
         )

@@ -42,6 +42,7 @@ DETECTORS = {
     "demo": "A small RTMDet, the demo's person detector",
     "rtmdet-m": "RTMDet-m, the person detector of 0.4b and larger",
 }
+RESULT = '<h2 class="unseen">Result</h2>'  # where a screen reader may go to
 STAGES = {
     "load": "load weights",
     "detect": "find people",

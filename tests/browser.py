@@ -161,10 +161,20 @@ def ready(page: "Page") -> None:
 
 
 def open_tab(page: "Page", name: str, tab: str) -> "Page":
-    """The page, with the tab of this name open."""
-    page.get_by_role("tab", name=name).click()
+    """The page, with the tab of this name open; on a phone, not all of them have room in the bar."""
+    if page.get_by_role("tab", name=name).is_visible():
+        page.get_by_role("tab", name=name).click()
+    else:
+        page.get_by_role("button", name="More tabs").click()
+        page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
     page.locator(f"#{tab}-run").wait_for()
     return page
+
+
+def check(choice: "Locator", checked: bool = True) -> None:
+    """Checks a chip, whose box is hidden in its label; from the middle of the window, where nothing lies over it."""
+    choice.evaluate("input => input.scrollIntoView({block: 'center'})")
+    choice.set_checked(checked, force=True)
 
 
 def upload(page: "Page", photo: Path, tab: str = "") -> None:
@@ -222,7 +232,7 @@ def tick(page: "Page", *tasks: str) -> None:
     boxes = {task: page.locator(f".studio .choices input[type=checkbox][name={task}]").first for task in TASKS}
     for task in sorted(boxes, key=lambda task: task not in tasks):  # so that one is always ticked
         if boxes[task].is_checked() != (task in tasks):
-            boxes[task].set_checked(task in tasks, force=True)
+            check(boxes[task], task in tasks)
     page.wait_for_timeout(500)
     if len(tasks) == 1:
         page.locator("#about", has_text=f"{zoo.task_row(tasks[0]).title}: ").wait_for(timeout=UPLOAD_MS)
@@ -241,7 +251,7 @@ def choose(page: "Page", *names: str) -> None:
         if name not in TASKS:
             choice = radio(page, name)
             choice.element_handle().wait_for_element_state("stable")  # a section that is just opening moves it
-            choice.check(force=True)
+            check(choice)
 
 
 def surfaces(page: "Page") -> list[str]:
@@ -251,7 +261,7 @@ def surfaces(page: "Page") -> list[str]:
 
 def show(page: "Page", surface: str, view: str = "slider") -> None:
     """Shows another surface in a view, and waits for the picture."""
-    radio(page, surface, ".surfaces").check(force=True)
+    check(radio(page, surface, ".surfaces"))
     if surface == "space":
         page.locator(".outcome .space:visible").first.wait_for()
         return
@@ -260,7 +270,7 @@ def show(page: "Page", surface: str, view: str = "slider") -> None:
     else:
         page.locator(".outcome .look:visible").wait_for()
         if not radio(page, view, ".look").is_checked():
-            radio(page, view, ".look").check(force=True)
+            check(radio(page, view, ".look"))
     name = {"photo": "photo.png", "beside": "side_by_side.png"}.get(view, f"_{surface}.png")
     frame = ".slider-wrap" if view == "slider" else ".asks"
     page.locator(f".outcome {frame} img[src$='{name}']:visible").last.wait_for()

@@ -41,12 +41,12 @@ def tick(page: "playwright.Page", group: str, *names: str) -> None:
     for box in boxes:
         wanted = box.get_attribute("name") in names
         if box.is_checked() != wanted:
-            box.set_checked(wanted, force=True)
+            browser.check(box, wanted)
             page.wait_for_timeout(400)  # what belongs to a size comes and goes with it
 
 
 def view(page: "playwright.Page", name: str) -> None:
-    page.locator("#compare").get_by_role("radio", name=name, exact=True).check(force=True)
+    browser.check(page.locator("#compare").get_by_role("radio", name=name, exact=True))
 
 
 def pick(page: "playwright.Page", dropdown: str, name: str) -> None:

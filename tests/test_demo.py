@@ -298,7 +298,7 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chro
         page.get_by_role("button", name=second).click()  # before the first is done: the second is what counts
         expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
         expect(page.locator(".cm-content")).to_contain_text(
-            f"predict {examples.files()[1].name} --task seg --size demo"
+            f"predict {examples.files()[1].name} --task seg --size demo", timeout=RUN_MS
         )
         expect(page.locator(".notes-area").first).to_contain_text(zoo.DEMO_NOTICE)
         expect(page.locator("#run")).to_be_enabled()
@@ -343,14 +343,15 @@ def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
 def test_the_page_opens_without_a_file_and_tells_when_it_is_missed(chromium, clone, tmp_path):
     from playwright.sync_api import expect
 
-    spoil(clone / "assets/demo/sapiens2_demo_seg.safetensors", "gone")
+    for task in ("seg", "matting"):
+        spoil(clone / f"assets/demo/sapiens2_demo_{task}.safetensors", "gone")
     with serving(["app.py"], tmp_path, {}, clone) as server, visiting(chromium, server.url) as open_page:
         page = open_page()
         page.locator(".example").first.click()
         expect(page.get_by_role("alert")).to_contain_text("sapiens2_demo_seg.safetensors", timeout=RUN_MS)
         expect(page.get_by_role("alert")).to_contain_text("git checkout -- assets/demo")
         choose(page, "normal")
-        page.locator("#run").click()  # which would be cut out by seg
+        page.locator("#run").click()  # which would be cut out by one of the two
         expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
         expect(page.locator(".notes-area").first).to_contain_text("People are not cut out: ")
         expect(page.locator(".notes-area").first).to_contain_text("git checkout -- assets/demo")

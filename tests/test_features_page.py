@@ -46,7 +46,7 @@ def upload_second(page: "playwright.Page", photo: Path) -> None:
 
 
 def choose(page: "playwright.Page", name: str) -> None:
-    page.locator("#features").get_by_role("radio", name=name, exact=True).check(force=True)
+    browser.check(page.locator("#features").get_by_role("radio", name=name, exact=True))
 
 
 def shown(page: "playwright.Page", which: str) -> str:

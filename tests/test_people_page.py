@@ -129,7 +129,7 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
 
     assert differs((0, 177, 64)) <= 0.51
 
-    radio(page, "picture", ".style").check(force=True)
+    browser.check(radio(page, "picture", ".style"))
     upload = page.locator("button.upload, .upload button").first
     upload.wait_for()
     run(page)
@@ -139,7 +139,7 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
     until(lambda: "--background wall.png" in shown_command(page))
     until(lambda: differs((200, 30, 90)) <= 0.51)
 
-    radio(page, "none", ".style").check(force=True)
+    browser.check(radio(page, "none", ".style"))
     until(lambda: buttons.count() == 4 and "--background" not in shown_command(page))
 
 
@@ -179,7 +179,7 @@ def test_poses_are_not_compared_over_the_boxes_of_a_file(page, tmp_path: Path) -
     page.locator("#compare .empty .done").wait_for()
     tab = page.locator("#compare")
     assert not tab.get_by_role("button", name="People in the photo").is_visible()
-    tab.get_by_role("radio", name="Pose", exact=True).check(force=True)
+    browser.check(tab.get_by_role("radio", name="Pose", exact=True))
     tab.get_by_role("button", name="People in the photo").click()
     (tmp_path / "boxes.json").write_text("[[100, 60, 220.5, 600]]")
     tab.locator(".people .add input[type=file]").set_input_files(tmp_path / "boxes.json")

@@ -12,6 +12,7 @@ import pytest
 from browser import (
     Server,
     changed,
+    check,
     draw_person,
     files_shown,
     press,
@@ -143,7 +144,7 @@ def test_places_are_marked_where_they_are(page: "playwright.Page") -> None:
     show(page, "seg", "picture")
     ask_one(page, *BELLY)
     marked = changed(page, lambda: press(page, *CHEST)).astype(int)
-    radio(page, "slider", ".look").check(force=True)
+    check(radio(page, "slider", ".look"))
     page.locator(".slider-wrap img:visible").first.wait_for()
     plain = shown(page).astype(int)
     rows, columns = np.nonzero(np.abs(marked - plain).sum(-1))

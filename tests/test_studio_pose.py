@@ -12,6 +12,7 @@ from browser import (
     UPLOAD_MS,
     Server,
     changed,
+    check,
     choose,
     draw_person,
     files_shown,
@@ -70,14 +71,14 @@ def test_groups_and_people_are_taken_out_of_the_picture_and_the_table(page: "pla
     show(page, "pose")
     assert people(page) >= 2
     whole = shown(page)
-    without_body = changed(page, lambda: box(page, "body").uncheck(force=True))
+    without_body = changed(page, lambda: check(box(page, "body"), False))
     assert (without_body != whole).any()
     until(lambda: column(page, 3) and "Body" not in column(page, 3))
-    without_first = changed(page, lambda: box(page, "0").uncheck(force=True))
+    without_first = changed(page, lambda: check(box(page, "0"), False))
     assert (without_first != without_body).any()
     until(lambda: column(page, 0) and "1" not in column(page, 0))
-    changed(page, lambda: box(page, "0").check(force=True))
-    back = changed(page, lambda: box(page, "body").check(force=True))
+    changed(page, lambda: check(box(page, "0")))
+    back = changed(page, lambda: check(box(page, "body")))
     assert (back == whole).all()
     until(lambda: (column(page, 0)[0], column(page, 3)[0]) == ("1", "Body"))
 
@@ -103,12 +104,12 @@ def test_joint_angles_stand_below_and_in_the_picture(page: "playwright.Page") ->
     whole = shown(page)
     angles = page.locator(".outcome .block.pose-angles:visible")
     assert angles.count() == 0
-    drawn = changed(page, lambda: page.locator(".pose-find input[type=checkbox]").check(force=True))
+    drawn = changed(page, lambda: check(page.locator(".pose-find input[type=checkbox]")))
     assert (drawn != whole).any()
     expect(angles).to_contain_text(NOTE)
     expect(angles.locator("th", has_text="Elbow")).to_have_count(people(page))
     expect(angles).to_contain_text("°")
-    changed(page, lambda: page.locator(".pose-find input[type=checkbox]").uncheck(force=True))
+    changed(page, lambda: check(page.locator(".pose-find input[type=checkbox]"), False))
     expect(angles).to_have_count(0)
 
 

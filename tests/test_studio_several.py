@@ -11,6 +11,7 @@ from browser import (
     RUN_MS,
     Server,
     address,
+    check,
     choose,
     chromium_path,
     draw_photo,
@@ -71,7 +72,7 @@ def test_all_tasks_that_fail_are_told(visit: Callable, photo: Path) -> None:
 def test_nothing_ticked_is_told(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
-    page.locator(".studio .choices input[name=seg]").first.uncheck(force=True)
+    check(page.locator(".studio .choices input[name=seg]").first, False)
     page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("Tick at least one")
     expect(page.locator("#run")).to_be_enabled()

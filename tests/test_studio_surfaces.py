@@ -14,6 +14,7 @@ from browser import (
     UPLOAD_MS,
     Server,
     changed,
+    check,
     draw_person,
     files_shown,
     radio,
@@ -117,11 +118,11 @@ def test_pointmaps_turn_in_a_viewer_as_mesh_and_as_points(page: "playwright.Page
     assert modes(before["one_person_pointmap.glb"]) == {4}  # triangles
     buttons = page.locator(".space .files")
     mesh = buttons.inner_text()
-    radio(page, "points", ".space").check(force=True)
+    check(radio(page, "points", ".space"))
     expect(buttons).not_to_have_text(mesh, timeout=UPLOAD_MS)
     expect(page.locator(".space canvas")).to_be_visible(timeout=UPLOAD_MS)
     assert modes(in_space(page)["one_person_pointmap.glb"]) == {0}  # points
-    radio(page, "normal", ".space").check(force=True)
+    check(radio(page, "normal", ".space"))
     expect(page.locator(".space .aside")).to_have_count(0)
     page.get_by_role("button", name="Everything").wait_for()
 
@@ -133,7 +134,7 @@ def test_what_is_missing_for_the_colours_is_told(visit: Callable, person: Path) 
     run(page)
     show(page, "space")
     expect(page.locator(".space canvas")).to_be_visible(timeout=UPLOAD_MS)
-    radio(page, "seg", ".space").check(force=True)
+    check(radio(page, "seg", ".space"))
     expect(page.locator(".space .aside")).to_contain_text("no results of Body parts for this photo")
 
 

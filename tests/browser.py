@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# A GPU in software: the 3-D viewer's WebGL needs one, and there is none to rely on.
-WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-ARGUMENTS = ["--no-sandbox", *WEBGL, "--disable-background-networking"]
-# Errors of a console that are no fault of the page. The 3-D viewer tries WebGPU first, says so where there is none, and
-# goes on with WebGL.
-EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.",)
+# Pages are composed without a GPU, which is quick; the 3-D viewer's WebGL has one in software.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+# Errors of a console, by a part of their text or address, that are no fault of the page: the 3-D viewer tries WebGPU
+# first, says so where there is none, and goes on with WebGL; Gradio's description of the API asks for an MCP server.
+EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.", "/gradio_api/mcp/schema")
 RUN_MS = 120_000  # a run of a small network takes seconds; this is for a machine that is busy with other things
 UPLOAD_MS = 30_000  # the first photo of a page brings OpenCV
 
@@ -129,8 +128,9 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
     problems, contexts = [], []
 
     def heard(message: "ConsoleMessage") -> None:
-        if message.type == "error" and not any(part in message.text for part in EXPECTED_ERRORS):
-            problems.append(message.text)
+        told = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and not any(part in told for part in EXPECTED_ERRORS):
+            problems.append(told)
 
     def open_page(width: int = 1440, height: int = 900) -> "Page":
         context = browser.new_context(viewport={"width": width, "height": height})
@@ -149,8 +149,11 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
 
 
 def ready(page: "Page") -> None:
-    """Waits until the page is there, and what the browser remembers of the choices with it: their cost comes last."""
-    page.locator("#about .cost").wait_for(timeout=UPLOAD_MS)
+    """Waits until the page is there, and on the real one what the browser remembers of the choices: their cost comes
+    last."""
+    page.locator("#run").wait_for()
+    if page.locator("#about").count():
+        page.locator("#about .cost").wait_for(timeout=UPLOAD_MS)
 
 
 # ---- what is done in every tab --------------------------------------------------------------------------------------
@@ -169,6 +172,11 @@ def upload(page: "Page", photo: Path, tab: str = "") -> None:
     frame, status = (f"#{tab}", f"#{tab}-status") if tab else ("", "#status")
     page.locator(f"{frame} .photo input[type=file]").first.set_input_files(photo)
     page.locator(f"{frame} .empty .done, {status} .notice").first.wait_for(timeout=UPLOAD_MS)
+
+
+def remove_photo(page: "Page", tab: str = "") -> None:
+    """Takes the photo that is worked on out of a tab's frame."""
+    page.locator(f"{f'#{tab}' if tab else '.studio'} .photo button[title='Remove Image']").first.click()
 
 
 def run(page: "Page", tab: str = "", end: str = ".done") -> None:
@@ -234,11 +242,6 @@ def choose(page: "Page", *names: str) -> None:
             choice = radio(page, name)
             choice.element_handle().wait_for_element_state("stable")  # a section that is just opening moves it
             choice.check(force=True)
-
-
-def remove_photo(page: "Page") -> None:
-    """Takes the photo that is worked on out of the frame."""
-    page.locator(".studio .photo button[title='Remove Image']").first.click()
 
 
 def surfaces(page: "Page") -> list[str]:

@@ -248,6 +248,9 @@ def test_the_studios_photo_can_be_compared(visit: Callable, photo: Path) -> None
     expect(page.locator("#compare .empty .done")).to_be_visible()
     run(page)
     expect(page.locator("#compare .cm-content")).to_contain_text("two people.png")
+    browser.remove_photo(page, "compare")
+    expect(page.locator("#compare .empty")).to_be_visible()
+    expect(page.locator("#compare .empty .done")).to_have_count(0)
 
 
 def test_what_does_not_fit_into_the_memory_cannot_be_ticked_and_says_why(visit: Callable) -> None:

@@ -137,3 +137,13 @@ def test_progress_says_which_photo_and_how_many(visit: Callable, photos: list[Pa
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text(re.compile(r"(wide|tall|square)\.png: .*\([2-6] of 6\)"))
     expect(page.locator("#status .done")).to_be_visible(timeout=UPLOAD_MS)
+
+
+def test_an_example_can_be_removed(visit: Callable) -> None:
+    page = visit()
+    choose(page, "seg", "tiny")
+    page.locator(".studio .example").first.click()
+    expect(page.locator("#status .done")).to_be_visible(timeout=UPLOAD_MS)
+    remove_photo(page)
+    expect(page.locator(".studio .empty:visible")).to_be_visible()
+    expect(page.locator(".studio .empty .done")).to_have_count(0)

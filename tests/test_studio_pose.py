@@ -48,7 +48,7 @@ def page(
         choose(page, "pose")
         run(page)
         page.get_by_role("button", name="Table of the keypoints").click()
-        expect(page.locator(".outcome table tbody tr").first).to_be_visible(timeout=UPLOAD_MS)
+        expect(page.get_by_test_id("cell-0-2")).to_have_text(readable_name(0), timeout=UPLOAD_MS)
         yield page
 
 
@@ -61,28 +61,25 @@ def box(page: "playwright.Page", name: str) -> "playwright.Locator":
 
 
 def column(page: "playwright.Page", number: int) -> list[str]:
-    """A column of the rows of the table that are on the screen; without those that measure its columns."""
-    rows = page.locator(".outcome .table-wrap:visible tbody tr")
-    cells = rows.evaluate_all(
-        "(rows, number) => rows.map(row => row.querySelectorAll('td[data-testid]')[number]?.innerText.trim())", number
-    )
-    return [cell for cell in cells if cell]
+    """A column of those rows of the table that are on the screen."""
+    cells = page.locator(f".outcome [data-testid^='cell-'][data-testid$='-{number}']")
+    return [text.strip() for text in cells.all_inner_texts()]
 
 
 def test_groups_and_people_are_taken_out_of_the_picture_and_the_table(page: "playwright.Page") -> None:
     show(page, "pose")
     assert people(page) >= 2
     whole = shown(page)
-    without_face = changed(page, lambda: box(page, "face").uncheck(force=True))
-    assert (without_face != whole).any()
-    until(lambda: column(page, 3) and "Face" not in column(page, 3))
+    without_body = changed(page, lambda: box(page, "body").uncheck(force=True))
+    assert (without_body != whole).any()
+    until(lambda: column(page, 3) and "Body" not in column(page, 3))
     without_first = changed(page, lambda: box(page, "0").uncheck(force=True))
-    assert (without_first != without_face).any()
+    assert (without_first != without_body).any()
     until(lambda: column(page, 0) and "1" not in column(page, 0))
     changed(page, lambda: box(page, "0").check(force=True))
-    back = changed(page, lambda: box(page, "face").check(force=True))
+    back = changed(page, lambda: box(page, "body").check(force=True))
     assert (back == whole).all()
-    until(lambda: "1" in column(page, 0))
+    until(lambda: (column(page, 0)[0], column(page, 3)[0]) == ("1", "Body"))
 
 
 def test_a_keypoint_is_found_by_its_name(page: "playwright.Page") -> None:
@@ -104,7 +101,7 @@ def test_a_keypoint_is_found_by_its_name(page: "playwright.Page") -> None:
 def test_joint_angles_stand_below_and_in_the_picture(page: "playwright.Page") -> None:
     show(page, "pose")
     whole = shown(page)
-    angles = page.locator(".pose-angles:visible")
+    angles = page.locator(".outcome .block.pose-angles:visible")
     assert angles.count() == 0
     drawn = changed(page, lambda: page.locator(".pose-find input[type=checkbox]").check(force=True))
     assert (drawn != whole).any()
@@ -121,12 +118,9 @@ def test_files_come_in_every_layout(page: "playwright.Page") -> None:
     count = people(page)
     ours = json.loads(files["people_pose.json"])["people"]
     assert [len(person["keypoints"]) for person in ours] == [POINTS] * count
-    for name, points in (("coco17", 17), ("wholebody133", 133)):
-        found = json.loads(files[f"people_pose_{name}.json"])
-        people_there = found["annotations"] if isinstance(found, dict) else found
-        assert len(people_there) == count
-        body = sum(len(values) for key, values in people_there[0].items() if key.endswith(("keypoints", "_kpts")))
-        assert body == 3 * points
+    for name, key, points in (("coco17", "keypoints", 17), ("wholebody133", "wholebody_keypoints", 133)):
+        found = json.loads(files[f"people_pose_{name}.json"])["annotations"]
+        assert [len(person[key]) for person in found] == [3 * points] * count
     openpose = json.loads(files["people_pose_openpose.json"])
     assert len(openpose["people"]) == count
     rows = list(csv.DictReader(io.StringIO(files["people_pose.csv"].decode())))

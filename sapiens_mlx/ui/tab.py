@@ -63,9 +63,18 @@ class TabActions(ABC):
     # ---- the photo --------------------------------------------------------------------------------------------------
 
     def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
+        """A photo was put into the frame: it is read at once, so that a bad one is told now, and shown upright.
+
+        That one was taken out is told by photo_removed. This event comes then too, but with the value of before where
+        the server had set it, as of an example (Gradio 6.31).
+        """
         visit = self._visit(request)
-        return self._fresh(visit, self._take(visit, photo))
+        return self._fresh(visit, "" if photo is None else self._take(visit, photo))
+
+    def photo_removed(self, request: gr.Request) -> Updates:
+        """The photo in the frame was taken out of it."""
+        visit = self._visit(request)
+        return self._fresh(visit, self._take(visit, None))
 
     def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
         """An example was pressed: it is the visitor's photo, and what ran for another one ends."""

@@ -173,7 +173,7 @@ def open_tab(page: "Page", name: str, tab: str) -> "Page":
 
 def check(choice: "Locator", checked: bool = True) -> None:
     """Checks a chip, whose box is hidden in its label; from the middle of the window, where nothing lies over it."""
-    choice.evaluate("input => input.scrollIntoView({block: 'center'})")
+    choice.evaluate("input => input.scrollIntoView({block: 'center', inline: 'center'})")
     choice.set_checked(checked, force=True)
 
 

@@ -39,7 +39,7 @@ expect = playwright.expect
 pytestmark = pytest.mark.browser
 
 MADE = ("space", "relit", "recoloured", "all")  # of the results of tasks
-SECONDS = re.compile(r"(about|perhaps) (\d+ min )?[\d.]+ s\.")
+SECONDS = re.compile(r"(about|perhaps) (\d+ min )?[\d.]+ s\b")
 # Writes down how many surfaces there are whenever that changes.
 WATCH = """() => {
     window.counts = [];

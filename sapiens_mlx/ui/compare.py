@@ -11,7 +11,7 @@ from . import command, compare_words, controls, examples, people, photos
 from .compare_run import BEST, FIRST_TICKED, CompareActions, levels_name, reference_choices
 from .compare_view import CompareView
 from .storage import COMPARE, Visits
-from .wiring import PRIVATE, connect_photo, connect_run, connect_stop
+from .wiring import PRIVATE, connect_run, connect_stop
 
 TASKS = [row for row in zoo.TASKS.values() if row.name != "detect"]  # whose weights are not quantized
 VIEWS = (("Two in a slider", "slider"), ("All in step", "gallery"), ("Differences of one", "difference"))
@@ -142,7 +142,7 @@ def _connect(
     published = [view.panel, view.empty, view.pictures, *pictures, view.table, view.charts, view.notes]
     exported = [view.exports, view.csv, view.sheet, view.command]
 
-    connect_photo(view.photo, do.photo_changed, do.photo_removed, fresh)
+    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
     running = connect_run(

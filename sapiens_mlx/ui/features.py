@@ -11,7 +11,7 @@ from . import command, examples, features_words, photos, words
 from .features_run import FeaturesActions
 from .features_view import FeaturesView, Pictures
 from .storage import Visits
-from .wiring import DRAWING, MODEL, PRIVATE, connect_photo, connect_run, connect_stop
+from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
 
 MOST_FILES = 8  # of two photos: colours, arrays, colours beside the photo, similarity
 FOREGROUNDS = (("All of the photo", "none"), ("People", "auto"))
@@ -129,9 +129,9 @@ def _connect(
     after = [view.notes, view.card, view.command, *view.downloads]
     asked = inputs | {"point": view.point}
 
-    connect_photo(view.photo, do.photo_changed, do.photo_removed, fresh)
+    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
     second = [view.second, view.status, *frames, view.point]
-    connect_photo(view.second, do.second_changed, do.second_removed, second)
+    view.second.input(do.second_changed, view.second, second, **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
     running = connect_run(

@@ -59,16 +59,8 @@ class FeaturesActions(TabActions):
 
     def second_changed(self, photo: Any, request: gr.Request) -> Updates:
         """As photo_changed, of the second photo. What is shown of the first one stays."""
-        visit = self._both(request)[1]
-        return self._fresh_second(visit, "" if photo is None else self._take(visit, photo))
-
-    def second_removed(self, request: gr.Request) -> Updates:
-        """As photo_removed, of the second photo."""
-        visit = self._both(request)[1]
-        return self._fresh_second(visit, self._take(visit, None))
-
-    def _fresh_second(self, visit: Visit, status: str) -> Updates:
-        view = self._view
+        view, visit = self._view, self._both(request)[1]
+        status = self._take(visit, photo)
         shown = {view.second: photos.in_frame(visit), view.status: status, view.point: None}
         return shown | {view.pictures[0].frame: gr.update(), view.pictures[1].frame: gr.update(visible=False)}
 

@@ -52,6 +52,18 @@ def take(visits: Visits, visit: Visit, photo: Any) -> None:
     open_file(visit, photo.path, photo.orig_name or Path(photo.path).name)
 
 
+def forget(visit: Visit, photo: Any) -> bool:
+    """Drop the one of the visitor's photos that `photo`, Gradio's image data or None, shows. Whether it showed one, be
+    it one that has gone already."""
+    if photo is None or not Path(photo.path).is_relative_to(visit.folder):
+        return False
+    shown = [one for one in visit.photos if Path(photo.path).is_relative_to(one.folder)]
+    if shown:
+        visit.current = visit.photos.index(shown[0])
+        visit.forget_photo()
+    return True
+
+
 def open_file(visit: Visit, path: str | Path, name: str) -> Photo:
     """Make a file the photo that is worked on, beside those there are. Raises SapiensError where it is none."""
     from ..image import read_image

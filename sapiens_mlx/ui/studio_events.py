@@ -10,7 +10,7 @@ from . import background, controls, light, pose_panel, space
 from .run import Actions
 from .storage import Visits
 from .view import View
-from .wiring import DRAWING, MODEL, PRIVATE, connect_photo, connect_run, connect_stop
+from .wiring import DRAWING, MODEL, PRIVATE, connect_run, connect_stop
 
 PRESS_ARCHIVE = "() => document.querySelector('#archive')?.click()"
 
@@ -39,7 +39,7 @@ def connect(
     fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
 
     brought = [  # each may bring a photo that has results
-        *connect_photo(view.photo, do.photo_changed, do.photo_removed, fresh),
+        view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4),
         parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4),
         view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4),
     ]

@@ -63,18 +63,9 @@ class TabActions(ABC):
     # ---- the photo --------------------------------------------------------------------------------------------------
 
     def photo_changed(self, photo: Any, request: gr.Request) -> Updates:
-        """A photo was put into the frame: it is read at once, so that a bad one is told now, and shown upright.
-
-        That one was taken out is told by photo_removed. This event comes then too, but with the value of before where
-        the server had set it, as of an example (Gradio 6.31).
-        """
+        """A photo was added or removed: it is read at once, so that a bad one is told now, and shown upright."""
         visit = self._visit(request)
-        return self._fresh(visit, "" if photo is None else self._take(visit, photo))
-
-    def photo_removed(self, request: gr.Request) -> Updates:
-        """The photo in the frame was taken out of it."""
-        visit = self._visit(request)
-        return self._fresh(visit, self._take(visit, None))
+        return self._fresh(visit, self._take(visit, photo))
 
     def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
         """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
@@ -100,9 +91,14 @@ class TabActions(ABC):
         return self._fresh(visit)
 
     def _take(self, visit: Visit, photo: Any) -> str:
-        """Make `photo` the visitor's; returns the status, which says why where it cannot be used."""
+        """What has come of the frame, `photo`, is the visitor's; returns the status, which says why it cannot be used.
+
+        When a photo that the server had put there, such as an example, is taken out, that one comes (Gradio 6.31), and
+        not None.
+        """
         try:
-            photos.take(self._visits, visit, photo)
+            if not photos.forget(visit, photo):
+                photos.take(self._visits, visit, photo)
         except SapiensError as problem:
             return words.notice(str(problem), "This photo cannot be used")
         return ""

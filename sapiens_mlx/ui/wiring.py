@@ -1,6 +1,6 @@
 """Which event does what where the tabs do the same: Run, the examples, Stop; and how events share the machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,16 +10,6 @@ from .tab import TabActions, TabView
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
 DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-
-
-def connect_photo(
-    frame: gr.Image, changed: Callable, removed: Callable, outputs: Sequence[gr.blocks.Block]
-) -> list[gr.events.Dependency]:
-    """Connect the frame of a photo: `changed`, given its value, when one was put into it, and `removed` when it was
-    taken out, after the event of `changed` that comes then too: see TabActions.photo_changed. Returns both."""
-    event = {"outputs": outputs, "concurrency_limit": 4, **PRIVATE}
-    put = frame.input(changed, frame, **event)
-    return [put, frame.clear(lambda: None, None, None, queue=False, **PRIVATE).then(removed, None, **event)]
 
 
 def connect_run(

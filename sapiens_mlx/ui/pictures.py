@@ -94,7 +94,7 @@ class Pictures:
 
         start = time.perf_counter()
         picture = shrink(self._picture(visit, name, values), SHOWN_PX)
-        photo.drawn = write_png(photo.next_folder("picture") / f"{photo.stem}_{name}.png", picture)
+        photo.drawn = write_png(photo.next_folder(f"{name}-picture") / f"{photo.stem}_{name}.png", picture)
         if name in photo.results:
             photo.results[name].report.seconds["draw"] = round(time.perf_counter() - start, 4)
         if name == "pose":

@@ -41,7 +41,8 @@ class Pictures:
         chips = gr.update(choices=surfaces.offered(photo), value=name)
         updates: Updates = {
             view.surface: chips,
-            view.look: gr.update(visible=is_picture),
+            view.look: gr.update(visible=name != surfaces.ALL),
+            view.view: gr.update(visible=is_picture),
             view.style: gr.update(visible=name in controls.TWO_STYLES),
             view.foreground: gr.update(visible=surfaces.is_cut_out(name)),
             view.asking: gr.update(visible=is_picture),

@@ -50,7 +50,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> tuple[dict[str, 
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             shown, buttons = _outcome(inputs)
             pressed = examples.build(folder)  # the style sheet puts them above the empty page
-    names = ("photo", "people", "boxes", "surface", "style", "foreground")
+    names = ("photo", "people", "boxes", "surface", "view", "style", "foreground")
     view = View(**{name: inputs[name] for name in names}, part=inputs["recoloured_part"], **chosen, **shown)
     do = Actions(view, visits, weights, pressed)
     chosen = connect(view, inputs, do, parts | buttons, list(pressed), visits)

@@ -32,7 +32,17 @@ def connect(
         view.status,
         view.angles,
     ]
-    of_surface = [view.surface, view.look, view.style, view.foreground, view.asking, view.told, view.part, view.ball]
+    of_surface = [
+        view.surface,
+        view.look,
+        view.view,
+        view.style,
+        view.foreground,
+        view.asking,
+        view.told,
+        view.part,
+        view.ball,
+    ]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
     whole = [*drawn, *of_surface, view.space.viewer]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
@@ -91,7 +101,7 @@ def connect(
     cutting = shown_or_cut.then(
         do.cut_out, inputs_kwargs=inputs, outputs=[*drawn, view.run, view.stop], **PRIVATE, **MODEL
     )
-    then_files(cutting)
+    then_files(cutting).then(do.space, outputs=in_space, **asks)
 
     answer = [view.told, view.picture, view.status]
     view.picture.select(do.pressed, outputs=answer, **asks)

@@ -22,6 +22,7 @@ class View(TabView):
     picture: gr.Image
     frames: dict[str, gr.Column]
     look: gr.Row
+    view: gr.Radio
     style: gr.Radio
     foreground: gr.Radio
     style_groups: dict[str, gr.Row]

@@ -103,6 +103,8 @@ def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
     notices = [one.notice for one in checkpoints]
     notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
     hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {HINTS[tasks[0]]}.</p>" if len(tasks) == 1 else ""
+    repos = dict.fromkeys(one.repo for one in checkpoints if one.repo and one.published)
+    source = f"<p>Where they are not here, they come from {escape(', '.join(repos))}.</p>" if repos else ""
     others = "".join(
         f"<p>{escape(zoo.task_row(one.task).title)} does not come in {size}: {one.size} is taken.</p>"
         for one in checkpoints
@@ -112,7 +114,7 @@ def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
     what = DETECTORS[checkpoints[0].size] if tasks == ["detect"] else f"{_size_words(size)}; {LEVELS[level]}"
     return (
         f'<div class="choice">{asides(dict.fromkeys(notices))}{hint}{others}'
-        f"<p>{what}. {', '.join(map(licence, licences))}</p>{cost}</div>"
+        f"<p>{what}. {', '.join(map(licence, licences))}</p>{source}{cost}</div>"
     )
 
 

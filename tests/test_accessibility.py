@@ -28,12 +28,12 @@ KNOWN = {
 }
 
 
-def findings(page: "Page") -> list[str]:
+def findings(page: "Page", shades: tuple[str, ...] = ("false", "true")) -> list[str]:
     """What axe finds that is serious or worse, in light and in dark, as "rule: place, why"."""
     found = []
     page.wait_for_function("!document.querySelector('.files button:disabled')")  # files that are being written
     switch = page.locator(".shade")
-    for dark in ("false", "true"):
+    for dark in shades:
         if switch.get_attribute("aria-pressed") != dark:
             switch.click()
         page.wait_for_timeout(400)  # colours that fade are judged where they end
@@ -42,7 +42,8 @@ def findings(page: "Page") -> list[str]:
                 place = " ".join(map(str, node["target"]))
                 if not any(violation["id"] == rule and part in place for rule, part in KNOWN):
                     found.append(f"{violation['id']} (dark: {dark}): {place}, {node['failureSummary']}")
-    switch.click()
+    if switch.get_attribute("aria-pressed") == "true":
+        switch.click()
     return found
 
 
@@ -75,7 +76,8 @@ def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable
             page.locator(".pose-angles table").wait_for()
         if surface == "space":
             page.locator(".viewer canvas").wait_for()
-        assert findings(page) == [], surface
+        # Their colours differ little: in dark one is looked at, the one with most to see.
+        assert findings(page, ("false", "true") if surface == "pose" else ("false",)) == [], surface
 
     show(page, "pointmap", "picture")
     page.locator(".asks img:visible").click()

@@ -31,8 +31,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Pages are composed without a GPU, which is quick; the 3-D viewer's WebGL has one in software.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 # Errors of a console, by a part of their text or address, that are no fault of the page: the 3-D viewer tries WebGPU
-# first, says so where there is none, and goes on with WebGL; Gradio's description of the API asks for an MCP server.
-EXPECTED_ERRORS = ("A fatal error occurred during WebGPU creation/initialization.", "/gradio_api/mcp/schema")
+# first, says so where there is none, and goes on with WebGL, and it stumbles where it is left while it opens a file;
+# Gradio's description of the API asks for an MCP server.
+EXPECTED_ERRORS = (
+    "A fatal error occurred during WebGPU creation/initialization.",
+    "reading 'postProcessManager'",
+    "/gradio_api/mcp/schema",
+)
 RUN_MS = 120_000  # a run of a small network takes seconds; this is for a machine that is busy with other things
 UPLOAD_MS = 30_000  # the first photo of a page brings OpenCV
 
@@ -127,17 +132,20 @@ def visiting(browser: "Browser", url: str) -> Iterator[Callable[..., "Page"]]:
     EXPECTED_ERRORS."""
     problems, contexts = [], []
 
+    def told(problem: str) -> None:
+        if not any(part in problem for part in EXPECTED_ERRORS):
+            problems.append(problem)
+
     def heard(message: "ConsoleMessage") -> None:
-        told = f"{message.text} {message.location.get('url', '')}"
-        if message.type == "error" and not any(part in told for part in EXPECTED_ERRORS):
-            problems.append(told)
+        if message.type == "error":
+            told(f"{message.text} {message.location.get('url', '')}")
 
     def open_page(width: int = 1440, height: int = 900) -> "Page":
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.on("console", heard)
-        page.on("pageerror", lambda problem: problems.append(str(problem)))
+        page.on("pageerror", lambda problem: told(str(problem)))
         page.goto(url)
         ready(page)
         return page
@@ -172,9 +180,13 @@ def open_tab(page: "Page", name: str, tab: str) -> "Page":
 
 
 def check(choice: "Locator", checked: bool = True) -> None:
-    """Checks a chip, whose box is hidden in its label; from the middle of the window, where nothing lies over it."""
-    choice.evaluate("input => input.scrollIntoView({block: 'center', inline: 'center'})")
-    choice.set_checked(checked, force=True)
+    """Checks a chip by its label, in which its box is hidden; from the middle of the window, where it lies open."""
+    if choice.is_checked() == checked:
+        return
+    label = choice.locator("xpath=ancestor::label[1]")
+    label.evaluate("label => label.scrollIntoView({block: 'center', inline: 'center'})")
+    label.click()
+    until(lambda: choice.is_checked() == checked)
 
 
 def upload(page: "Page", photo: Path, tab: str = "") -> None:

@@ -137,9 +137,9 @@ def begin() -> str:
         "<b>For photographs choose size 0.4b or larger</b>: the demo weights, which run at once and offline, were "
         "trained on drawn figures.</p>"
         "<h4>With the keyboard</h4><dl class='help-keys'>"
-        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next tab, control or choice, or back</dd>"
+        "<dt><kbd>Tab</kbd>, <kbd>Shift</kbd> + <kbd>Tab</kbd></dt><dd>to the next tab, control or group of choices, or back</dd>"
         "<dt><kbd>Space</kbd></dt><dd>choose, tick, press a button, open a tab or a fold</dd>"
-        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>along a slider</dd>"
+        "<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>along a slider, or to another choice of a group</dd>"
         "</dl>"
     )
     return _section("begin", inside)

@@ -19,8 +19,8 @@ NAMED = 10  # of the missing and failed files, in what is printed
 class Merged:
     """What came of a job. Counts are of files; the lists hold the first NAMED of each, by their path from `out`.
 
-    `lost` counts files whose results were written and are not there now. `problem` says why the inputs could not be
-    looked through, "" where they were.
+    `lost` counts files whose results were written and are not there now, `results` the lines of results, whatever job
+    they are of. `problem` says why the inputs could not be looked through, "" where they were.
     """
 
     manifest: str
@@ -29,6 +29,7 @@ class Merged:
     failed: int = 0
     missing: int = 0
     lost: int = 0
+    results: int = 0
     named: dict[str, list[str]] = field(default_factory=dict)
     problem: str = ""
 
@@ -37,7 +38,7 @@ class Merged:
         """0 when everything is done; 1 when some is not; 2 when nothing is."""
         if self.files and self.files == self.done and not self.problem:
             return 0
-        return 1 if self.done else 2
+        return 1 if self.results else 2
 
     def to_json(self) -> dict[str, Any]:
         return vars(self) | {"exit_status": self.exit_status}
@@ -79,7 +80,8 @@ def merge(folder: str | Path) -> Merged:
     with closing(Index(out)) as index:
         merged = Merged(str(out / manifest.name(None)))
         with writing(merged.manifest) as partial, partial.open("wb") as file:
-            for _, line in index.newest():
+            for row, line in index.newest():
+                merged.results += "outputs" in row
                 file.write(line.rstrip(b"\n") + b"\n")
         _count(merged, job, out, index)
     return merged
@@ -96,6 +98,8 @@ def _count(merged: Merged, job: Job, out: Path, index: Index) -> None:
             rows = [index.find(file, work) for work in job.works]
             if None in rows:
                 merged.count("missing", file)
+                if not os.path.lexists(found.path):
+                    merged.problem = f"{found.path} is not here. Merge where the photos are."
             elif any("error" in row for row in rows):
                 merged.count("failed", file)
             elif all(plan.whole(str(out), row) for row in rows):

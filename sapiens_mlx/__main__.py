@@ -48,6 +48,7 @@ def _predict(options: argparse.Namespace) -> int:
     from .files import output_folder
     from .jobs import ranks
     from .jobs.inputs import many
+    from .jobs.kinds import is_video
     from .predictor import Options, Predictor
 
     names = [name.strip() for name in options.task.split(",")]
@@ -57,7 +58,7 @@ def _predict(options: argparse.Namespace) -> int:
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             _print_note(warning)
-    if options.resume or ranks.launched() or any(many(text) for text in options.inputs):
+    if options.resume or ranks.launched() or any(many(text) or is_video(text) for text in options.inputs):
         from .jobs.command import run_job
 
         return run_job(options, predictors, choices, saving)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import runtime, zoo
+from .. import inventory, runtime, zoo
 from ..errors import SapiensError
 from ..files import output_folder
+from ..models import models
 from ..predictor import Options, Predictor
 from . import claims, manifest, ranks
 from .index import Index, Work
@@ -51,6 +52,7 @@ def run_job(options: argparse.Namespace, predictors: list[Predictor], choices: O
     place = ranks.join(out) if ranks.launched() else None
     voice = _Voice(place, options.json)
     works = [_work(one, options, choices, saving) for one in predictors]
+    _keep_networks(works, choices, voice)
     job = Job(options.inputs, os.path.relpath(os.getcwd(), out), works)
     with ExitStack() as stack:
         book = stack.enter_context(manifest.Manifest(out, place.rank if place else None))
@@ -116,6 +118,18 @@ def _source(job: Job, out: Path, place: ranks.Ranks | None, stop: Stop, tally: T
         yield _Source(board.items(undone), plan, board)
 
 
+def _keep_networks(works: list[Work], choices: Options, voice: "_Voice") -> None:
+    """Has all networks of the job stay in memory, from photo to photo."""
+    networks = [work for work in works if work.task != "detect"]
+    models.kept = max(models.kept, len(networks) + (choices.foreground in ("auto", "seg", "matting")))
+    needed = sum(inventory.needed_bytes(work.size, work.level, work.task) for work in networks)
+    if len(networks) > 1 and needed > runtime.memory_limit_bytes():
+        voice.say(
+            f"note: The networks of these tasks take {inventory.amount(needed)} together and do not fit the memory, so "
+            "every photo loads them anew. It is faster to run one task after another, each over all files."
+        )
+
+
 # ---- what is asked for ----------------------------------------------------------------------------------------------
 
 
@@ -145,11 +159,11 @@ class _Voice:
         self._lock, self._last = threading.Lock(), time.monotonic()
         self.tally: Tally | None = None
         if place and place.board is None and place.rank == 0:
-            self._say("note: The output folder is not shared by all, so each process takes its own part of the files.")
+            self.say("note: The output folder is not shared by all, so each process takes its own part of the files.")
 
     def stopping(self) -> None:
         """At the first signal."""
-        self._say("stopping after the file in hand" + ("" if self._place else "; Ctrl-C once more stops at once"))
+        self.say("stopping after the file in hand" + ("" if self._place else "; Ctrl-C once more stops at once"))
 
     def heard(self, item: Item, report: dict[str, Any]) -> None:
         """Of one task of one file: its report, or its row with `error`."""
@@ -157,12 +171,12 @@ class _Voice:
             if "error" in report:
                 said = shown(f"{item.file}: {report['error']}")
                 if said != self._error:  # each task of a file that cannot be read would say the same
-                    self._say(f"error: {said}")
+                    self.say(f"error: {said}")
                 self._error = said
                 return
             for notice in set(report.get("notices", ())) - self._told:
                 self._told.add(notice)
-                self._say(f"note: {notice}")
+                self.say(f"note: {notice}")
         self._progress(item)
 
     def _progress(self, item: Item) -> None:
@@ -177,9 +191,9 @@ class _Voice:
                 stream.flush()
             elif time.monotonic() - self._last > QUIET_S:
                 self._last = time.monotonic()
-                self._say(line)
+                self.say(line)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         if sys.stderr is None:
             return
         with suppress(OSError, ValueError):
@@ -203,9 +217,9 @@ class _Voice:
         if self._place:
             found |= {"rank": self._place.rank, "ranks": self._place.count, "shared": self._place.board is not None}
         if source.board and source.board.orphaned:
-            self._say("note: Rank 0 has gone before all files were listed. Run the same again to complete the job.")
+            self.say("note: Rank 0 has gone before all files were listed. Run the same again to complete the job.")
         if self._place and self._place.rank == 0 and not self._as_json:
-            self._say(f"note: When all have ended: predict --merge {book.parent}")
+            self.say(f"note: When all have ended: predict --merge {book.parent}")
         cleared = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
         with suppress(OSError, ValueError):
             if cleared:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import predict_files
-from ..errors import SapiensError, WeightsError
+from ..errors import CancelledError, SapiensError, WeightsError
 from ..image import read_image
 from ..predictor import Options, Predictor, Prepared
 from . import kinds, manifest
@@ -63,7 +63,9 @@ class _Read:
     about: dict[str, Any] = field(default_factory=dict)  # bytes, mtime_ns, digest
     problem: Exception | None = None
     open_tasks: int = 0
+    is_video: bool = False
     failed: bool = False
+    is_unfinished: bool = False
 
 
 class _Room:
@@ -97,6 +99,7 @@ class Runner:
         stop: Stop,
         tally: Tally,
         *,
+        clip_choices: Any = None,
         finished: Callable[[Item], None] = lambda item: None,
         told: Callable[[Item, dict[str, Any] | None], None] = lambda item, report: None,
     ) -> None:
@@ -104,13 +107,14 @@ class Runner:
         Args:
             predictors, works: one a task, in the same order.
             saving: the options of predict_files.save().
+            clip_choices: a ClipChoices, for videos; None for its defaults.
             finished: called when all of an item is in the manifest.
             told: hears (item, report) of each result, and (item, row with `error`) of each failure; from many threads.
         """
         self._out, self._choices, self._saving, self._book, self._stop = out, choices, saving, book, stop
         self._predictors = {one.task: one for one in predictors}
         self._works = {work.task: work for work in works}
-        self._finished, self._told = finished, told
+        self._clip_choices, self._finished, self._told = clip_choices, finished, told
         self.tally = tally
         self._lock, self._room = threading.Lock(), _Room(AHEAD_BYTES)
         self._places = threading.Semaphore(WRITERS + 1)
@@ -167,7 +171,7 @@ class Runner:
             if item.problem:
                 raise SapiensError(item.problem)
             if kinds.is_video(path):
-                read.about = _about(path)
+                read.is_video, read.about = True, _about(path)
                 return read
             photo_rgb = read_image(path)
             read.nbytes, read.about = photo_rgb.nbytes, _about(path)
@@ -198,9 +202,9 @@ class Runner:
                         pending = self._network(task, read.photos.pop(task))
                     except WeightsError:  # nor will the next file find any
                         raise
-                    except (SapiensError, MemoryError) as found:
+                    except Exception as found:  # one file's, whatever it is
                         problem = found
-                elif problem is None and kinds.is_video(read.item.file) and not self._is_held(read, task):
+                elif problem is None and read.is_video and not self._is_held(read, task):
                     pending, problem = self._video(read, task)
                 writers.submit(self._write, read, task, pending, problem)
             del read
@@ -216,10 +220,13 @@ class Runner:
     def _video(self, read: _Read, task: str) -> tuple[Callable[[], Any] | None, Exception | None]:
         """A whole video, whose package reads, computes and writes by itself."""
         folder, stem = self._place(read.item)
+        path = Path(os.path.normpath(os.path.join(self._out, read.item.file)))
+        predictor, asked = self._predictors[task], self._stop.asked
         try:
-            path = Path(os.path.normpath(os.path.join(self._out, read.item.file)))
-            found = kinds.run_video(path, self._predictors[task], self._choices, folder, stem, self._saving)
-        except SapiensError as problem:
+            found = kinds.run_video(path, predictor, self._choices, self._clip_choices, folder, stem, asked)
+        except WeightsError:
+            raise
+        except (Exception, CancelledError) as problem:
             return None, problem
         return (lambda: found), None
 
@@ -233,6 +240,9 @@ class Runner:
                 if problem is not None:
                     raise problem
                 row |= self._held(read, task) if pending is None else self._results(read, task, pending)
+            except CancelledError:  # a video is not done before its end, and has not failed
+                read.is_unfinished = True
+                return
             except Exception as found:  # one file's, and the rest goes on
                 if _is_full(found):
                     raise
@@ -251,19 +261,15 @@ class Runner:
     def _results(self, read: _Read, task: str, pending: Callable[[], Any]) -> dict[str, Any]:
         """The fields of the row that say what was written."""
         folder, stem = self._place(read.item)
-        result = pending()
-        del pending
-        if isinstance(result, tuple):  # of a video
-            paths, seconds = result
-        else:
+        report = result = pending()
+        if not read.is_video:
             report = predict_files.save(result, folder, stem, read.item.file, **self._saving)
-            paths, seconds = report["files"], report["seconds"]
-            self._told(read.item, report)
-            with self._lock:
-                self.tally.peak_memory_bytes = max(self.tally.peak_memory_bytes, report["peak_memory_bytes"])
+        self._told(read.item, report)
         with self._lock:
-            self.tally.network_s += seconds.get("network", 0.0)
-        return {"outputs": [os.path.relpath(path, self._out) for path in paths], "seconds": seconds}
+            self.tally.peak_memory_bytes = max(self.tally.peak_memory_bytes, report["peak_memory_bytes"])
+            self.tally.network_s += report["seconds"].get("network", 0.0)
+        outputs = [os.path.relpath(path, self._out) for path in report["files"]]
+        return {"outputs": outputs, "seconds": report["seconds"]}
 
     def _is_held(self, read: _Read, task: str) -> bool:
         """Whether the task was done of a file with these very bytes."""
@@ -286,9 +292,9 @@ class Runner:
             if read.open_tasks:
                 return
             self.tally.failed += read.failed
-            self.tally.done += not read.failed
+            self.tally.done += not (read.failed or read.is_unfinished)
         self._room.give(read.nbytes)
-        if self._fatal is None:
+        if self._fatal is None and not read.is_unfinished:
             try:
                 self._finished(read.item)
             except BaseException as problem:

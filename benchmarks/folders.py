@@ -4,12 +4,12 @@
     python -m benchmarks.folders processes --photos 48 --counts 1,2,4 --turns 3
     python -m benchmarks.folders names --count 1000000
 
-`share` runs `predict` over copies of an example enlarged to 12 megapixels, and prints seconds, those of the network, and
-their share; loading the network is part of the time. The goal is 0.9 for 0.1b or larger. `processes` runs the same job
-by 1, 2 and 4 processes of mlx.launch in turns, each with one BLAS thread, and prints the photos a second of each run and
-the medians' ratios to one process; a run is from the first of its lines in the manifests to the last, so that neither
-start nor loading counts. `names` makes a folder of empty files, and prints when the first came, when the last, and the
-memory that took; then the same for a manifest of as many lines. Nothing is left behind.
+`share` runs `predict` over copies of an example enlarged to 12 megapixels, and prints seconds, those of the network,
+and their share; loading the network is part of the time. The goal is 0.9 for 0.1b or larger. `processes` runs the same
+job by 1, 2 and 4 processes of mlx.launch in turns, each with one BLAS thread, and prints photos a second of each run
+and the medians' ratios to one process; a run is from the first of its lines in the manifests to the last, so that
+neither start nor loading counts. `names` makes a folder of empty files, and prints when the first came, when the last,
+and the memory that took; then the same for a manifest of as many lines. Nothing is left behind.
 """
 
 import argparse

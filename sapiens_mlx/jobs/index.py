@@ -9,13 +9,16 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import SapiensError
 from . import manifest
 
 CACHE_KIB = 16_000
+AT_ONCE = 10_000  # lines
+MOST_WORKS = 1000
 MOST_STEM_BYTES = 150  # of the last part; endings and the name of a half-written file have to fit 255 with it
 
 
@@ -37,30 +40,31 @@ class Work(NamedTuple):
 
 
 class Index:
-    """For one thread at a time."""
+    """For one thread at a time. Keys are 63 bits of a digest: of a million files two are alike once in ten million."""
 
     def __init__(self, out: Path) -> None:
-        self._out, self._files = out, {}
+        self._out, self._paths, self._files, self._salts = out, manifest.paths(out), {}, {}
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # "": a temporary file
         for line in (
             "PRAGMA journal_mode=OFF",
             "PRAGMA synchronous=OFF",
             f"PRAGMA cache_size=-{CACHE_KIB}",
             "BEGIN",
-            "CREATE TABLE found (key BLOB PRIMARY KEY, source TEXT, offset INT, time TEXT) WITHOUT ROWID",
-            "CREATE TABLE owner (stem BLOB PRIMARY KEY, file BLOB) WITHOUT ROWID",
-            "CREATE TABLE stem (file BLOB PRIMARY KEY, text TEXT) WITHOUT ROWID",
-            "CREATE TABLE seen (file BLOB PRIMARY KEY) WITHOUT ROWID",
-            "CREATE TABLE number (stem BLOB PRIMARY KEY, used INT) WITHOUT ROWID",
+            "CREATE TABLE found (key INTEGER PRIMARY KEY, path INT, at INT, time TEXT)",  # by file and work
+            "CREATE TABLE place (file INTEGER PRIMARY KEY, path INT, at INT)",  # a line that holds its stem
+            "CREATE TABLE owner (stem INTEGER PRIMARY KEY, file INT)",
+            "CREATE TABLE number (stem INTEGER PRIMARY KEY, used INT)",  # the last that was given
+            "CREATE TABLE seen (file INTEGER PRIMARY KEY)",
         ):
             self._ask(line)
-        for path in manifest.paths(out):
-            self._read(path)
+        for number, path in enumerate(self._paths):
+            self._read(number, path)
 
     def find(self, file: str, work: Work) -> dict[str, Any] | None:
         """The newest row of that file and work, done or failed."""
-        at = self._ask("SELECT source, offset FROM found WHERE key=?", (_key(file, work),)).fetchone()
-        return manifest.parsed(self.line(*at)) if at else None
+        at = self._ask("SELECT path, at FROM found WHERE key=?", (self._key(file, work),)).fetchone()
+        row = manifest.parsed(self._line(*at)) if at else None
+        return row if row and row["file"] == file else None
 
     def seen(self, file: str) -> bool:
         """Whether this was asked before of that file."""
@@ -69,11 +73,10 @@ class Index:
     def stem(self, file: str, wanted: str) -> str:
         """Where the results of a file go: where they have gone before, else where they are `wanted`, with a number
         where another file's are. Disks that take Photo and photo for one are reckoned with."""
-        known = self._ask("SELECT text FROM stem WHERE file=?", (_hash(file),)).fetchone()
-        if known:
-            return known[0].decode("utf-8", "surrogateescape")
-        wanted = _shortened(wanted)
-        chosen = wanted
+        at = self._ask("SELECT path, at FROM place WHERE file=?", (_hash(file),)).fetchone()
+        if at:
+            return manifest.parsed(self._line(*at))["stem"]
+        chosen = wanted = _shortened(wanted)
         used = self._ask("SELECT used FROM number WHERE stem=?", (_stem_key(wanted),)).fetchone()
         number = used[0] if used else 1
         while not self._own(file, chosen):
@@ -85,47 +88,60 @@ class Index:
 
     def newest(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """(row, its line) of every file and work once, manifest by manifest as they were written."""
-        for source, offset in self._table.execute("SELECT source, offset FROM found ORDER BY source, offset"):
-            line = self.line(source, offset)
+        for at in self._table.execute("SELECT path, at FROM found ORDER BY path, at"):
+            line = self._line(*at)
             yield manifest.parsed(line), line
-
-    def line(self, source: str, offset: int) -> bytes:
-        """A line of a manifest, as it stands."""
-        if source not in self._files:
-            self._files[source] = (self._out / source).open("rb")
-        file: BinaryIO = self._files[source]
-        file.seek(offset)
-        return file.readline()
 
     def close(self) -> None:
         self._table.close()
         for file in self._files.values():
             file.close()
 
-    def _read(self, path: Path) -> None:
-        for offset, row in manifest.rows(path):
-            file = row["file"]
-            key, time = _key(file, Work.of(row)), str(row.get("time", ""))
+    def _line(self, number: int, offset: int) -> bytes:
+        """A line of the manifest of that number, as it stands."""
+        if number not in self._files:
+            self._files[number] = self._paths[number].open("rb")
+        self._files[number].seek(offset)
+        return self._files[number].readline()
+
+    def _read(self, number: int, path: Path) -> None:
+        lines = (
+            (self._key(row["file"], Work.of(row)), number, at, str(row.get("time", "")), _hash(row["file"]), row)
+            for at, row in manifest.rows(path)
+        )
+        slim = (
+            (*line[:5], _stem_key(stem) if isinstance(stem := line[5].get("stem"), str) else None) for line in lines
+        )
+        while run := list(islice(slim, AT_ONCE)):
             self._ask(
-                "INSERT INTO found VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET source=excluded.source, "
-                "offset=excluded.offset, time=excluded.time WHERE excluded.time >= time",
-                (key, path.name, offset, time),
+                "INSERT INTO found VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET path=excluded.path, at=excluded.at, "
+                "time=excluded.time WHERE excluded.time >= time",
+                sorted(line[:4] for line in run),
             )
-            if isinstance(row.get("stem"), str):
-                self._own(file, row["stem"])
+            named = [line for line in run if line[5] is not None]
+            self._ask("INSERT OR IGNORE INTO owner VALUES (?, ?)", sorted((line[5], line[4]) for line in named))
+            self._ask("INSERT OR IGNORE INTO place VALUES (?, ?, ?)", sorted((line[4], *line[1:3]) for line in named))
 
     def _own(self, file: str, stem: str) -> bool:
         """Whether `stem` is the file's, which it is from now on where it was nobody's."""
         key, own = _stem_key(stem), _hash(file)
         self._ask("INSERT OR IGNORE INTO owner VALUES (?, ?)", (key, own))
-        if self._ask("SELECT file FROM owner WHERE stem=?", (key,)).fetchone()[0] != own:
-            return False
-        self._ask("INSERT OR IGNORE INTO stem VALUES (?, ?)", (own, stem.encode("utf-8", "surrogateescape")))
-        return True
+        return self._ask("SELECT file FROM owner WHERE stem=?", (key,)).fetchone()[0] == own
 
-    def _ask(self, line: str, values: tuple = ()) -> sqlite3.Cursor:
+    def _key(self, file: str, work: Work) -> int:
+        """Of a file and work together. Work is the same again and again."""
+        options = json.dumps(work.options, sort_keys=True) if work.options else ""
+        known = (work.task, work.size, work.level, options)
+        if (salt := self._salts.get(known)) is None:
+            if len(self._salts) >= MOST_WORKS:
+                self._salts.clear()
+            salt = self._salts[known] = hashlib.blake2b(json.dumps(known).encode(), digest_size=16).digest()
+        return _hash(file, salt)
+
+    def _ask(self, line: str, values: tuple | list[tuple] = ()) -> sqlite3.Cursor:
+        """A statement with its values, or with each of a list of them."""
         try:
-            return self._table.execute(line, values)
+            return (self._table.executemany if isinstance(values, list) else self._table.execute)(line, values)
         except sqlite3.Error as problem:
             raise SapiensError(
                 f"The table of what is done could not be kept ({problem}). Free some space in the folder for temporary "
@@ -133,15 +149,12 @@ class Index:
             ) from problem
 
 
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+def _hash(text: str, salt: bytes = b"") -> int:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest()
+    return int.from_bytes(digest, "little") >> 1  # surrogates stand for bytes of a name that are no text
 
 
-def _key(file: str, work: Work) -> bytes:
-    return _hash(json.dumps([file, *work], sort_keys=True))
-
-
-def _stem_key(stem: str) -> bytes:
+def _stem_key(stem: str) -> int:
     return _hash(stem.casefold())
 
 

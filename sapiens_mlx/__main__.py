@@ -1,12 +1,14 @@
 """The command line: python -m sapiens_mlx predict | compare | convert | models | bench | verify | serve."""
 
 import argparse
+import atexit
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import runtime, zoo
 from .arguments import argument_parser
@@ -30,6 +32,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not runtime.inference.settle(timeout_s=10):
             os._exit(130)  # a thread that is still in native code would abort an ordinary end
         return 130
+
+
+def run() -> NoReturn:
+    """main() as a program: the process ends with it.
+
+    On Linux it ends before OpenBLAS does: a thread of that, if it is still leaving its last product, can miss the word
+    that it is to end, and then the process would wait for it for ever.
+    """
+    status = [1]
+    if runtime.BLAS is not None:
+        atexit.register(_end, status)  # the first to be registered is the last to be called
+    status[0] = main()
+    sys.exit(status[0])
+
+
+def _end(status: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(status[0])
 
 
 # ---- predict --------------------------------------------------------------------------------------------------------
@@ -401,4 +423,4 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

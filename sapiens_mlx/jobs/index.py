@@ -1,7 +1,7 @@
 """What the manifests of a folder say, looked up by file and work, in the memory of a few megabytes however many.
 
 The manifests stay what counts: this is a table of where in them to look, in a temporary database that is made anew at
-each start (about 10 s for a million lines) and that the system removes with the process.
+each start (about 20 processor seconds for a million lines) and that the system removes with the process.
 """
 
 import hashlib

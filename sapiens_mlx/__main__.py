@@ -43,7 +43,10 @@ def run() -> NoReturn:
     status = [1]
     if runtime.BLAS is not None:
         atexit.register(_end, status)  # the first to be registered is the last to be called
-    status[0] = main()
+    try:
+        status[0] = main()
+    except SystemExit as ending:  # after --help and --version
+        status[0] = ending.code or 0
     sys.exit(status[0])
 
 

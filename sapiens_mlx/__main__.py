@@ -1,12 +1,14 @@
 """The command line: python -m sapiens_mlx predict | compare | convert | models | bench | verify | serve."""
 
 import argparse
+import atexit
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import runtime, zoo
 from .arguments import argument_parser
@@ -32,28 +34,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def run() -> NoReturn:
+    """main() as a program: the process ends with it.
+
+    On Linux it ends before OpenBLAS does: a thread of that, if it is still leaving its last product, can miss the word
+    that it is to end, and then the process would wait for it for ever.
+    """
+    status = [1]
+    if runtime.BLAS is not None:
+        atexit.register(_end, status)  # the first to be registered is the last to be called
+    try:
+        status[0] = main()
+    except SystemExit as ending:  # after --help and --version
+        status[0] = ending.code or 0
+    sys.exit(status[0])
+
+
+def _end(status: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(status[0])
+
+
 # ---- predict --------------------------------------------------------------------------------------------------------
 
 
 def _predict(options: argparse.Namespace) -> int:
+    if options.merge is not None:
+        from .jobs.merge import merge
+
+        merged = merge(options.merge)
+        print(json.dumps(merged.to_json()) if options.json else merged.as_text())
+        return merged.exit_status
+    if not options.inputs:
+        raise SapiensError("INPUT is missing: name photos, videos, folders or lists. See: predict --help")
     from . import inventory, predict_files
     from .files import output_folder
+    from .jobs import ranks
+    from .jobs.inputs import many
+    from .jobs.kinds import is_video
     from .predictor import Options, Predictor
 
     names = [name.strip() for name in options.task.split(",")]
     predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
-    folder = output_folder(options.out)
     choices = Options(**_people(options), foreground=options.foreground)
-    options.background = _background(options.background)
-    options.pose_formats = _pose_formats(options.pose_formats)
+    saving = _saving(options)
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             _print_note(warning)
+    if options.resume or ranks.launched() or any(many(text) or is_video(text) for text in options.inputs):
+        from .jobs.command import run_job
+
+        return run_job(options, predictors, choices, saving)
+    folder = output_folder(options.out)
     results, failed, told = [], [], set()
     for stem, photo in _stems(options.inputs):
         for predictor in predictors:
             try:
-                done = _run_one(predictor, photo, stem, folder, choices, options)
+                done = _run_one(predictor, photo, stem, folder, choices, saving)
             except SapiensError as problem:
                 if len(options.inputs) * len(predictors) == 1:
                     raise
@@ -88,6 +127,18 @@ def _people(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _saving(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of predict_files.save()."""
+    return {
+        "style": options.style,
+        "side_by_side": options.side_by_side,
+        "keypoint_threshold": options.keypoint_threshold,
+        "pose_formats": _pose_formats(options.pose_formats),
+        "points": options.points,
+        "background": _background(options.background),
+    }
+
+
 def _background(text: str) -> Any:
     """The option `background` of matting's picture: read here, so that a bad one is told before a network runs."""
     from .tasks.background import resolved
@@ -119,24 +170,13 @@ def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _run_one(
-    predictor: Any, photo: str, stem: str, folder: Path, choices: Any, options: argparse.Namespace
+    predictor: Any, photo: str, stem: str, folder: Path, choices: Any, saving: dict[str, Any]
 ) -> dict[str, Any]:
     """One photo, one task: the object that --json prints."""
     from . import costs, predict_files
 
     result = predictor(photo, progress=_progress_line(sys.stderr), **vars(choices))
-    done = predict_files.save(
-        result,
-        folder,
-        stem,
-        photo,
-        style=options.style,
-        side_by_side=options.side_by_side,
-        keypoint_threshold=options.keypoint_threshold,
-        pose_formats=options.pose_formats,
-        points=options.points,
-        background=options.background,
-    )
+    done = predict_files.save(result, folder, stem, photo, **saving)
     costs.remember(result.report, costs.inputs_of(result, choices.flip))
     return done
 
@@ -386,4 +426,4 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

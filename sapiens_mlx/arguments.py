@@ -14,7 +14,10 @@ PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
   python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json
-  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results"""
+  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results
+  python -m sapiens_mlx predict photos 'more/**/*.jpg' list.txt --task seg,pose,normal --size 0.4b --out results
+  mlx.launch -n 2 --env OPENBLAS_NUM_THREADS=1 python -m sapiens_mlx predict photos --size 0.4b --out results
+  python -m sapiens_mlx predict --merge results"""
 COMPARE_EXAMPLE = """examples:
   python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
   python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
@@ -74,7 +77,21 @@ def _command(commands: Any, name: str, summary: str, example: str) -> argparse.A
 def _add_predict(commands: Any) -> None:
     parser = _command(commands, "predict", "run one or more tasks on photos and write the files", PREDICT_EXAMPLE)
     default = zoo.DEFAULTS
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="photos")
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photos and videos; folders, with all below them; globs in quotes; list files (.txt: a path a line, or "
+        "each ended by a null character)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="pass over what the manifest in DIR says is done; of folders, globs and lists it always is",
+    )
+    parser.add_argument(
+        "--merge", metavar="OUT", help="join what the processes of mlx.launch wrote there, and say what is missing"
+    )
     parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
     parser.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
     parser.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")

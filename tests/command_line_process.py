@@ -2,11 +2,9 @@
 
 import sapiens_mlx  # noqa: F401  isort: skip
 
-import sys
-
-from sapiens_mlx.__main__ import main
+from sapiens_mlx.__main__ import run
 from tests.page_process import add_tiny
 
 if __name__ == "__main__":
     add_tiny()
-    sys.exit(main())
+    run()

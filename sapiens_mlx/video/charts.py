@@ -39,7 +39,9 @@ def write_angles(
                 angles = joint_angles(points[:, :2], points[:, 2], keypoint_threshold)
                 cells = ["" if math.isnan(angles[name]) else round(angles[name], 2) for name in ANGLES]
                 table.writerow([row["frame"], row["time_s"], person["track_id"], *cells, NOTE])
-                times, degrees = lines.setdefault(person["track_id"], (array("f"), {name: array("f") for name in ANGLES}))
+                times, degrees = lines.setdefault(
+                    person["track_id"], (array("f"), {name: array("f") for name in ANGLES})
+                )
                 times.append(row["time_s"])
                 for name in ANGLES:
                     degrees[name].append(angles[name])
@@ -66,7 +68,8 @@ def _draw(lines: dict[int, tuple[array, dict[str, array]]], path: Path, title: s
         axis.set_ylabel(f"{name.replace('_', ' ')} [°]")
         axis.grid(alpha=0.3)
     if longest:
-        axes[0].legend(loc="upper right", fontsize="x-small", ncols=max(1, len(longest)))
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", fontsize="x-small", ncols=2 * min(3, len(longest)))
     axes[-1].set_xlabel("time [s]")
     more = f" (the {MOST_PEOPLE} seen longest of {len(lines)} people)" if len(lines) > MOST_PEOPLE else ""
     figure.suptitle(f"{title}{more}\n{NOTE}", fontsize="small")

@@ -88,7 +88,9 @@ def run_clip(
             kept = keep_parts and parts.is_worth_keeping()
             parts.close(remove=not kept)
             if kept and isinstance(problem, SapiensError):
-                raise type(problem)(f"{problem} What is done is kept: run the same again with --resume to go on.") from problem
+                raise type(problem)(
+                    f"{problem} What is done is kept: run the same again with --resume to go on."
+                ) from problem
             raise
         except BaseException:
             parts.close(remove=not keep_parts)
@@ -115,7 +117,8 @@ class _Run:
         self._clip, self._predictor, self._options, self._choices = clip, predictor, options, choices
         self._parts, self._progress, self._on_frame = parts, progress, on_frame
         self._total = choices.chosen.count(clip.total)
-        self._done = 0
+        self._done = 0  # frames that have been through the network
+        self._finished = 0  # and those drawn and encoded, which another thread counts
         self._times: deque[float] = deque(maxlen=RATE_FRAMES + 1)
         self._like: Result | None = None  # the first frame's features, whose colours all frames have
         self._notices: dict[str, None] = {}
@@ -137,7 +140,9 @@ class _Run:
         parts.close_piece(counts=not report.stopped)
         report.frames = parts.frames
         if not parts.frames and not report.stopped:
-            raise ClipError(f"No frame that was asked for of {self._clip.name} can be decoded. {' '.join(self._notices)}")
+            raise ClipError(
+                f"No frame that was asked for of {self._clip.name} can be decoded. {' '.join(self._notices)}"
+            )
         report.seconds = round(time.perf_counter() - start, 3)
         fresh = report.frames - report.resumed_frames
         report.frames_per_s = round(fresh / report.seconds, 4) if fresh and report.seconds else None
@@ -151,7 +156,7 @@ class _Run:
         parts, choices = self._parts, self._choices
         look = Looker(self._predictor, self._options, choices.detect_every, choices.keypoint_threshold)
         look.restore(parts.state)
-        self._done = skip = parts.frames
+        self._done = self._finished = skip = parts.frames
         if skip and self._predictor.task == "features":
             first = next(self._clip.frames(choices.chosen))
             self._like, _ = look(first, self._watch)
@@ -177,7 +182,7 @@ class _Run:
         clip, choices, parts = self._clip, self._choices, self._parts
         store = DepthStore(parts.folder / "depth", choices.style)
         look = Looker(self._predictor, self._options, 1, choices.keypoint_threshold)
-        self._done = self.report.resumed_frames = store.count
+        self._done = self._finished = self.report.resumed_frames = store.count
 
         def work(frame: Frame) -> tuple[Any, ...]:
             result, _ = look(frame, self._watch)
@@ -205,9 +210,9 @@ class _Run:
             result = store.result(next(numbers), frame.rgb)
             self._add(parts, frame, self._picture(result, None, depth_range_m=range_m, busy=busy), None, None)
 
-        self._done, stopped = first, self.report.stopped
+        self._done = self._finished = first
         self._times.clear()
-        if stopped:  # what is stored is drawn all the same
+        if self.report.stopped:  # what is stored is drawn all the same
             self._progress = no_progress
         self._through(frames, lambda frame: (), draw)
         return parts
@@ -261,11 +266,12 @@ class _Run:
 
     def _tell(self, frame: Frame, picture: np.ndarray) -> None:
         self._times.append(time.monotonic())
+        self._finished += 1
         if self._on_frame is None:
             return
         span_s = self._times[-1] - self._times[0]
         rate = (len(self._times) - 1) / span_s if span_s > 0 else None
-        done = self._done
+        done = self._finished
         total = max(self._total, done) if self._total else None
         left_s = (total - done) / rate if rate and total else None
         self._on_frame(Newest(frame.index, frame.time_s, done, total, rate, left_s, picture))

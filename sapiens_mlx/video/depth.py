@@ -79,7 +79,9 @@ class DepthStore:
     def kept_frame(self, number: int) -> Frame:
         """A frame that add() kept."""
         index, time_s, pts, duration = json.loads(self._path(number, "json").read_bytes())
-        return Frame(index, time_s, pts, duration, np.ascontiguousarray(self._read(self._path(number, "jpg"))[..., ::-1]))
+        return Frame(
+            index, time_s, pts, duration, np.ascontiguousarray(self._read(self._path(number, "jpg"))[..., ::-1])
+        )
 
     def _gather(self, number: int) -> bool:
         """Whether frame `number` is there from an earlier run; it counts then."""

@@ -44,7 +44,9 @@ class Chosen:
         if self.last is not None and self.last < self.first:
             raise SapiensError(f"The last frame, {self.last}, comes before the first, {self.first}. Exchange them.")
         if self.every < 1:
-            raise SapiensError(f"Every {self.every}-th frame cannot be taken. Give 1 for all frames, 2 for half of them.")
+            raise SapiensError(
+                f"Every {self.every}-th frame cannot be taken. Give 1 for all frames, 2 for half of them."
+            )
 
     def takes(self, index: int) -> bool:
         return index >= self.first and not self.is_past(index) and (index - self.first) % self.every == 0

@@ -19,9 +19,7 @@ ABOUT_PEOPLE = ("pose", "detect")
 class Looker:
     """One task over frames in their order. People are looked for in every `detect_every`-th of them."""
 
-    def __init__(
-        self, predictor: Predictor, options: Options, detect_every: int, keypoint_threshold: float
-    ) -> None:
+    def __init__(self, predictor: Predictor, options: Options, detect_every: int, keypoint_threshold: float) -> None:
         self._predictor, self._options = predictor, options
         self._detect_every, self._keypoint_threshold = detect_every, keypoint_threshold
         self._tracker = Tracker() if predictor.task in ABOUT_PEOPLE else None

@@ -8,7 +8,9 @@ from PIL import Image
 from ..errors import ClipError, SapiensError
 from .frames import Clip
 
-SUFFIXES = frozenset(".mp4 .mov .m4v .webm .mkv .avi .gif .mts .m2ts .ts .mpg .mpeg .3gp .wmv .flv .ogv".split())
+SUFFIXES = frozenset(
+    f".{name}" for name in ("mp4", "mov", "m4v", "webm", "mkv", "avi", "gif", "mts", "m2ts", "ts", "mpg", "mpeg", "3gp")
+)
 FRAMES_PER_S = 25  # of a folder of frames, which has no times
 
 ClipSource = str | os.PathLike | int
@@ -26,9 +28,7 @@ def is_clip(path: str | Path) -> bool:
         return False
 
 
-def open_clip(
-    source: ClipSource, *, longest_px: int | None = None, frames_per_s: float = FRAMES_PER_S
-) -> Clip:
+def open_clip(source: ClipSource, *, longest_px: int | None = None, frames_per_s: float = FRAMES_PER_S) -> Clip:
     """The clip, of which no more than a first frame has been read.
 
     Args:

@@ -18,7 +18,9 @@ from ..errors import ClipError
 from .frames import Chosen, Frame, Lacks, add_to, check_size, fitted_hw, turned
 
 # Formats that hold a video themselves. Playlists, which name other files and addresses, are not among them.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,h264,hevc,mxf,dv,ivf,apng,mjpeg"
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,h264,hevc,mxf,dv,ivf,apng,mjpeg"
+)
 OPENING = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 USUAL_RATE = Fraction(25)
 HD_ROWS = 720  # from this height on, a file that does not say so has the colours of HD
@@ -170,7 +172,9 @@ def _total(container: av.container.InputContainer, stream: av.VideoStream, rate:
         return sum(not entry.is_discard for entry in stream.index_entries)
     if stream.frames:
         return stream.frames
-    duration_s = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, av.time_base)
+    duration_s = (
+        stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, av.time_base)
+    )
     return round(duration_s * rate) or None
 
 
@@ -264,7 +268,9 @@ class Decoder:
                 rest = file.seek(0, 2) - sum(self._last_packet)
                 file.seek(-1, 2)
                 if rest > 1024 or file.read(1) != b";":
-                    self._lacks.note(f"{name} is damaged or cut off after frame {self._index}: the rest cannot be read.")
+                    self._lacks.note(
+                        f"{name} is damaged or cut off after frame {self._index}: the rest cannot be read."
+                    )
         elif self._container.duration and self._last_pts is not None:
             end_s = float((self._last_pts + self._step) * self._stream.time_base)
             whole_s = self._container.duration / av.time_base

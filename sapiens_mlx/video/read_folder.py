@@ -11,7 +11,9 @@ from ..errors import ClipError, ImageError
 from ..image import read_image, shrink
 from .frames import Chosen, Frame, Lacks, add_to, check_size
 
-SUFFIXES = frozenset(".jpg .jpeg .png .webp .tif .tiff .bmp .avif .heic .heif .jp2 .ppm".split())
+SUFFIXES = frozenset(
+    f".{name}" for name in ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "heif", "jp2", "ppm")
+)
 
 
 class FolderClip:

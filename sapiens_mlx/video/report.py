@@ -114,6 +114,18 @@ class ClipReport:
     peak_memory_bytes: int = 0
     notices: list[str] = field(default_factory=list)
 
+    def as_text(self) -> str:
+        """For people, as the report of a photo is printed."""
+        speed = f"{self.frames_per_s:.3g} frames/s; " if self.frames_per_s else ""
+        lines = [
+            f"{self.input}: {self.task} {self.size} at {self.level} ({self.compute_dtype} on {self.device})",
+            f"  {'stopped after ' if self.stopped else ''}{self.frames} frames, {in_time(self.seconds)}; {speed}"
+            f"peak memory {self.peak_memory_bytes / 1e9:.1f} GB; weights: {self.licence}",
+        ]
+        return "\n".join(
+            [*lines, *(f"  note: {notice}" for notice in self.notices), *(f"  {path}" for path in self.files)]
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The same as a dict that JSON can hold."""
         return dict(vars(self))

@@ -25,8 +25,7 @@ def line(frame: Frame, result: Result, numbers: list[int]) -> str:
     if result.NAME == "pose":
         for person, points, scores in zip(people, result.keypoints, result.keypoint_scores, strict=True):
             person["keypoints"] = [
-                [_number(x, 3), _number(y, 3), _number(score, 6)]
-                for (x, y), score in zip(points, scores, strict=True)
+                [_number(x, 3), _number(y, 3), _number(score, 6)] for (x, y), score in zip(points, scores, strict=True)
             ]
     row = {"frame": frame.index, "time_s": round(frame.time_s, 6), "people": people}
     return json.dumps(row, allow_nan=False, separators=(",", ":"))

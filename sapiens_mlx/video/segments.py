@@ -54,7 +54,9 @@ class Parts:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             self._lock.close()
-            raise SapiensError(f"Another run is writing to {folder}. Wait for it, or choose another folder.") from problem
+            raise SapiensError(
+                f"Another run is writing to {folder}. Wait for it, or choose another folder."
+            ) from problem
         try:
             before = _read_json(folder / "job.json")
             if resume and before is not None and before != job:
@@ -116,7 +118,8 @@ class Parts:
     def pieces(self) -> list[Piece]:
         """The finished pieces in order."""
         return [
-            Piece(self._path(number, "mp4"), record["pts"], record["end"]) for number, record in enumerate(self._records)
+            Piece(self._path(number, "mp4"), record["pts"], record["end"])
+            for number, record in enumerate(self._records)
         ]
 
     def lines(self) -> Iterator[bytes]:

@@ -110,7 +110,10 @@ def join(
     start, end = pieces[0].pts[0], pieces[-1].end
     notices: list[str] = []
     try:
-        with writing(path) as partial, av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        with (
+            writing(path) as partial,
+            av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as file,
+        ):
             with av.open(str(pieces[0].path)) as first:
                 stream = file.add_stream_from_template(first.streams.video[0])
             stream.time_base = time_base

@@ -143,7 +143,7 @@ def check_size(name: str, size_hw: tuple[int, int]) -> None:
     """Raises ClipError for frames in which there is nothing to see."""
     if min(size_hw) < MIN_SIDE_PX:
         raise ClipError(
-            f"The frames of {name} are {size_hw[1]} x {size_hw[0]} pixels, and at least {MIN_SIDE_PX} a side are needed."
+            f"The frames of {name} are {size_hw[1]} x {size_hw[0]} pixels; at least {MIN_SIDE_PX} a side are needed."
         )
 
 

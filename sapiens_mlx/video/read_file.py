@@ -19,9 +19,23 @@ from .frames import Chosen, Frame, Lacks, add_to, check_size, fitted_hw, turned
 
 # Formats that hold a video themselves. Playlists, which name other files and addresses, are not among them.
 FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,h264,hevc,mxf,dv,ivf,apng,mjpeg"
+    "mov",
+    "mp4",
+    "m4a",
+    "3gp",
+    "3g2",
+    "mj2",
+    "matroska",
+    "webm",
+    "gif",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "asf",
+    "flv",
+    "ogg",
 )
-OPENING = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+OPENING = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
 USUAL_RATE = Fraction(25)
 HD_ROWS = 720  # from this height on, a file that does not say so has the colours of HD
 UNSAID = 2  # a frame's colour space, where the file is silent

@@ -19,8 +19,8 @@ class ClipChoices:
 
     `view` is one of views.VIEWS. Frames from `first_frame` to `last_frame` are taken, both included and counted from 0,
     every `every`-th of them, none with a longer side above `longest_side`. People are looked for in every
-    `detect_every`-th frame taken, and followed between. The video is made in pieces of `segment` frames: so many at most
-    are lost when a run is killed. `frames_per_s` is of a folder of frames. `style`, `keypoint_threshold` and
+    `detect_every`-th frame taken, and followed between. The video is made in pieces of `segment` frames: so many are
+    lost at most when a run is killed. `frames_per_s` is of a folder of frames. `style`, `keypoint_threshold` and
     `background` are as for photos. `charts` are the joint angles of pose; `sound` says whether the clip's goes along.
 
     Raises:

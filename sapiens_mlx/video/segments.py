@@ -93,8 +93,8 @@ class Parts:
             self.close_piece(state)
 
     def close_piece(self, state: Any = None, *, counts: bool = True) -> None:
-        """Makes what has been added a piece, however short. One that does not count is there for this run alone: a later
-        one makes it anew, so that all pieces come out as they would have without a stop."""
+        """Makes what has been added a piece, however short. One that does not count is there for this run alone: a
+        later one makes it anew, so that all pieces come out as they would have without a stop."""
         if self._encoder is None:
             return
         video, frames = self._encoder.finished(), self._waiting

@@ -19,6 +19,7 @@ QUALITY = {"crf": "20", "preset": "veryfast"}
 # No frame is encoded after a later one: pieces then follow on one another whatever their times are, and the first frame
 # is at 0 in every player.
 IN_ORDER = {"bf": "0"}
+TABLE_FIRST = {"movflags": "faststart"}
 # x264 gives the same result for the same number of threads only.
 THREADS = 4
 KEY_S = 2  # seconds between whole pictures, which a player can jump to
@@ -112,7 +113,7 @@ def join(
     try:
         with (
             writing(path) as partial,
-            av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as file,
+            av.open(str(partial), "w", format="mp4", options=TABLE_FIRST) as file,
         ):
             with av.open(str(pieces[0].path)) as first:
                 stream = file.add_stream_from_template(first.streams.video[0])

@@ -1,45 +1,23 @@
-"""Video files by PyAV: upright 8-bit RGB whatever is inside, times as the file has them, and what could not be read.
+"""Video files by PyAV: upright 8-bit RGB whatever is inside, times as the file has them."""
 
-Which frames are missing is told by their times: every packet of a video says when its frame is to be shown, so a frame
-that comes out after one that never did has its right number.
-"""
-
-import heapq
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorTrc, VideoReformatter
 
 from ..errors import ClipError
-from .frames import Chosen, Frame, Lacks, add_to, check_size, fitted_hw, turned
+from .decode import Decoder, rate_of
+from .frames import Chosen, Frame, Lacks, check_size, fitted_hw, turned
 
 # Formats that hold a video themselves. Playlists, which name other files and addresses, are not among them.
-FORMATS = (
-    "mov",
-    "mp4",
-    "m4a",
-    "3gp",
-    "3g2",
-    "mj2",
-    "matroska",
-    "webm",
-    "gif",
-    "avi",
-    "mpegts",
-    "mpeg",
-    "asf",
-    "flv",
-    "ogg",
-)
-OPENING = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
-USUAL_RATE = Fraction(25)
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,asf,flv,ogg"
+OPENING = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 HD_ROWS = 720  # from this height on, a file that does not say so has the colours of HD
+PQ = int(ColorTrc.SMPTE2084)
 UNSAID = 2  # a frame's colour space, where the file is silent
-LONG_GAP = 5  # frames' worth of nothing, in a format whose frames have no numbers
 
 
 class FileClip:
@@ -65,12 +43,15 @@ class FileClip:
             self.time_base = stream.time_base or Fraction(1, 90_000)
             self.rate = rate_of(stream)
             self.total = _total(container, stream, self.rate)
+            self._is_pq = first[1].color_trc == PQ
             self._start = first[2] if stream.start_time is None else stream.start_time
             self.sound_path = str(path) if container.streams.audio else None
 
     def frames(self, chosen: Chosen, skip: int = 0) -> Iterator[Frame]:
         """As frames.Clip says."""
         self.lacks = Lacks()
+        if self._is_pq:
+            self.lacks.note(f"{self.name} is HDR10: its colours are taken as they are, and look flat.")
         with self._opened() as container:
             stream = _video_stream(container, self.name)
             decoder = Decoder(container, stream, self.lacks)
@@ -98,13 +79,18 @@ class FileClip:
 
     def _opened(self) -> av.container.InputContainer:
         try:
-            # "file:", or a name with a colon in it would be taken for an address.
-            return av.open(f"file:{self._path}", options=OPENING, metadata_errors="ignore")
+            return opened(self._path)
         except (av.FFmpegError, ValueError) as problem:
             raise ClipError(
                 f"{self.name} is not a video that can be read, or it is damaged or was not finished. "
                 "Copy it again, or choose an MP4, MOV, WebM or GIF file."
             ) from problem
+
+
+def opened(path: Path | str) -> av.container.InputContainer:
+    """The file, open for reading. Raises what PyAV raises."""
+    # "file:", or a name with a colon in it would be taken for an address.
+    return av.open(f"file:{path}", options=OPENING, metadata_errors="ignore")
 
 
 class Look:
@@ -159,12 +145,6 @@ def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def rate_of(stream: av.VideoStream) -> Fraction:
-    """Frames a second, on average."""
-    rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
-    return rate if 0 < rate <= 1000 else USUAL_RATE
-
-
 def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
     """The stream that is the video: no cover of an album."""
     cover = av.stream.Disposition.attached_pic
@@ -190,114 +170,6 @@ def _total(container: av.container.InputContainer, stream: av.VideoStream, rate:
         stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, av.time_base)
     )
     return round(duration_s * rate) or None
-
-
-class Decoder:
-    """(index, frame, pts, duration) of every frame that can be decoded, in the order they are shown; pts grow."""
-
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream, lacks: Lacks | None = None
-    ) -> None:
-        self._container, self._stream = container, stream
-        self._lacks = lacks or Lacks()
-        self._due: list[int] = []  # times of packets whose frames have not come out; a heap
-        self._packets = 0
-        self._index = -1
-        self._last_pts: int | None = None
-        self._last_packet: tuple[int, int] = (0, 0)  # where it lies in the file, how large
-        self._in_doubt = self._broken = False
-        self._step = max(1, round(1 / rate_of(stream) / (stream.time_base or Fraction(1, 90_000))))
-
-    def __iter__(self) -> Iterator[tuple[int, av.VideoFrame, int, int]]:
-        for packet in self._read():
-            if packet is not None and packet.size:
-                self._packets += 1
-                self._last_packet = packet.pos or 0, packet.size
-                self._broken |= packet.is_corrupt
-                if packet.pts is not None and not packet.is_discard and not _is_hidden(packet, self._stream):
-                    heapq.heappush(self._due, packet.pts)
-            try:
-                frames = self._stream.decode(packet)
-            except av.FFmpegError:  # what is lost shows in the times
-                self._broken = True
-                continue
-            for frame in frames:
-                yield self._numbered(frame)
-        if self._broken or self._index >= 0:
-            for _ in self._due:
-                self._miss()
-
-    def _read(self) -> Iterator[av.Packet | None]:
-        """The packets, and None at the end, on which the decoder gives what it holds back."""
-        packets, failures = self._container.demux(self._stream), 0
-        while failures < 100:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:  # some formats find their way again
-                self._broken = True
-                failures += 1
-                packets = self._container.demux(self._stream)
-                continue
-            if packet is None:
-                return
-            yield packet
-        yield None
-
-    def _numbered(self, frame: av.VideoFrame) -> tuple[int, av.VideoFrame, int, int]:
-        pts = frame.pts
-        if pts is None:
-            pts = 0 if self._last_pts is None else self._last_pts + self._step
-        while self._due and self._due[0] < pts:
-            heapq.heappop(self._due)
-            if self._index >= 0 or self._broken:  # what leads to a first whole picture is no loss
-                self._miss()
-        if self._due and self._due[0] == pts:
-            heapq.heappop(self._due)
-        self._index += 1
-        self._in_doubt = (self._in_doubt or frame.is_corrupt) and not (frame.key_frame and not frame.is_corrupt)
-        if self._in_doubt:
-            add_to(self._lacks.doubtful, self._index)
-        if self._last_pts is not None:
-            if pts > self._last_pts + LONG_GAP * self._step and self._container.format.name.startswith("matroska"):
-                tick = self._stream.time_base
-                begin, end = float(self._last_pts * tick), float(pts * tick)
-                self._lacks.note(f"There are no frames between {begin:.2f} s and {end:.2f} s of the file.")
-            pts = max(pts, self._last_pts + 1)
-        self._last_pts = pts
-        return self._index, frame, pts, frame.duration or self._step
-
-    def _miss(self) -> None:
-        self._index += 1
-        self._in_doubt = True
-        add_to(self._lacks.missing, self._index)
-
-    def note_end(self, name: str, path: Path) -> None:
-        """Once all is read: says in `lacks` what the file should have had after that."""
-        kind = self._container.format.name
-        if kind.startswith("mov"):
-            for _ in range(len(self._stream.index_entries) - self._packets):
-                self._miss()
-        elif kind == "gif":
-            with suppress(OSError), path.open("rb") as file:
-                rest = file.seek(0, 2) - sum(self._last_packet)
-                file.seek(-1, 2)
-                if rest > 1024 or file.read(1) != b";":
-                    self._lacks.note(
-                        f"{name} is damaged or cut off after frame {self._index}: the rest cannot be read."
-                    )
-        elif self._container.duration and self._last_pts is not None:
-            end_s = float((self._last_pts + self._step) * self._stream.time_base)
-            whole_s = self._container.duration / av.time_base
-            if end_s + max(LONG_GAP * self._step * float(self._stream.time_base), 0.02 * whole_s) < whole_s:
-                self._lacks.note(
-                    f"The frames of {name} end at {end_s:.2f} s, and it should last {whole_s:.2f} s: "
-                    "it is damaged or cut off, or only its sound goes on."
-                )
-
-
-def _is_hidden(packet: av.Packet, stream: av.VideoStream) -> bool:
-    """Whether a packet of VP8 holds a picture that is only looked back at, and never shown."""
-    return stream.codec_context.name == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
 
 
 def cut_missing(lacks: Lacks, chosen: Chosen) -> None:

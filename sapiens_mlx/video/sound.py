@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import av
 
+from .read_file import opened
+
 COPIED = frozenset(("aac", "mp3", "mp3float", "opus", "libopus"))  # what browsers play from an MP4
 BITS_A_CHANNEL = 96_000
 SEEK_S = 10.0  # what lies so far before the beginning is not read through
@@ -24,7 +26,7 @@ def sound_for(
     if path is None:
         yield iter(())
         return
-    with av.open(f"file:{path}", metadata_errors="ignore") as file:
+    with opened(path) as file:
         stream = file.streams.best("audio") or file.streams.audio[0]
         if stream.codec_context is None:
             notices.append("The sound is of a kind that is not known here, and was left out.")
@@ -64,7 +66,8 @@ def _copied(
             at_s = float(packet.pts * stream.time_base)
             if at_s >= end_s:
                 return
-            if at_s + float((packet.duration or 0) * stream.time_base) <= start_s:
+            # One packet before the beginning goes along unheard: a decoder needs it for the one after.
+            if at_s + 2 * float((packet.duration or 0) * stream.time_base) <= start_s:
                 continue
             packet.pts -= origin
             if last is not None and packet.pts <= last:  # a fault of the file that MP4 does not forgive

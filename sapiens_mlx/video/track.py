@@ -1,7 +1,8 @@
 """People keep their numbers from frame to frame: a box belongs to the track whose last box it overlaps most.
 
-This is the matching of SORT and of the IoU tracker, taken greedily by falling overlap. Between frames in which people
-are looked for, boxes move with the keypoints found in them.
+This is the matching of SORT and of the IoU tracker, taken greedily by falling overlap. Two people of whom one stands
+exactly before the other may exchange their numbers. Between frames in which people are looked for, boxes move with the
+keypoints found in them.
 """
 
 from collections.abc import Mapping
@@ -76,6 +77,7 @@ class Tracker:
             now = points.get(track.number)
             if now is None:
                 continue
+            now = np.asarray(now, np.float32)
             if track.found_points is None:
                 track.found_points = now
             else:

@@ -1,4 +1,4 @@
-"""Videos out: that they play in a browser, keep times and sound, and are the same frames whatever pieces they are of."""
+"""Videos out: that they play in a browser, keep times and sound, and do not depend on their pieces."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -121,7 +121,7 @@ class _Run:
         self._finished = 0  # and those drawn and encoded, which another thread counts
         self._times: deque[float] = deque(maxlen=RATE_FRAMES + 1)
         self._like: Result | None = None  # the first frame's features, whose colours all frames have
-        self._notices: dict[str, None] = {}
+        self._notices: dict[str, None] = dict.fromkeys([parts.notice] if parts.notice else [])
         self.interrupted = False
         self.report = ClipReport(
             clip.name, predictor.task, predictor.size, predictor.level, view=choices.view, resumed_frames=parts.frames
@@ -163,15 +163,21 @@ class _Run:
 
         def work(frame: Frame) -> tuple[Any, ...]:
             result, numbers = look(frame, self._watch)
+            drawn = None
             if self._predictor.task == "features":
                 self._like = self._like or result
+                # While the network waits: its colours are products of matrices, which come out alike to the last bit
+                # only where nobody changes the number of BLAS's threads meanwhile.
+                drawn = self._picture(result, numbers)
             self._take_report(result)
             closes = (self._done + 1) % choices.segment == 0
-            return result, numbers, look.state() if closes else None
+            return result, numbers, drawn, look.state() if closes else None
 
-        def finish(frame: Frame, result: Result, numbers: list[int] | None, state: Any) -> None:
+        def finish(
+            frame: Frame, result: Result, numbers: list[int] | None, drawn: np.ndarray | None, state: Any
+        ) -> None:
             line = None if numbers is None else results.line(frame, result, numbers)
-            self._add(parts, frame, self._picture(result, numbers), line, state)
+            self._add(parts, frame, self._picture(result, numbers) if drawn is None else drawn, line, state)
 
         self._through(self._clip.frames(choices.chosen, skip), work, finish)
 

@@ -3,29 +3,12 @@
 import os
 from pathlib import Path
 
-from PIL import Image
-
 from ..errors import ClipError, SapiensError
 from .frames import Clip
 
-SUFFIXES = frozenset(
-    f".{name}" for name in ("mp4", "mov", "m4v", "webm", "mkv", "avi", "gif", "mts", "m2ts", "ts", "mpg", "mpeg", "3gp")
-)
 FRAMES_PER_S = 25  # of a folder of frames, which has no times
 
 ClipSource = str | os.PathLike | int
-
-
-def is_clip(path: str | Path) -> bool:
-    """Whether a file is taken for a video, by its name; a GIF, if it moves."""
-    suffix = Path(path).suffix.lower()
-    if suffix != ".gif":
-        return suffix in SUFFIXES
-    try:
-        with Image.open(path, formats=["GIF"]) as image:
-            return image.is_animated
-    except Exception:  # damaged, or not there: a photo like any other, and told so
-        return False
 
 
 def open_clip(source: ClipSource, *, longest_px: int | None = None, frames_per_s: float = FRAMES_PER_S) -> Clip:

@@ -34,15 +34,17 @@ class Made:
 class Parts:
     """The folder of the pieces of one video, `length` frames each. One process at a time.
 
-    `job` says what they are pieces of: what a later run must ask for alike, or nothing fits.
+    `job` says what they are pieces of. A run that asks for something else cannot use them and begins anew, which `notice`
+    then says.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any], length: int, *, resume: bool) -> None:
         """
         Raises:
-            SapiensError: for a folder that cannot be written, pieces of another job, or another run that is at it.
+            SapiensError: for a folder that cannot be written, or another run that is at it.
         """
         self.folder, self._length = folder, length
+        self.notice: str | None = None
         self._encoder: Encoder | None = None
         self._waiting: list[tuple[int, int, str | None]] = []  # time, duration and line of each frame in the encoder
         try:
@@ -59,15 +61,12 @@ class Parts:
             ) from problem
         try:
             before = _read_json(folder / "job.json")
-            if resume and before is not None and before != job:
-                changed = sorted(name for name in {*before, *job} if before.get(name) != job.get(name))
-                raise SapiensError(
-                    f"What is half done in {folder} was made with another {', '.join(changed)}. "
-                    "Ask for the same again, or begin anew without --resume."
-                )
-            if not resume or before is None:
+            if not resume or before != job:
                 self._clear()
                 write_whole(folder / "job.json", json.dumps(job).encode())
+            if resume and before not in (None, job):
+                changed = sorted(name for name in {*before, *job} if before.get(name) != job.get(name))
+                self.notice = f"What was half done had another {', '.join(changed)}, so it was begun anew."
             self._records = list(self._there())
         except BaseException:
             self._lock.close()

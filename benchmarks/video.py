@@ -9,7 +9,8 @@ import argparse
 import json
 import tempfile
 from fractions import Fraction
-from itertools import cycle, islice
+from itertools import chain, islice
+from itertools import count as count_up
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def _clip(count: int, rate: int, longest_px: int) -> bytes:
     """The example clip, repeated, as the bytes of an MP4 file."""
     source = open_clip(ROOT / "examples/clip.mp4", longest_px=longest_px)
     encoder = Encoder(source.size_hw, Fraction(rate), Fraction(1, rate))
-    for index, frame in enumerate(islice(cycle(source.frames(Chosen())), count)):
+    again = chain.from_iterable(source.frames(Chosen()) for _ in count_up())  # read anew: frames are not kept
+    for index, frame in enumerate(islice(again, count)):
         encoder.add(frame.rgb, index)
     return encoder.finished()
 

@@ -34,8 +34,8 @@ class Made:
 class Parts:
     """The folder of the pieces of one video, `length` frames each. One process at a time.
 
-    `job` says what they are pieces of. A run that asks for something else cannot use them and begins anew, which `notice`
-    then says.
+    `job` says what they are pieces of. A run that asks for something else cannot use them and begins anew; that is then
+    said by `notice`.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any], length: int, *, resume: bool) -> None:

@@ -145,7 +145,7 @@ def test_what_is_half_done_with_other_choices_is_begun_anew_and_that_is_said(wei
 
 def test_two_runs_do_not_write_the_same_video_at_once(weights, source, tmp_path):
     def second(newest) -> None:
-        with pytest.raises(SapiensError, match="Another run writes to"):
+        with pytest.raises(SapiensError, match="Another run is writing to"):
             run(source, tmp_path / "out", resume=True)
 
     assert run(source, tmp_path / "out", on_frame=second).frames == FRAMES

@@ -184,6 +184,10 @@ class Predictor:
         last_resort = candidates[0] if candidates[0].checkpoint.bundled else None
         return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), last_resort)
 
+    def detector(self) -> "Predictor":
+        """What finds people for this one where its task is pose: the detector that goes with its size, by itself."""
+        return self if self.task == "detect" else Predictor("detect", self.size, weights=self._folder)
+
     def _mask_predictor(self, task: str) -> "Predictor":
         return Predictor(task, zoo.size_like(task, self.size), self._level, self._folder)
 

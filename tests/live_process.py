@@ -7,7 +7,7 @@ import sys
 
 import gradio as gr
 
-from sapiens_mlx.ui import live
+from sapiens_mlx.ui.live import layout as live
 from sapiens_mlx.ui.storage import Visits, make_process_folder
 from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 

@@ -1,7 +1,8 @@
 """What the controls of the Studio hold when nobody has touched them, by their names."""
 
 from sapiens_mlx import zoo
-from sapiens_mlx.ui import controls, pose_panel
+from sapiens_mlx.ui import controls
+from sapiens_mlx.ui.studio import pose_panel
 
 START = {controls.name(task, control): control.readme for task, table in controls.CONTROLS.items() for control in table}
 VALUES = START | {

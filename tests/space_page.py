@@ -14,7 +14,7 @@ from sapiens_mlx.tasks.base import Result
 from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.seg import SegResult
-from sapiens_mlx.ui import space
+from sapiens_mlx.ui.studio import space
 from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 
 HEIGHT, WIDTH = 600, 500

@@ -21,7 +21,7 @@ from PIL import Image
 
 from sapiens_mlx import zoo
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.ui import api
+from sapiens_mlx.ui.api import answers, endpoints
 
 TASKS = ("seg", "pose", "pointmap", "matting")
 
@@ -85,7 +85,7 @@ def test_programs_see_three_endpoints_each_described_and_typed(client):
 def test_every_argument_of_an_endpoint_is_described():
     from gradio.utils import get_function_description, get_function_params
 
-    for endpoint in (api.Programs.predict, api.Programs.compare):
+    for endpoint in (endpoints.Programs.predict, endpoints.Programs.compare):
         _, described, _ = get_function_description(endpoint)
         told = [name for name, *_ in get_function_params(endpoint) if name != "self"]
         assert all(len(described[name]) > 20 for name in told)
@@ -281,10 +281,10 @@ def test_a_call_that_is_cancelled_ends_and_the_next_one_runs(client, photo):
 def test_a_session_keeps_its_newest_files_and_leaving_removes_them(server, photo, tmp_path):
     client = Client(server.url, verbose=False, download_files=str(tmp_path / "received"))
     before = set(server.files.rglob("call-*"))
-    for _ in range(api.KEPT_CALLS + 2):
+    for _ in range(endpoints.KEPT_CALLS + 2):
         predict(client, photo)
     folders = set(server.files.rglob("call-*")) - before
-    assert len(folders) == api.KEPT_CALLS
+    assert len(folders) == endpoints.KEPT_CALLS
     client.close()
     until(lambda: not any(folder.exists() for folder in folders), 60)
 
@@ -304,7 +304,7 @@ def test_a_session_keeps_its_newest_files_and_leaving_removes_them(server, photo
     ],
 )
 def test_paths_of_the_machine_are_cut_out_of_sentences_and_addresses_are_not(text, told):
-    assert api.for_others({"a": [text]}) == {"a": [text if told is None else told]}
+    assert answers.for_others({"a": [text]}) == {"a": [text if told is None else told]}
 
 
 # ---- MCP ------------------------------------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_paths_of_the_machine_are_cut_out_of_sentences_and_addresses_are_not(tex
 def test_mcp_without_its_packages_is_told_in_a_line(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SapiensError, match=r"pip install \"gradio\[mcp\]\""):
-        api.prepare_mcp(tmp_path)
+        endpoints.prepare_mcp(tmp_path)
 
 
 def test_mcp_offers_the_endpoints_as_tools(tmp_path):

@@ -26,7 +26,8 @@ from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.pose_picture import pose_picture
 from sapiens_mlx.tasks.seg import SegResult
-from sapiens_mlx.ui import asking, command, controls, people, problems, progress, storage, words
+from sapiens_mlx.ui import command, controls, people, problems, progress, storage, words
+from sapiens_mlx.ui.studio import asking
 from sapiens_mlx.ui.visit import Visit
 
 PICTURES = {

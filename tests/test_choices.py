@@ -5,8 +5,9 @@ import pytest
 
 from sapiens_mlx import costs, inventory, runtime, zoo
 from sapiens_mlx.tasks.base import Report
-from sapiens_mlx.ui import choices, controls
+from sapiens_mlx.ui import controls
 from sapiens_mlx.ui.preferences import _can_be
+from sapiens_mlx.ui.studio import choices
 
 ALL = list(zoo.LEVELS)
 
@@ -152,7 +153,7 @@ def test_a_value_that_is_none_of_the_component_is_not_taken(component, good, bad
 
 
 def test_what_is_remembered_is_no_photo_and_can_be_brought_back():
-    from sapiens_mlx.ui import studio
+    from sapiens_mlx.ui.studio import layout as studio
 
     assert not {"photo", "boxes", "place", "background", "surface"} & set(studio.REMEMBERED)
     with gr.Blocks():

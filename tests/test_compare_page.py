@@ -15,8 +15,8 @@ from PIL import Image
 
 from sapiens_mlx import inventory, runtime, zoo
 from sapiens_mlx.compare import Comparison
-from sapiens_mlx.ui import compare_words
-from sapiens_mlx.ui.chart import COLOURS, charts
+from sapiens_mlx.ui.compare import sentences as compare_words
+from sapiens_mlx.ui.compare.chart import COLOURS, charts
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect

@@ -10,7 +10,7 @@ from PIL import Image
 from sapiens_mlx.tasks.base import Report
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.seg import SegResult
-from sapiens_mlx.ui import exports, surfaces
+from sapiens_mlx.ui.studio import exports, surfaces
 from sapiens_mlx.ui.visit import Visit
 
 HEIGHT, WIDTH = 40, 30

@@ -15,8 +15,8 @@ from sapiens_mlx import zoo
 from sapiens_mlx.tasks.keypoints import GROUPS, keypoints
 from sapiens_mlx.tasks.pose_picture import PARTS
 from sapiens_mlx.tasks.seg import classes
-from sapiens_mlx.ui import help as help_tab
-from sapiens_mlx.ui import help_words
+from sapiens_mlx.ui.help import layout as help_tab
+from sapiens_mlx.ui.help import sentences as help_words
 
 PICTURES = (help_tab.PARTS_PICTURE, help_tab.KEYPOINTS_PICTURE)
 
@@ -135,7 +135,7 @@ def test_an_installed_package_has_all_files_of_the_tab() -> None:
     package = REPOSITORY / "sapiens_mlx"
     table = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
     installed = {path for pattern in table["sapiens_mlx"] for path in package.glob(pattern)}
-    names = ("help.js", "help.css", "live.css", "camera_ask.js", "camera_open.js")
+    names = ("help/help.js", "help/help.css", "live/live.css", "live/camera_ask.js", "live/camera_open.js")
     assert {*PICTURES, *(package / "ui" / name for name in names)} <= installed
     assert all(path.is_file() for path in installed)
 
@@ -145,10 +145,10 @@ def test_an_installed_package_has_all_files_of_the_tab() -> None:
 
 PAGE = """
 import sapiens_mlx, gradio as gr, sys
-from sapiens_mlx.ui import help
+from sapiens_mlx.ui.help import layout
 from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
-    help.build()
+    layout.build()
 heavy = [name for name in ("mlx.nn", "cv2", "matplotlib.pyplot", "sapiens_mlx.predictor") if name in sys.modules]
 assert heavy == [], heavy
 page.launch(theme=theme(), css_paths=STYLE_SHEETS, run_history=False, ssr_mode=False)

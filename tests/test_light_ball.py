@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sapiens_mlx.edits.light import angles_deg, direction
-from sapiens_mlx.ui.light_ball import DOT, RADIUS_SHARE, ball_rgba, direction_at, place_of
+from sapiens_mlx.ui.studio.light_ball import DOT, RADIUS_SHARE, ball_rgba, direction_at, place_of
 
 SIDES = [(0, 0), (60, 0), (-60, 0), (0, 50), (0, -50), (-40, 30), (90, 0), (-90, 0), (0, 90), (0, -90)]
 

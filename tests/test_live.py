@@ -13,7 +13,8 @@ from PIL import Image
 
 from sapiens_mlx import runtime, zoo
 from sapiens_mlx.errors import ImageError
-from sapiens_mlx.ui import live_run, live_words
+from sapiens_mlx.ui.live import run as live_run
+from sapiens_mlx.ui.live import sentences as live_words
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect

@@ -10,7 +10,7 @@ from test_joint_angles import person
 
 from sapiens_mlx.tasks.joint_angles import NOTE
 from sapiens_mlx.tasks.pose import PoseResult
-from sapiens_mlx.ui import pose_panel
+from sapiens_mlx.ui.studio import pose_panel
 
 ELBOW, WRIST, PUPIL = 7, 62, 290
 
@@ -129,6 +129,6 @@ def test_panel_fills_its_inputs():
 
 
 def test_importing_the_panel_brings_neither_mlx_nor_opencv():
-    program = "import sys, sapiens_mlx.ui.pose_panel; print([m for m in ('mlx.core', 'cv2') if m in sys.modules])"
+    program = "import sys, sapiens_mlx.ui.studio.pose_panel; print([m for m in ('mlx.core', 'cv2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.pointmap import PointmapResult
 from sapiens_mlx.tasks.pose import PoseResult
 from sapiens_mlx.tasks.seg import SegResult, classes
-from sapiens_mlx.ui import probing
+from sapiens_mlx.ui.studio import probing
 
 HEIGHT, WIDTH = 120, 160
 FOCAL = 100.0  # pixels

@@ -15,7 +15,7 @@ from browser import Server, serving, until, visiting
 from PIL import Image
 from space_page import GRASS, HEIGHT, LEGS, PERSON_M, SHIRT, SKY, WALL_M, WIDTH
 
-from sapiens_mlx.ui import space
+from sapiens_mlx.ui.studio import space
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -26,7 +26,7 @@ from browser import (
 
 from sapiens_mlx.tasks.joint_angles import NOTE
 from sapiens_mlx.tasks.keypoints import keypoints, readable_name
-from sapiens_mlx.ui import pose_panel
+from sapiens_mlx.ui.studio import pose_panel
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect

@@ -1,6 +1,6 @@
 """Draws the two pictures of the page's tab Help, parts and keypoints, from true labels.
 
-`python -m training.help_pictures` writes them into sapiens_mlx/ui/help_pictures.
+`python -m training.help_pictures` writes them into sapiens_mlx/ui/help/pictures.
 Their seeds are far below those of scenes.py, so nothing was trained on them.
 """
 
@@ -19,7 +19,7 @@ from sapiens_mlx.tasks.seg import classes
 
 from . import render
 
-PICTURES = Path(__file__).resolve().parents[1] / "sapiens_mlx/ui/help_pictures"
+PICTURES = Path(__file__).resolve().parents[1] / "sapiens_mlx/ui/help/pictures"
 WEBP_QUALITY = 82
 HEIGHT_PX = 860
 GAP_PX = 14

@@ -6,8 +6,14 @@ import gradio as gr
 
 from .. import runtime
 from ..errors import SapiensError
-from . import api, compare, disk, features, help, live, preferences, studio, words
+from . import disk, preferences, words
+from .api import endpoints as api
+from .compare import layout as compare
+from .features import layout as features
+from .help import layout as help
+from .live import layout as live
 from .storage import Visits, make_process_folder
+from .studio import layout as studio
 from .theme import STYLE_SHEETS, theme
 
 TITLE = "Sapiens2 MLX Studio"

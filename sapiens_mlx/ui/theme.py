@@ -4,7 +4,10 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE_SHEETS = [Path(__file__).with_name(f"{name}.css") for name in ("style", "result", "compare", "live", "help")]
+STYLE_SHEETS = [
+    Path(__file__).parent / name
+    for name in ("style.css", "result.css", "compare/compare.css", "live/live.css", "help/help.css")
+]
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")

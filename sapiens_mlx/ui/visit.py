@@ -12,7 +12,7 @@ from ..runtime import Job
 from ..tasks.base import Result
 
 if TYPE_CHECKING:
-    from .compare_run import Compared
+    from .compare.run import Compared
 
 MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every task is 0.7 GB
 

@@ -1,0 +1,321 @@
+"""The page for programs: the endpoints /predict, /compare and /models, which `serve --mcp` also offers as MCP tools.
+
+Their docstrings are what programs are told of them: Gradio takes the lines before "Args" and a line an argument. It
+takes inputs and outputs from the type hints, so the generators are annotated with what they yield. They are generators
+because Stop, or the end of the connection, reaches one only where it yields.
+"""
+
+import importlib.util
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import gradio as gr
+from gradio.data_classes import FileData
+from gradio_client.utils import is_file_obj_with_meta
+
+from ... import zoo
+from ...errors import SapiensError
+from ...runtime import Job, inference
+from ..progress import follow
+from ..storage import Visits
+from ..visit import Visit, tame_stem
+from ..wiring import MODEL
+from . import answers, values
+
+TAB = "api"
+KEPT_CALLS = 8  # of one session: their files stay until it leaves, and those of the calls before go
+PREVIEW_PX = 1024  # the longer side of the picture to look at
+SEVERAL_PX = 512  # of each of several in it
+LEVELS = ("fp32", "8bit", "4bit")  # what is compared where nothing is said
+MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it is copied from there at once, so that it can go soon
+MCP_MISSING = 'The MCP server needs packages that are not installed here. Run: pip install "gradio[mcp]"'
+
+Size = Literal[(*zoo.SIZES, "rtmdet-m")]
+Level = Literal[tuple(zoo.LEVELS)]
+Detector = Literal[zoo.DETECTORS]
+Foreground = Literal["none", "auto", "matting", "seg"]
+
+
+def connect(visits: Visits, weights: str | None) -> None:
+    """Add the endpoints to the current Blocks. `weights` is a folder or None, as for Predictor."""
+    programs = Programs(visits, weights)
+    gr.api(programs.predict, api_name="predict", **MODEL)
+    gr.api(programs.compare, api_name="compare", **MODEL)
+    gr.api(programs.models, api_name="models", concurrency_limit=2)
+
+
+def prepare_mcp(folder: Path) -> None:
+    """What the MCP server needs before the page is served. `folder` is the process's own.
+
+    Raises:
+        SapiensError: its packages are missing.
+    """
+    if importlib.util.find_spec("mcp") is None:
+        raise SapiensError(MCP_MISSING)
+    import gradio.mcp
+
+    # Where it puts photos that come as data: addresses: by default a folder that nobody ever empties.
+    gradio.mcp.DEFAULT_TEMP_DIR = str(folder / MCP_FOLDER)
+
+
+class Programs:
+    """The endpoints."""
+
+    def __init__(self, visits: Visits, weights: str | None) -> None:
+        self._visits, self._weights = visits, weights
+
+    def predict(
+        self,
+        request: gr.Request,
+        photo: FileData,
+        tasks: list[str] | str = zoo.DEFAULTS.task,
+        size: Size = zoo.DEFAULTS.size,
+        level: Level | None = None,
+        boxes: list[list[float]] | None = None,
+        detector: Detector = zoo.DETECTORS[0],
+        box_threshold: float = zoo.DEFAULTS.box_threshold,
+        nms_threshold: float = zoo.DEFAULTS.nms_threshold,
+        keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold,
+        flip: bool = zoo.DEFAULTS.flip,
+        foreground: Foreground = zoo.DEFAULTS.foreground,
+        style: Literal["readme", "reference"] = zoo.DEFAULTS.style,
+        background: str = "none",
+        background_picture: FileData | None = None,
+        points: int = zoo.DEFAULTS.points,
+    ) -> tuple[list[FileData], dict[str, Any], FileData]:
+        """See people in a photo by Sapiens2: body parts, 308 keypoints, normals, depth in metres, albedo, cut-outs.
+
+        Gives the files (pictures, arrays, JSON, meshes), a report of how they came about (of several tasks: "results"
+        and "failed"), and a small picture to look at. The size "demo" is for drawn figures; for photographs take 0.4b
+        or larger, whose weights are under the Sapiens2 License and are downloaded once.
+
+        Args:
+            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
+            tasks: of seg, pose, normal, pointmap, albedo, matting, features, detect: a list, or with commas.
+            size: of the network: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; rtmdet-m for detect.
+            level: how the weights are stored, fp32 to nvfp4; default bf16, on the CPU fp32.
+            boxes: for pose, people as [x1, y1, x2, y2] in photo pixels; default: a detector finds them.
+            detector: who finds people for pose and detect: rtmdet, rfdetr, or none (the whole photo is one person).
+            box_threshold: the least score of a person who was found, 0 to 1.
+            nms_threshold: the most overlap of two people who were found, as intersection over union, 0 to 1.
+            keypoint_threshold: the least score of a keypoint that is drawn, 0 to 1; files have all.
+            flip: for pose, the mean with the mirrored photo: twice the time, more exact.
+            foreground: what pictures and meshes of normal, pointmap and albedo are cut to: none, auto, matting or seg.
+            style: the look of the pictures: readme or reference.
+            background: of matting's picture: none, blur, or a colour such as #00b140 or navy.
+            background_picture: of matting's picture, in place of background.
+            points: the most points of pointmap's mesh and point cloud.
+        """
+        visit = self._visits.of(request.session_hash, TAB)
+        try:
+            from ... import costs, predict_files
+            from ...image import read_image
+            from ...inventory import too_large
+            from ...predictor import FOREGROUNDS, Options, Predictor
+            from ...tasks.background import resolved
+
+            values.check_choice("foreground", foreground, FOREGROUNDS)  # else it would be the name of a file here
+            values.check_choice("style", style, ("readme", "reference"))
+            values.check_choice("detector", detector, zoo.DETECTORS)
+            values.check_number("keypoint_threshold", keypoint_threshold, 0, 1)
+            values.check_number("box_threshold", box_threshold, 0, 1)
+            values.check_number("nms_threshold", nms_threshold, 0, 1)
+            values.check_number("points", points, 1, 10**9)
+            predictors = [Predictor(name, size, level, self._weights) for name in values.names("tasks", tasks)]
+            if not predictors:
+                raise SapiensError(f"There is no task. Choose one or more of: {', '.join(zoo.TASKS)}.")
+            folder = self._folder(visit)
+            photo_rgb, name = read_image(self._upload(visit, "photo", photo)), _name(photo)
+            if background_picture is not None:
+                behind = read_image(self._upload(visit, "background_picture", background_picture))
+            else:
+                behind = None if background == "none" else resolved(values.colour(background))
+            options = Options(boxes, detector, box_threshold, nms_threshold, bool(flip), foreground)
+            reports, failures = [], []
+            for predictor in predictors:
+                title = zoo.task_row(predictor.task).title
+                try:
+                    for words in _followed(visit, predictor.submit(photo_rgb, options)):
+                        yield [], {"status": f"{title}: {words}"}, None
+                    result = visit.job.result()
+                    yield [], {"status": f"{title}: Writing the files"}, None
+                    done = predict_files.save(
+                        result,
+                        folder,
+                        tame_stem(name),
+                        name,
+                        style=style,
+                        keypoint_threshold=keypoint_threshold,
+                        points=int(points),
+                        background=behind,
+                    )
+                except SapiensError as problem:
+                    if len(predictors) == 1:
+                        raise
+                    failures.append(predict_files.failure(name, predictor.task, problem))
+                    continue
+                costs.remember(result.report, costs.inputs_of(result, options.flip))
+                warning = too_large(predictor.task, predictor.size, predictor.level)
+                done["notices"] = [*done["notices"], *([warning] if warning else [])]
+                reports.append(done)
+            if not reports:
+                raise SapiensError(failures[0]["error"])
+            files = [Path(path) for report in reports for path in report["files"]]
+            preview = _preview([report["files"][0] for report in reports], folder / "preview.png")
+            for report in reports:
+                report["files"] = [Path(path).name for path in report["files"]]
+            report = predict_files.together(reports, failures, len(predictors))
+            yield [_file(path) for path in files], answers.for_others(report, self._weights), _file(preview)
+        except Exception as problem:
+            raise answers.told(problem, self._weights) from problem
+
+    def compare(
+        self,
+        request: gr.Request,
+        photo: FileData,
+        task: str = zoo.DEFAULTS.task,
+        size: Size = zoo.DEFAULTS.size,
+        levels: list[str] | str | None = None,
+        variants: list[str] | str | None = None,
+        reference: str | None = None,
+        foreground: Literal["auto", "none"] = "auto",
+        runs: int | None = None,
+    ) -> tuple[dict[str, Any], FileData, FileData]:
+        """What quantization levels and sizes of Sapiens2 cost and save, on one photo: differences, seconds, memory.
+
+        Gives the report with the figures of each variant, the same as a table (CSV), and all as one picture (PNG):
+        results, maps of what differs from the reference, figures.
+
+        Args:
+            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
+            task: one of seg, pose, normal, pointmap, albedo, matting, features.
+            size: of levels: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k.
+            levels: of that size, fp32 to nvfp4; a list, or with commas. Default fp32, 8bit, 4bit.
+            variants: more, each a size and a level such as 0.4b:bf16; in place of levels where those are not given.
+            reference: what all are measured by, a level or size:level; default the most precise that fits.
+            foreground: where normals, depth and albedo are compared: auto (over people) or none (everywhere).
+            runs: time the median of so many runs, 1 to 20; default 3, and 1 where they are slow.
+        """
+        visit = self._visits.of(request.session_hash, TAB)
+        try:
+            from ...compare import Comparison
+            from ...compare_files import sheet, to_csv, to_json
+            from ...files import write_bytes
+            from ...image import read_image, write_png
+            from ...variants import parse_list
+
+            values.check_choice("foreground", foreground, ("auto", "none"))
+            if runs is not None:
+                values.check_number("runs", runs, 1, 20)
+            named = values.names("levels", levels) or ([] if values.names("variants", variants) else LEVELS)
+            wanted = parse_list(",".join(named), size, ",".join(values.names("variants", variants)))
+            folder = self._folder(visit)
+            comparison = Comparison(
+                read_image(self._upload(visit, "photo", photo)),
+                task,
+                wanted,
+                reference or None,
+                weights=self._weights,
+                runs=None if runs is None else int(runs),
+                foreground=foreground,
+                name=_name(photo),
+            )
+            while True:
+                job = inference.submit(lambda progress: next(comparison.run(progress), None))
+                for words in _followed(visit, job):
+                    variant = f"{comparison.running}: " if comparison.running else ""
+                    yield {"status": f"{variant}{words}"}, None, None
+                entry = job.result()
+                if entry is None:
+                    break
+                entry.result = entry.picture = entry.heat_map = None  # its tile and its figures are enough
+            errors = [entry.error for entry in comparison.entries if entry.error]
+            if len(errors) == len(comparison.entries):
+                raise SapiensError(errors[0])
+            stem = f"{tame_stem(_name(photo))}_compare_{comparison.task}"
+            table = write_bytes(folder / f"{stem}.csv", answers.for_others(to_csv(comparison), self._weights).encode())
+            picture = write_png(folder / f"{stem}.png", sheet(comparison))
+            yield answers.for_others(to_json(comparison), self._weights), _file(table), _file(picture)
+        except Exception as problem:
+            raise answers.told(problem, self._weights) from problem
+
+    def models(self) -> dict[str, Any]:
+        """What networks there are, which weights are on this server and how large, what the others' licences are, and
+        which quantization levels fit its memory.
+
+        "checkpoints" has a row for each task and size: `here` says whether a run downloads nothing. "fits" has the
+        levels of each size that fit `memory_bytes`.
+        """
+        try:
+            from ... import inventory, runtime
+
+            listing = inventory.listing(self._weights, runtime.memory_limit_bytes())
+            del listing["cache"], listing["hub_cache"]
+            for row in listing["checkpoints"]:
+                row["here"] = row.pop("file") is not None
+            return answers.for_others(listing, self._weights)
+        except Exception as problem:
+            raise answers.told(problem, self._weights) from problem
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def _folder(self, visit: Visit) -> Path:
+        """A new folder for what a call writes; those of all but the newest calls of the session are removed.
+
+        Nobody can guess its name, since all who come by way of the MCP server share a session.
+        """
+        folder = visit.folder / f"call-{time.time_ns():020}-{secrets.token_hex(16)}"
+        folder.mkdir(parents=True)
+        for old in sorted(visit.folder.glob("call-*"))[:-KEPT_CALLS]:
+            shutil.rmtree(old, ignore_errors=True)
+        for old in (visit.folder.parent / MCP_FOLDER).glob("*"):
+            if time.time() - old.stat().st_mtime > MCP_KEPT_S:
+                shutil.rmtree(old, ignore_errors=True)
+        return folder
+
+    def _upload(self, visit: Visit, name: str, value: Any) -> Path:
+        """The file that a program has sent. Gradio has checked that it was: a path that merely names one is refused."""
+        if not is_file_obj_with_meta(value):
+            raise SapiensError(
+                f"{name} is no file. Send one: by handle_file() of gradio_client, or as an address (https://...)."
+            )
+        # Equal uploads share a path, so one that is given back now may be that of a call that waits.
+        if len(visit.uploads) >= 2 * KEPT_CALLS:
+            self._visits.release(visit)
+        self._visits.hold(visit, value["path"])
+        return Path(value["path"])
+
+
+def _name(photo: dict[str, Any]) -> str:
+    return Path(photo.get("orig_name") or photo["path"]).name
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return FileData(path=str(path), orig_name=path.name, size=path.stat().st_size).model_dump()
+
+
+def _preview(pictures: Sequence[str], path: Path) -> Path:
+    """The pictures in a row, small, as a PNG at `path`."""
+    from functools import reduce
+
+    from ...image import read_image, shrink, write_png
+    from ...tasks.draw import side_by_side
+
+    longest_px = PREVIEW_PX if len(pictures) == 1 else SEVERAL_PX
+    return write_png(path, reduce(side_by_side, [shrink(read_image(picture), longest_px) for picture in pictures]))
+
+
+# ---- the run --------------------------------------------------------------------------------------------------------
+
+
+def _followed(visit: Visit, job: Job) -> Iterator[str]:
+    """What the job is at, in words, until it is done. Closing it, or leaving, cancels the job."""
+    visit.job = job
+    if visit.closed:
+        job.cancel()
+    for step, _ in follow(job):
+        yield step.words

@@ -1,0 +1,1 @@
+"""The tab Compare levels: one photo at several sizes and levels, side by side."""

@@ -1,0 +1,1 @@
+"""The tab Features: what the backbone sees, and what it finds alike."""

@@ -1,0 +1,1 @@
+"""The tab Help: what the page says of itself."""

@@ -1,0 +1,1 @@
+"""The tab Live: the newest frame of the camera, again and again."""

@@ -1,0 +1,1 @@
+"""The tab Studio: everything from one photo."""

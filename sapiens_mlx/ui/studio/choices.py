@@ -1,0 +1,73 @@
+"""What the Studio says of what is ticked, before a run: sizes and levels that fit, the cost, who is looked at."""
+
+from typing import Any
+
+import gradio as gr
+
+from ... import runtime, zoo
+from ...errors import SapiensError
+from .. import people, words
+
+SIZE_WORDS = {"rtmdet-m": "rtmdet-m (0.4b or larger)"}
+
+
+def size_choices(tasks: list[str], sizes: list[str] | None = None) -> list[tuple[str, str]]:
+    """The sizes that any of the tasks comes in, as (what the page says, name): those of detectors alone, where people
+    are all that is looked for. `sizes` are all that may be among them."""
+    others = [task for task in tasks if task != "detect"] or tasks or [zoo.DEFAULTS.task]
+    offered = {size for task in others for size in zoo.task_row(task).sizes}
+    order = [*zoo.SIZES, *zoo.task_row("detect").sizes]
+    names = sorted(offered if sizes is None else offered & set(sizes), key=order.index)
+    return [(SIZE_WORDS.get(name, name), name) for name in names]
+
+
+def changed(tasks: list[str], size: str, level: str, wanted: str, weights: str | None) -> list[Any]:
+    """Updates for the sizes, the levels, what does not fit, the people, the mirrored pass, and what is chosen.
+
+    `wanted` is the size that the visitor chose last, and is taken again by the first tasks that come in it.
+    """
+    from ...inventory import amount, needed_bytes
+
+    limit = runtime.memory_limit_bytes()
+    needed = {
+        name: {one: 0 if name not in zoo.SIZES else needed_bytes(name, one) for one in zoo.LEVELS}
+        for _, name in size_choices(tasks)
+    }
+    fitting = {name: [one for one, most in levels.items() if most <= limit] for name, levels in needed.items()}
+    sizes = [name for name, levels in fitting.items() if levels]
+    chosen = next(name for name in (wanted, size, *reversed(sizes)) if name in sizes)
+    level_there = level if level in fitting[chosen] else fitting[chosen][0]
+    reasons = [
+        f"{name}: at least {amount(min(levels.values()))}" for name, levels in needed.items() if not fitting[name]
+    ]
+    missing = [f"{one}: {amount(most)}" for one, most in needed[chosen].items() if most > limit]
+    return [
+        gr.update(choices=size_choices(tasks, sizes), **({} if chosen == size else {"value": chosen})),
+        gr.update(
+            choices=fitting[chosen],
+            visible=tasks != ["detect"],  # whose weights are not quantized
+            **({} if level_there == level else {"value": level_there}),
+        ),
+        words.too_large([*reasons, *missing], amount(limit)),
+        gr.update(visible=any(task in people.TASKS for task in tasks)),
+        gr.update(visible="pose" in tasks),
+        words.choice(tasks, chosen, level_there, _cost(tasks, chosen, level_there, weights)),
+    ]
+
+
+def expected_seconds(task: str, size: str, level: str) -> float | None:
+    """What a run of one task may take on this machine, as earlier ones did; None where nothing tells."""
+    from ... import costs
+
+    return costs.cost(task, zoo.size_like(task, size), level).seconds
+
+
+def _cost(tasks: list[str], size: str, level: str, weights: str | None) -> str:
+    from ... import costs
+
+    if not tasks:
+        return ""
+    try:
+        return words.cost(costs.total(costs.cost(task, zoo.size_like(task, size), level, weights) for task in tasks))
+    except SapiensError:  # of a folder of weights that cannot be read, which the run says
+        return ""

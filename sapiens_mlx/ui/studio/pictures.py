@@ -1,0 +1,198 @@
+"""What the Studio shows of results that are kept: pictures, and what a click asks for. No network runs here."""
+
+import time
+from typing import Any
+
+import gradio as gr
+
+from ... import zoo
+from .. import background, controls, words
+from ..command import command_lines
+from ..findings import findings
+from ..photos import SHOWN_PX
+from ..tab import Updates, Values
+from ..visit import Photo, Visit
+from . import exports, light, pose_panel, probing, space, surfaces
+from .view import View
+
+ALONE = ("picture", "photo")  # the views that can be asked about
+
+
+class Pictures:
+    """Draws for the Studio. `weights` is a folder or None, as for Predictor."""
+
+    def __init__(self, view: View, weights: str | None) -> None:
+        self._view, self._weights = view, weights
+
+    # ---- the picture ------------------------------------------------------------------------------------------------
+
+    def can_draw(self, visit: Visit, values: Values) -> bool:
+        """Whether there is a result, and all that its picture needs."""
+        if visit.photo is None or not visit.photo.results:
+            return False
+        name = surfaces.chosen(visit.photo, visit.surface)
+        return name != background.TASK or not background.is_missing(visit, values)
+
+    def surface(self, visit: Visit, values: Values) -> Updates:
+        """All that belongs to the surface that the visit shows: its picture, its controls, what was run."""
+        photo = visit.photo
+        visit.surface = surfaces.chosen(photo, visit.surface)
+        view, name = self._view, visit.surface
+        is_picture = name not in (surfaces.ALL, surfaces.SPACE)
+        chips = gr.update(choices=surfaces.offered(photo), value=name)
+        updates: Updates = {
+            view.surface: chips,
+            view.look: gr.update(visible=name != surfaces.ALL),
+            view.view: gr.update(visible=is_picture),
+            view.style: gr.update(visible=name in controls.TWO_STYLES),
+            view.foreground: gr.update(visible=surfaces.is_cut_out(name)),
+            view.asking: gr.update(visible=is_picture),
+            view.told: self._told(photo),
+        }
+        if visit.in_space and name != surfaces.SPACE:  # else the former view is seen first when it comes back
+            visit.in_space, updates[view.space.viewer] = False, None
+        updates |= {group: gr.update(visible=one == name) for one, group in view.style_groups.items()}
+        updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
+        if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
+            visit.posed = photo.results["pose"]
+            updates |= {view.pose_inputs[one]: update for one, update in pose_panel.arrived(visit.posed).items()}
+            values = {**values, "pose_people": list(range(len(visit.posed.keypoints))), "pose_find": pose_panel.NOWHERE}
+        return updates | self._card(photo, name) | self._panel(photo, name, values) | self.drawn(visit, values)
+
+    def _card(self, photo: Photo, name: str) -> Updates:
+        view = self._view
+        if name == surfaces.ALL:
+            results = photo.results.values()
+            notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
+            return {view.notes: words.asides_area(notices), view.card: words.cards(results)}
+        made_of = photo.results[surfaces.SURFACES[name].needs]
+        licence = zoo.LICENCES[made_of.report.licence]
+        return {
+            view.notes: words.notes(made_of.report),
+            view.card: words.card(made_of.report, licence, findings(made_of)),
+        }
+
+    def _panel(self, photo: Photo, name: str, values: Values) -> Updates:
+        """What some surfaces have beside their controls, for the result that is there now."""
+        if name == "pose":
+            return {self._view.style_groups["pose panel"]: gr.update(visible=True)}
+        if name == "relit":
+            return {self._view.ball: light.drawn(photo, *(values[angle] for angle in light.ANGLES))}
+        if name == "recoloured":
+            return {self._view.part: _parts(photo, values["recoloured_part"])}
+        return {}
+
+    def drawn(self, visit: Visit, values: Values) -> Updates:
+        """The picture of the surface in the chosen view, at the size that the page shows."""
+        photo, view, name = visit.photo, self._view, visit.surface
+        shown: Updates = {
+            view.command: self._command(visit, values),
+            view.panel: gr.update(visible=True),
+            view.empty: gr.update(visible=False),
+        }
+        if name == surfaces.SPACE:
+            return shown | self._frames("space")
+        from ...image import shrink, write_png
+
+        start = time.perf_counter()
+        picture = shrink(self._picture(visit, name, values), SHOWN_PX)
+        photo.drawn = write_png(photo.next_folder(f"{name}-picture") / f"{photo.stem}_{name}.png", picture)
+        if name in photo.results:
+            photo.results[name].report.seconds["draw"] = round(time.perf_counter() - start, 4)
+        if name == "pose":
+            table = pose_panel.angles_table(photo.results["pose"], values)
+            shown[view.angles] = gr.update(value=table, visible=bool(table))
+        if name == surfaces.ALL:
+            return shown | self._frames("picture") | {view.picture: str(photo.drawn)}
+        if values["view"] == "slider":
+            return shown | self._frames("slider") | {view.slider: (str(photo.shown), str(photo.drawn))}
+        return shown | self._frames("picture") | {view.picture: self._alone(photo, values["view"])}
+
+    def _frames(self, which: str) -> Updates:
+        return {frame: gr.update(visible=name == which) for name, frame in self._view.frames.items()}
+
+    def _alone(self, photo: Photo, how: str) -> str:
+        """The file of the picture, the photo, or both side by side; with the places that were asked about."""
+        from ...image import read_image, write_png
+        from ...tasks.draw import side_by_side
+
+        base = photo.shown if how == "photo" else photo.drawn
+        if how == "beside":
+            both = side_by_side(read_image(photo.shown), read_image(photo.drawn))
+            return str(write_png(photo.next_folder("beside") / "side_by_side.png", both))
+        if not photo.points:
+            return str(base)
+        marked = probing.marked(read_image(base), photo.points, 1 / shown_by(photo))
+        return str(write_png(photo.next_folder("marked") / base.name, marked))
+
+    def photo_alone(self, photo: Photo) -> Updates:
+        """The photo where its first picture will be."""
+        view = self._view
+        return self._frames("picture") | {
+            view.picture: str(photo.shown),
+            view.panel: gr.update(visible=True),
+            view.details: gr.update(visible=False),
+            view.empty: gr.update(visible=False),
+        }
+
+    def _picture(self, visit: Visit, name: str, values: Values) -> Any:
+        """(H, W, 3) uint8 RGB."""
+        if name == surfaces.ALL:
+            return exports.sheet(visit, visit.photo, values)
+        return surfaces.result(visit.photo, name, values).picture(**surfaces.options(visit, visit.photo, name, values))
+
+    def _command(self, visit: Visit, values: Values) -> str:
+        """The command line of what was run, with the look that is chosen now."""
+        photo, name = visit.photo, visit.surface
+        tasks = list(photo.results) if name == surfaces.ALL else [surfaces.SURFACES[name].needs]
+        ran_with = {key: value for task in tasks for key, value in photo.ran_with[task].items()}
+        look = {key: values[key] for key in controls.LOOK}
+        reports = [photo.results[task].report for task in tasks]
+        return command_lines(photo.name, reports, ran_with | look, self._weights, visit.background_name)
+
+    def space(self, visit: Visit, values: Values) -> Updates:
+        """The 3-D surface's own part, which comes after the surface is there: see space.connect."""
+        visit.in_space = True
+        results, folder = surfaces.results(visit.photo, values), visit.photo.next_folder("space")
+        return space.updates(self._view.space, results, folder, visit.photo.stem, values)
+
+    # ---- what a click asks for --------------------------------------------------------------------------------------
+
+    def ask(self, visit: Visit, x: float, y: float, values: Values) -> Updates:
+        """A pixel of the photo was pressed: the first of two places, or the second. A third begins anew.
+
+        Raises:
+            SapiensError: it is outside the photo; the places are then as they were.
+        """
+        from ...probe import reading
+
+        photo = visit.photo
+        reading(photo.results, x, y)
+        photo.points = [*photo.points, (x, y)] if len(photo.points) == 1 else [(x, y)]
+        return self.asked(visit, values)
+
+    def asked(self, visit: Visit, values: Values) -> Updates:
+        """The answer for the places that are chosen, and the picture with them marked."""
+        updates = {self._view.told: self._told(visit.photo)}
+        if values["view"] in ALONE and visit.surface not in (surfaces.ALL, surfaces.SPACE):
+            updates[self._view.picture] = self._alone(visit.photo, values["view"])
+        return updates
+
+    def _told(self, photo: Photo) -> str:
+        from ...probe import reading
+
+        return probing.told([reading(photo.results, x, y) for x, y in photo.points])
+
+
+def _parts(photo: Photo, wanted: str | None) -> Any:
+    """Updates for the list of parts: those in the photo; the wanted one stays chosen where it is among them."""
+    from ...tasks.seg import classes
+
+    parts = surfaces.parts_there(photo)
+    titles = [(classes().title(classes().names.index(part)), part) for part in parts]
+    return gr.update(choices=titles, value=wanted if wanted in parts else next(iter(parts), None))
+
+
+def shown_by(photo: Photo) -> float:
+    """How many pixels of the photo one of the page's is wide."""
+    return max(1.0, max(photo.rgb.shape[:2]) / SHOWN_PX)

@@ -19,10 +19,9 @@ import sapiens_mlx as sm  # isort: skip  (loads BLAS before mlx.core)
 from benchmarks.processes import ROOT, measured_apart
 from sapiens_mlx import runtime
 from sapiens_mlx.predictor import Options
+from sapiens_mlx.video.choices import Chosen, ClipChoices
 from sapiens_mlx.video.clip import run_clip
-from sapiens_mlx.video.frames import Chosen
 from sapiens_mlx.video.read import open_clip
-from sapiens_mlx.video.report import ClipChoices
 from sapiens_mlx.video.write import Encoder
 
 

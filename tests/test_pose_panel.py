@@ -129,6 +129,7 @@ def test_panel_fills_its_inputs():
 
 
 def test_importing_the_panel_brings_neither_mlx_nor_opencv():
-    program = "import sys, sapiens_mlx.ui.studio.pose_panel; print([m for m in ('mlx.core', 'cv2') if m in sys.modules])"
+    program = "import sys; from sapiens_mlx.ui.studio import pose_panel; "
+    program += "print([m for m in ('mlx.core', 'cv2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

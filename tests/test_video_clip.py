@@ -15,12 +15,12 @@ from sapiens_mlx.arguments import argument_parser
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.predictor import Options, Predictor
 from sapiens_mlx.tasks.joint_angles import ANGLES, NOTE
-from sapiens_mlx.video import arguments, views
+from sapiens_mlx.video import arguments
 from sapiens_mlx.video.ahead import Ahead, Behind
+from sapiens_mlx.video.choices import VIEWS, Chosen, ClipChoices
 from sapiens_mlx.video.clip import run_clip
-from sapiens_mlx.video.frames import Chosen
 from sapiens_mlx.video.read import open_clip
-from sapiens_mlx.video.report import ClipChoices, Newest, in_time
+from sapiens_mlx.video.report import Newest, in_time
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/clip.mp4"  # two drawn people
 TASKS = ("seg", "pose", "normal", "pointmap", "albedo", "matting", "features", "detect")
@@ -44,7 +44,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("view", views.VIEWS)
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_in_every_view_gives_a_video_of_all_frames(weights, source, tmp_path, task, view):
     options = Options(box_threshold=0.1, boxes_xyxy=[[10, 10, 90, 90]])

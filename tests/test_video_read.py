@@ -12,7 +12,8 @@ import pytest
 
 from sapiens_mlx.errors import ClipError, SapiensError
 from sapiens_mlx.video import frames as frames_module
-from sapiens_mlx.video.frames import Chosen, Frame
+from sapiens_mlx.video.choices import Chosen
+from sapiens_mlx.video.frames import Frame
 from sapiens_mlx.video.read import open_clip
 
 HEVC = {"codec": "libx265", "options": {"x265-params": "log-level=none"}}

@@ -14,8 +14,9 @@ import rule
 
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.predictor import Predictor
+from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
-from sapiens_mlx.video.report import ClipChoices, ClipReport
+from sapiens_mlx.video.report import ClipReport
 
 CHOICES = {"segment": 4}
 FRAMES = 24

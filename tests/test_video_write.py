@@ -9,7 +9,7 @@ import clips
 import numpy as np
 import pytest
 
-from sapiens_mlx.video.frames import Chosen
+from sapiens_mlx.video.choices import Chosen
 from sapiens_mlx.video.read import open_clip
 from sapiens_mlx.video.segments import Made, Parts
 from sapiens_mlx.video.write import even, join

@@ -13,8 +13,8 @@ from conversion_process import add_sizes
 
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
-from sapiens_mlx.video.report import ClipChoices
 
 
 def main(order: dict) -> None:

@@ -1,11 +1,9 @@
 """The arguments of the command line for clips, beside those for photos, and what they choose."""
 
 import argparse
+from typing import Any
 
-from ..tasks.background import Background
-from .read import FRAMES_PER_S
-from .report import ClipChoices
-from .views import VIEWS
+from .choices import FRAMES_PER_S, VIEWS, ClipChoices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-charts", action="store_true", help="no joint angles over time, of pose")
 
 
-def choices_of(options: argparse.Namespace, background: Background = None) -> ClipChoices:
+def choices_of(options: argparse.Namespace, background: Any = None) -> ClipChoices:
     """What was chosen for clips, with `--style`, `--keypoint-threshold` and `--side-by-side` as for photos.
 
     Raises:

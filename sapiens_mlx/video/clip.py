@@ -25,11 +25,12 @@ from ..runtime import Progress, no_progress
 from ..tasks.base import Report, Result
 from . import charts, results, views
 from .ahead import Ahead, Behind
+from .choices import ClipChoices
 from .depth import DepthStore
 from .frames import Clip, Frame
 from .people import ABOUT_PEOPLE, Looker
 from .read import ClipSource, open_clip
-from .report import ClipChoices, ClipReport, Newest
+from .report import ClipReport, Newest
 from .segments import Made, Parts
 from .write import join
 

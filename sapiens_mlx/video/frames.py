@@ -8,7 +8,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ..errors import ClipError, SapiensError
+from ..errors import ClipError
+from .choices import Chosen
 
 MIN_SIDE_PX = 8  # as of a photo
 
@@ -24,42 +25,6 @@ class Frame:
     pts: int
     duration: int
     rgb: np.ndarray = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which frames are wanted: from `first` to `last`, both included and counted from 0, every `every`-th of them.
-
-    Raises:
-        SapiensError: for numbers that cannot be.
-    """
-
-    first: int = 0
-    last: int | None = None
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        if self.first < 0:
-            raise SapiensError(f"The first frame is {self.first}. Count frames from 0.")
-        if self.last is not None and self.last < self.first:
-            raise SapiensError(f"The last frame, {self.last}, comes before the first, {self.first}. Exchange them.")
-        if self.every < 1:
-            raise SapiensError(
-                f"Every {self.every}-th frame cannot be taken. Give 1 for all frames, 2 for half of them."
-            )
-
-    def takes(self, index: int) -> bool:
-        return index >= self.first and not self.is_past(index) and (index - self.first) % self.every == 0
-
-    def is_past(self, index: int) -> bool:
-        return self.last is not None and index > self.last
-
-    def count(self, total: int | None) -> int | None:
-        """How many of `total` frames these are; None where nobody knows."""
-        if total is None:
-            return None if self.last is None else len(range(self.first, self.last + 1, self.every))
-        end = total if self.last is None else min(total, self.last + 1)
-        return len(range(self.first, end, self.every))
 
 
 @dataclass

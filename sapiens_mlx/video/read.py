@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from ..errors import ClipError, SapiensError
+from .choices import FRAMES_PER_S
 from .frames import Clip
-
-FRAMES_PER_S = 25  # of a folder of frames, which has no times
 
 ClipSource = str | os.PathLike | int
 

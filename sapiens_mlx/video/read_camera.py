@@ -10,8 +10,9 @@ from pathlib import Path
 import av
 
 from ..errors import ClipError
+from .choices import Chosen
 from .decode import rate_of
-from .frames import Chosen, Frame, Lacks
+from .frames import Frame, Lacks
 from .read_file import Look
 
 PATIENCE_S = 10.0  # for a first frame: a camera has to wake up

@@ -9,8 +9,9 @@ import numpy as np
 from av.video.reformatter import ColorTrc, VideoReformatter
 
 from ..errors import ClipError
+from .choices import Chosen
 from .decode import Decoder, rate_of
-from .frames import Chosen, Frame, Lacks, check_size, fitted_hw, turned
+from .frames import Frame, Lacks, check_size, fitted_hw, turned
 
 # Formats that hold a video themselves. Playlists, which name other files and addresses, are not among them.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,asf,flv,ogg"

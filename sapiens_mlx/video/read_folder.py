@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import ClipError, ImageError
 from ..image import read_image, shrink
-from .frames import Chosen, Frame, Lacks, add_to, check_size
+from .choices import Chosen
+from .frames import Frame, Lacks, add_to, check_size
 
 SUFFIXES = frozenset(
     f".{name}" for name in ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "heif", "jp2", "ppm")

@@ -1,59 +1,9 @@
-"""What can be chosen for a clip, how far a run is, and what came of it."""
+"""How far a run is, and what came of it."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
-from .. import zoo
-from ..errors import SapiensError
-from ..tasks.background import Background
-from .frames import Chosen
-from .read import FRAMES_PER_S
-from .views import VIEWS
-
-
-@dataclass(frozen=True)
-class ClipChoices:
-    """What can be chosen for a clip beside the predictor's own options.
-
-    `view` is one of views.VIEWS. Frames from `first_frame` to `last_frame` are taken, both included and counted from 0,
-    every `every`-th of them, none with a longer side above `longest_side`. People are looked for in every
-    `detect_every`-th frame taken, and followed between. The video is made in pieces of `segment` frames: so many are
-    lost at most when a run is killed. `frames_per_s` is of a folder of frames. `style`, `keypoint_threshold` and
-    `background` are as for photos. `charts` are the joint angles of pose; `sound` says whether the clip's goes along.
-
-    Raises:
-        SapiensError: for values that cannot be.
-    """
-
-    view: str = "overlay"
-    first_frame: int = 0
-    last_frame: int | None = None
-    every: int = 1
-    longest_side: int | None = None
-    detect_every: int = 1
-    segment: int = 30
-    frames_per_s: float = FRAMES_PER_S
-    style: str = zoo.DEFAULTS.style
-    keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold
-    background: Background = None
-    charts: bool = True
-    sound: bool = True
-
-    def __post_init__(self) -> None:
-        if self.view not in VIEWS:
-            raise SapiensError(f"There is no view {self.view!r} of a clip. Choose one of: {', '.join(VIEWS)}.")
-        if self.style not in ("readme", "reference"):
-            raise SapiensError(f"There is no picture style {self.style!r}. Choose one of: readme, reference.")
-        for name in ("detect_every", "segment"):
-            if getattr(self, name) < 1:
-                raise SapiensError(f"{name.replace('_', ' ')} is {getattr(self, name)}. Give 1 or more.")
-        _ = self.chosen
-
-    @property
-    def chosen(self) -> Chosen:
-        return Chosen(self.first_frame, self.last_frame, self.every)
 
 
 @dataclass(frozen=True, eq=False)

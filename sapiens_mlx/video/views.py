@@ -8,7 +8,6 @@ import numpy as np
 from ..tasks import draw
 from ..tasks.base import Result
 
-VIEWS = ("overlay", "side-by-side", "alone")
 OVERLAY_OPACITY = 0.6  # of a task's picture over people where it covers all of them
 DIMMED = 0.25  # what a cut-out leaves of the brightness of everything else
 

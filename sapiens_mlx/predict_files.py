@@ -10,6 +10,20 @@ from .tasks.background import Background
 from .tasks.base import Result
 
 
+def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
+    """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
+    taken: set[str] = set()
+    stems = []
+    for photo in inputs:
+        stem, number = Path(photo).stem, 1
+        while stem.casefold() in taken:  # a Mac's disk does not tell Photo from photo
+            number += 1
+            stem = f"{Path(photo).stem}-{number}"
+        taken.add(stem.casefold())
+        stems.append((stem, photo))
+    return stems
+
+
 def save(
     result: Result,
     folder: str | Path,

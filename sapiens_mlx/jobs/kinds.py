@@ -3,12 +3,14 @@
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from ..errors import CancelledError, SapiensError
+from ..errors import CancelledError
 from ..predictor import Options, Predictor
+from ..video.choices import ClipChoices
+from ..video.clip import OnFrame, run_clip
+from ..video.report import ClipReport
 
 PHOTOS = frozenset(
     f".{ending}"
@@ -41,36 +43,42 @@ def is_video(path: str) -> bool:
 
 
 def run_video(
-    path: Path, predictor: Predictor, options: Options, choices: Any, folder: Path, stem: str, asked: threading.Event
-) -> dict[str, Any]:
+    path: Path,
+    predictor: Predictor,
+    options: Options,
+    choices: ClipChoices,
+    folder: Path,
+    stem: str,
+    asked: threading.Event,
+    on_frame: OnFrame | None = None,
+) -> ClipReport:
     """One video, one task: writes `<stem>_...` into `folder`, going on where an earlier run was ended.
 
     Args:
-        options: of the predictor, for every frame. choices: a ClipChoices; None for its defaults.
+        options: of the predictor, for every frame.
         asked: once it is set, the video is ended where it is.
-
-    Returns:
-        `files`, `seconds` by stage, `peak_memory_bytes` and `notices`.
+        on_frame: as for run_clip().
 
     Raises:
         SapiensError: it cannot be done; a sentence says why.
         CancelledError: it was ended before its last frame, and another run goes on there.
     """
-    try:
-        from ..video.clip import run_clip
-    except ModuleNotFoundError as problem:
-        raise SapiensError(f"{path.name} is a video, and videos are not built yet. Give photos.") from problem
 
     def watch(stage: str, done: float, total: float) -> None:
         if asked.is_set():
             raise CancelledError
 
-    report = run_clip(path, predictor, folder, stem=stem, options=options, choices=choices, resume=True, progress=watch)
+    report = run_clip(
+        path,
+        predictor,
+        folder,
+        stem=stem,
+        options=options,
+        choices=choices,
+        resume=True,
+        progress=watch,
+        on_frame=on_frame,
+    )
     if report.stopped:
         raise CancelledError
-    return {
-        "files": report.files,
-        "seconds": {"video": report.seconds},
-        "peak_memory_bytes": report.peak_memory_bytes,
-        "notices": report.notices,
-    }
+    return report

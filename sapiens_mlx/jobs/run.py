@@ -20,10 +20,12 @@ from .. import predict_files
 from ..errors import CancelledError, SapiensError, WeightsError
 from ..image import read_image
 from ..predictor import Options, Predictor, Prepared
+from ..stop import Stop
+from ..video.choices import ClipChoices
+from ..video.report import Newest
 from . import kinds, manifest
 from .index import Work
 from .plan import Item
-from .stop import Stop
 
 READERS = 2
 READ_AHEAD = 2
@@ -99,22 +101,25 @@ class Runner:
         stop: Stop,
         tally: Tally,
         *,
-        clip_choices: Any = None,
+        clip_choices: ClipChoices | None = None,
         finished: Callable[[Item], None] = lambda item: None,
-        told: Callable[[Item, dict[str, Any] | None], None] = lambda item, report: None,
+        told: Callable[[Item, dict[str, Any]], None] = lambda item, report: None,
+        newest: Callable[[Item, Newest], None] = lambda item, newest: None,
     ) -> None:
         """
         Args:
             predictors, works: one a task, in the same order.
             saving: the options of predict_files.save().
-            clip_choices: a ClipChoices, for videos; None for its defaults.
+            clip_choices: for videos; None for the defaults.
             finished: called when all of an item is in the manifest.
             told: hears (item, report) of each result, and (item, row with `error`) of each failure; from many threads.
+            newest: hears (item, frame) of each frame of a video that is done, from a thread of its own.
         """
         self._out, self._choices, self._saving, self._book, self._stop = out, choices, saving, book, stop
         self._predictors = {one.task: one for one in predictors}
         self._works = {work.task: work for work in works}
-        self._clip_choices, self._finished, self._told = clip_choices, finished, told
+        self._clip_choices, self._finished = clip_choices or ClipChoices(), finished
+        self._told, self._newest = told, newest
         self.tally = tally
         self._lock, self._room = threading.Lock(), _Room(AHEAD_BYTES)
         self._places = threading.Semaphore(WRITERS + 1)
@@ -223,12 +228,21 @@ class Runner:
         path = Path(os.path.normpath(os.path.join(self._out, read.item.file)))
         predictor, asked = self._predictors[task], self._stop.asked
         try:
-            found = kinds.run_video(path, predictor, self._choices, self._clip_choices, folder, stem, asked)
+            report = kinds.run_video(
+                path,
+                predictor,
+                self._choices,
+                self._clip_choices,
+                folder,
+                stem,
+                asked,
+                lambda newest: self._newest(read.item, newest),
+            )
         except WeightsError:
             raise
         except (Exception, CancelledError) as problem:
             return None, problem
-        return (lambda: found), None
+        return report.to_json, None
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 

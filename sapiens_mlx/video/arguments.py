@@ -10,6 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds a group "video" to the parser of a command that takes clips."""
     group = parser.add_argument_group("video")
     group.add_argument("--view", choices=VIEWS, help="what a video shows (overlay; side-by-side with --side-by-side)")
+    group.add_argument("--clip", action="store_true", help="take a folder of pictures as the frames of one clip")
     group.add_argument("--first-frame", type=int, default=0, metavar="N", help="counted from 0 (0)")
     group.add_argument("--last-frame", type=int, metavar="N", help="this one included (the last)")
     group.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th frame (1)")

@@ -144,9 +144,10 @@ class _Run:
             raise ClipError(
                 f"No frame that was asked for of {self._clip.name} can be decoded. {' '.join(self._notices)}"
             )
-        report.seconds = round(time.perf_counter() - start, 3)
+        report.wall_s = round(time.perf_counter() - start, 3)
+        report.seconds = {stage: round(spent, 3) for stage, spent in report.seconds.items()}
         fresh = report.frames - report.resumed_frames
-        report.frames_per_s = round(fresh / report.seconds, 4) if fresh and report.seconds else None
+        report.frames_per_s = round(fresh / report.wall_s, 4) if fresh and report.wall_s else None
         report.peak_memory_bytes = runtime.peak_memory_bytes()
         if parts.frames:
             self._write(parts, folder, stem)
@@ -284,10 +285,12 @@ class _Run:
         self._on_frame(Newest(frame.index, frame.time_s, done, total, rate, left_s, picture))
 
     def _take_report(self, result: Result) -> None:
-        """How the results came about, from that of the first; notices from all."""
+        """How the results came about, from that of the first; notices and seconds from all."""
         report = result.report
         if report is None:
             return
+        for stage, spent in report.seconds.items():
+            self.report.seconds[stage] = self.report.seconds.get(stage, 0.0) + spent
         self._notices |= dict.fromkeys(report.notices)
         if not self.report.device or report.task == self.report.task != "detect":
             self._copy(report)

@@ -45,7 +45,12 @@ class Looker:
         numbers = [track.number for track in people]
         if self._predictor.task == "detect":
             return DetectResult(frame.rgb, boxes, scores, report=report), numbers
-        return self._pose(frame, boxes, scores, numbers, progress), numbers
+        result = self._pose(frame, boxes, scores, numbers, progress)
+        if report is not None:  # what the look for people took; and all there is to tell where nobody was found
+            looking = {"detect": sum(report.seconds.values())}
+            result.report = result.report or replace(report, seconds={})
+            result.report.seconds = looking | result.report.seconds
+        return result, numbers
 
     def _pose(
         self, frame: Frame, boxes: np.ndarray, scores: np.ndarray, numbers: list[int], progress: Progress

@@ -59,7 +59,8 @@ class ClipReport:
     missing: list[tuple[int, int]] = field(default_factory=list)
     doubtful: list[tuple[int, int]] = field(default_factory=list)
     depth_range_m: tuple[float, float] | None = None
-    seconds: float = 0.0
+    wall_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
     frames_per_s: float | None = None
     peak_memory_bytes: int = 0
     notices: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ class ClipReport:
         speed = f"{self.frames_per_s:.3g} frames/s; " if self.frames_per_s else ""
         lines = [
             f"{self.input}: {self.task} {self.size} at {self.level} ({self.compute_dtype} on {self.device})",
-            f"  {'stopped after ' if self.stopped else ''}{self.frames} frames, {in_time(self.seconds)}; {speed}"
+            f"  {'stopped after ' if self.stopped else ''}{self.frames} frames, {in_time(self.wall_s)}; {speed}"
             f"peak memory {self.peak_memory_bytes / 1e9:.1f} GB; weights: {self.licence}",
         ]
         return "\n".join(

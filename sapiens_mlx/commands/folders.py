@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +14,18 @@ from typing import Any
 from .. import inventory, runtime, zoo
 from ..errors import SapiensError
 from ..files import output_folder
+from ..jobs import claims, inputs, manifest, merge, ranks
+from ..jobs.index import Index, Work
+from ..jobs.job import Job
+from ..jobs.kinds import is_video
+from ..jobs.plan import Item, Plan
+from ..jobs.run import Runner, Tally
 from ..models import models
 from ..predictor import Options, Predictor
-from . import claims, manifest, ranks
-from .index import Index, Work
-from .job import Job
-from .merge import shown
-from .plan import Item, Plan
-from .run import Runner, Tally
-from .stop import Stop
+from ..stop import Stop
+from ..video.choices import ClipChoices
+from ..video.report import Newest
+from . import terminal
 
 QUIET_S = 30.0  # between two lines of progress where there is no terminal
 
@@ -34,7 +36,26 @@ _OF_TASK |= {"matting": ("background",), "pointmap": ("points", "foreground"), "
 _OF_OTHERS = ("foreground",)
 
 
-def run_job(options: argparse.Namespace, predictors: list[Predictor], choices: Options, saving: dict[str, Any]) -> int:
+def is_meant(options: argparse.Namespace) -> bool:
+    """Whether what is asked for is a job with a manifest: more than photos named one by one."""
+    return options.resume or ranks.launched() or any(inputs.many(text) or is_video(text) for text in options.inputs)
+
+
+def merged(options: argparse.Namespace) -> int:
+    """Joins what several processes wrote into the folder `options.merge`, prints what is missing, and returns the exit
+    status: 0 when all is done; 1 when some is not; 2 when nothing is."""
+    found = merge.merge(options.merge)
+    print(json.dumps(found.to_json()) if options.json else found.as_text())
+    return found.exit_status
+
+
+def run(
+    options: argparse.Namespace,
+    predictors: list[Predictor],
+    choices: Options,
+    saving: dict[str, Any],
+    clip_choices: ClipChoices,
+) -> int:
     """Does what `options` ask for and prints the summary.
 
     Args:
@@ -51,9 +72,9 @@ def run_job(options: argparse.Namespace, predictors: list[Predictor], choices: O
     out = output_folder(options.out).resolve()
     place = ranks.join(out) if ranks.launched() else None
     voice = _Voice(place, options.json)
-    works = [_work(one, options, choices, saving) for one in predictors]
+    works = [_work(one, options, choices, saving, clip_choices) for one in predictors]
     _keep_networks(works, choices, voice)
-    job = Job(options.inputs, os.path.relpath(os.getcwd(), out), works)
+    job = Job(options.inputs, os.path.relpath(Path.cwd(), out), works)
     with ExitStack() as stack:
         book = stack.enter_context(manifest.Manifest(out, place.rank if place else None))
         if place is None or place.rank == 0 or place.board is None:
@@ -64,7 +85,18 @@ def run_job(options: argparse.Namespace, predictors: list[Predictor], choices: O
         tally = voice.tally = Tally()
         source = stack.enter_context(_source(job, out, place, stop, tally))
         runner = Runner(
-            out, predictors, works, choices, saving, book, stop, tally, finished=source.finished, told=voice.heard
+            out,
+            predictors,
+            works,
+            choices,
+            saving,
+            book,
+            stop,
+            tally,
+            clip_choices=clip_choices,
+            finished=source.finished,
+            told=voice.heard,
+            newest=voice.newest,
         )
         runner.run(source.items)
     if not (tally.done or tally.failed or source.skipped or stop.signal) and place is None:
@@ -133,12 +165,20 @@ def _keep_networks(works: list[Work], choices: Options, voice: "_Voice") -> None
 # ---- what is asked for ----------------------------------------------------------------------------------------------
 
 
-def _work(predictor: Predictor, options: argparse.Namespace, choices: Options, saving: dict[str, Any]) -> Work:
+def _work(
+    predictor: Predictor,
+    options: argparse.Namespace,
+    choices: Options,
+    saving: dict[str, Any],
+    clip_choices: ClipChoices,
+) -> Work:
     """The task, with what of the options its results depend on where that is not the default."""
     names = ("style", "side_by_side", *_OF_TASK.get(predictor.task, _OF_OTHERS))
     defaults = vars(Options()) | vars(zoo.DEFAULTS) | {"side_by_side": False, "pose_formats": (), "background": "none"}
     asked = vars(choices) | saving | {"background": options.background}
     chosen = {name: asked[name] for name in names if asked[name] != defaults[name]}
+    clip, of_photos = vars(clip_choices), {"style", "keypoint_threshold", "background"}
+    chosen |= {name: clip[name] for name in clip.keys() - of_photos if clip[name] != vars(ClipChoices())[name]}
     if options.weights:
         chosen["weights"] = options.weights
     return Work(predictor.task, predictor.size, predictor.level, json.loads(json.dumps(chosen)))
@@ -149,7 +189,7 @@ def _work(predictor: Predictor, options: argparse.Namespace, choices: Options, s
 
 class _Voice:
     """Notes and errors on standard error, one line of progress there, the summary on standard output; each with the
-    rank where there are several. What reads it may be gone: that stops no work."""
+    rank where there are several."""
 
     def __init__(self, place: ranks.Ranks | None, as_json: bool) -> None:
         self._place, self._as_json = place, as_json
@@ -169,7 +209,7 @@ class _Voice:
         """Of one task of one file: its report, or its row with `error`."""
         with self._lock:
             if "error" in report:
-                said = shown(f"{item.file}: {report['error']}")
+                said = merge.shown(f"{item.file}: {report['error']}")
                 if said != self._error:  # each task of a file that cannot be read would say the same
                     self.say(f"error: {said}")
                 self._error = said
@@ -179,26 +219,28 @@ class _Voice:
                 self.say(f"note: {notice}")
         self._progress(item)
 
+    def newest(self, item: Item, newest: Newest) -> None:
+        """Of a frame of a video, which may be as long as many photos."""
+        self._show(f"{merge.shown(item.file)}: {newest.sentence()}")
+
     def _progress(self, item: Item) -> None:
-        stream, tally = sys.stderr, self.tally
-        if stream is None or tally is None or self._as_json:
+        if (tally := self.tally) is not None:
+            files = tally.done + tally.failed
+            each = f"{files} files, {files / tally.wall_s:.2f} a second, {tally.failed} failed"
+            self._show(f"{each}; {merge.shown(item.file)}")
+
+    def _show(self, text: str) -> None:
+        """How far the job is: at a terminal at once, elsewhere now and then."""
+        if self._as_json:
             return
-        files = tally.done + tally.failed
-        line = f"{files} files, {files / tally.wall_s:.2f} a second, {tally.failed} failed; {shown(item.file)}"
-        with suppress(OSError, ValueError):
-            if stream.isatty():
-                stream.write(f"\r\x1b[K{self._name}{line[:100]}")
-                stream.flush()
-            elif time.monotonic() - self._last > QUIET_S:
-                self._last = time.monotonic()
-                self.say(line)
+        if terminal.is_watched():
+            terminal.line(f"{self._name}{text[:100]}")
+        elif time.monotonic() - self._last > QUIET_S:
+            self._last = time.monotonic()
+            self.say(text)
 
     def say(self, text: str) -> None:
-        if sys.stderr is None:
-            return
-        with suppress(OSError, ValueError):
-            cleared = "\r\x1b[K" if sys.stderr.isatty() else ""
-            print(f"{cleared}{self._name}{text}", file=sys.stderr, flush=True)
+        terminal.say(f"{self._name}{text}")
 
     def summary(self, book: Path, source: _Source, tally: Tally, stop: Stop) -> None:
         wall_s = tally.wall_s
@@ -220,10 +262,8 @@ class _Voice:
             self.say("note: Rank 0 has gone before all files were listed. Run the same again to complete the job.")
         if self._place and self._place.rank == 0 and not self._as_json:
             self.say(f"note: When all have ended: predict --merge {book.parent}")
-        cleared = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
+        terminal.clear()
         with suppress(OSError, ValueError):
-            if cleared:
-                sys.stderr.write(cleared)
             if self._as_json:
                 print(json.dumps(found), flush=True)
                 return

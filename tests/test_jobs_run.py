@@ -196,7 +196,7 @@ def test_what_is_read_ahead_is_bounded(weights, tmp_path):
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_after_the_file_in_hand(weights, tmp_path, capsys, number, expected):
-    write_photos(tmp_path / "in", 300)
+    write_photos(tmp_path / "in", 90)
     out = tmp_path / "out"
     process = started(tmp_path / "in", "--out", out, "--task", "seg,normal", "--json")
     wait_until(lambda: len(rows(out)) > 5, process)
@@ -205,18 +205,18 @@ def test_a_signal_ends_it_after_the_file_in_hand(weights, tmp_path, capsys, numb
     summary = json.loads(printed)
     assert status == expected, error
     assert summary["stopped"]
-    assert 0 < summary["done"] < 300
+    assert 0 < summary["done"] < 90
     files = [line["file"] for line in rows(out)]
     assert all(files.count(file) == 2 for file in files)  # both tasks of each that was begun
     assert len({*files}) == summary["done"]
     assert not [path for path in out.rglob("*") if "partial" in path.name]
     left = predict(capsys, tmp_path / "in", "--out", out, "--task", "seg,normal")[1]
-    assert left["done"] + left["skipped"] == 300
+    assert left["done"] + left["skipped"] == 90
     assert left["skipped"] == summary["done"]
 
 
 def test_killed_it_loses_what_was_in_hand_and_no_more(weights, tmp_path, capsys):
-    write_photos(tmp_path / "in", 200)
+    write_photos(tmp_path / "in", 90)
     out = tmp_path / "out"
     process = started(tmp_path / "in", "--out", out)
     wait_until(lambda: len(rows(out)) > 5, process)
@@ -227,7 +227,7 @@ def test_killed_it_loses_what_was_in_hand_and_no_more(weights, tmp_path, capsys)
     written = len(list(out.glob("*_seg.npz")))
     assert written - len(before) <= at_work.WRITERS
     status, summary, _ = predict(capsys, tmp_path / "in", "--out", out)
-    assert (status, summary["skipped"], summary["done"]) == (0, len(before), 200 - len(before))
+    assert (status, summary["skipped"], summary["done"]) == (0, len(before), 90 - len(before))
     status, text, _ = run(capsys, "predict", "--merge", out)
     assert status == 0
-    assert "200 of 200 files done" in text
+    assert "90 of 90 files done" in text

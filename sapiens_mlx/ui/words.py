@@ -1,6 +1,6 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,14 +95,14 @@ def _tile(title: str, text: str, drawing: str = "") -> str:
     return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
-def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
+def choice(tasks: Sequence[str], size: str, level: str, cost: str = "", hints: Mapping[str, str] = HINTS) -> str:
     """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them."""
     if not tasks:
         return '<div class="choice"><p>Tick at least one of what there is to see.</p></div>'
     checkpoints = [zoo.checkpoint(task, zoo.size_like(task, size)) for task in tasks]
     notices = [one.notice for one in checkpoints]
     notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
-    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {HINTS[tasks[0]]}.</p>" if len(tasks) == 1 else ""
+    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {hints[tasks[0]]}.</p>" if len(tasks) == 1 else ""
     repos = dict.fromkeys(one.repo for one in checkpoints if one.repo and one.published)
     source = f"<p>Where they are not here, they come from {escape(', '.join(repos))}.</p>" if repos else ""
     others = "".join(

@@ -25,6 +25,11 @@ VIEWS = (("Over the frame", "overlay"), ("Side by side", "side-by-side"), ("Alon
 FOREGROUNDS = (("Hide", "auto"), ("Show", "none"))
 SIDES = (("As it is", 0), ("1920", 1920), ("1280", 1280), ("854", 854), ("640", 640))
 DEFAULT = ClipChoices()
+# Where the choices are long, what is told of the run is out of sight when it is pressed.
+SHOW_STATUS = """() => setTimeout(() => {
+    const status = document.querySelector("#video-status"), top = status.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight / 2) status.scrollIntoView({ block: "start" });
+}, 300)"""
 REMEMBERED = ("task", "size", "level", "view", "foreground", "sound", "flip")
 
 
@@ -77,7 +82,7 @@ def _choices(inputs: dict[str, Any]) -> dict[str, Any]:
             list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
         )
         made["too_large"] = gr.HTML(elem_classes="limits")
-    made["about"] = gr.HTML(words.choice([task], size, level), elem_id="video-about")
+    made["about"] = gr.HTML(sentences.about(task, size, level), elem_id="video-about")
     inputs["view"] = gr.Radio(list(VIEWS), value=DEFAULT.view, label="The video shows it", elem_classes="chips small")
     inputs["foreground"] = gr.Radio(
         list(FOREGROUNDS),
@@ -100,7 +105,7 @@ def _choices(inputs: dict[str, Any]) -> dict[str, Any]:
 def _frames(inputs: dict[str, Any]) -> None:
     with gr.Row(elem_classes="numbers"):
         inputs["first_frame"] = gr.Number(0, label="First frame", precision=0, min_width=80)
-        inputs["last_frame"] = gr.Number(None, label="Last frame", precision=0, min_width=80, placeholder="the last")
+        inputs["last_frame"] = gr.Number(0, label="Last (0: the end)", precision=0, min_width=80)
         inputs["every"] = gr.Number(1, label="Every n-th", precision=0, min_width=80)
     inputs["longest_side"] = gr.Radio(
         list(SIDES), value=0, label="Longest side at most, pixels", elem_classes="chips small"
@@ -161,13 +166,14 @@ def _connect(view: VideoView, inputs: dict[str, Any], do: VideoActions, pressed:
     asked = {name: component for name, component in inputs.items() if name != "clip"}
     cost = {"fn": do.about, "inputs_kwargs": asked, "outputs": view.about, "trigger_mode": "always_last", **PRIVATE}
 
-    came = view.clip.upload(do.clip_given, view.clip, fresh, concurrency_limit=4, **PRIVATE)
-    went = view.clip.clear(do.clip_removed, None, fresh, concurrency_limit=4, **PRIVATE)
+    view.clip.upload(do.clip_given, view.clip, fresh, concurrency_limit=4, **PRIVATE)
+    view.clip.clear(do.clip_removed, None, fresh, concurrency_limit=4, **PRIVATE)
 
     running = connect_run(
         view, do, pressed, fresh, turns=CLIPS, inputs_kwargs=inputs, outputs=made, show_progress="hidden"
     )
     connect_stop(view, do, running, made)
+    gr.on([view.run.click, *(button.click for button in pressed)], None, None, None, js=SHOW_STATUS, **PRIVATE)
 
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     changed = [view.size, view.level, view.too_large, view.foreground, view.people, view.flip, view.about]
@@ -178,6 +184,7 @@ def _connect(view: VideoView, inputs: dict[str, Any], do: VideoActions, pressed:
         inputs[name].input(**chosen, trigger_mode="always_last")
     for name in ("foreground", "first_frame", "last_frame", "every", "longest_side", "flip"):
         inputs[name].input(**cost)
-    for event in (came, went, *running):  # the number of frames is known, or how long they take
+    view.given.change(**cost)  # another clip, of so many frames
+    for event in running:  # of which it is now known how long a frame takes
         event.then(**cost)
     return lambda restored: restored.then(**remembers).then(**chosen)

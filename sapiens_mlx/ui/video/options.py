@@ -25,21 +25,18 @@ def most_frames() -> int | None:
 
 
 def choices(values: Mapping[str, Any]) -> ClipChoices:
-    """Raises SapiensError for numbers that cannot be; what is left empty is what it was at first."""
+    """Raises SapiensError for numbers that cannot be. A field that is emptied comes as None or 0 (Gradio 6.31), which
+    stands for what it was at first."""
     default = ClipChoices()
     return ClipChoices(
         view=values["view"],
-        first_frame=_number(values["first_frame"], default.first_frame),
-        last_frame=_number(values["last_frame"], default.last_frame),
-        every=_number(values["every"], default.every),
+        first_frame=values["first_frame"] or default.first_frame,
+        last_frame=values["last_frame"] or default.last_frame,
+        every=values["every"] or default.every,
         longest_side=values["longest_side"] or None,
         detect_every=values["detect_every"] if values["task"] in ABOUT_PEOPLE else default.detect_every,
         sound=values["sound"],
     )
-
-
-def _number(value: float | None, default: int | None) -> int | None:
-    return default if value is None else int(value)
 
 
 def within(chosen: ClipChoices, facts: Facts, most: int | None) -> ClipChoices:

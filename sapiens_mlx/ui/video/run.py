@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -106,9 +107,10 @@ class VideoActions(RunActions):
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
         """The page with a new clip, or with none."""
         view, given = self._view, self._given.get(visit)
-        shown = "" if given is None else sentences.given(given.name, given.poster, given.facts)
+        in_frame = self._in_frame(given)
+        shown = "" if given is None else sentences.given(given.name, given.poster, given.facts, in_frame is not None)
         return {
-            view.clip: self._in_frame(given),
+            view.clip: in_frame,
             view.given: gr.update(value=shown, visible=given is not None),
             view.status: status,
             view.video: "",
@@ -246,7 +248,7 @@ class VideoActions(RunActions):
     def _progress(self, given: Given, running: Running, seconds: float) -> str:
         two_passes = given.values["task"] == TWO_PASSES
         now = sentences.running(running.job.newest, running.newest, two_passes, running.passes)
-        return words.working(now, seconds, quiet=True)
+        return words.working(now, seconds if running.newest is None else 0, quiet=True)  # there, the time left is told
 
     def stopped(self, request: gr.Request) -> Iterator[Updates]:
         """After Stop: Gradio has closed the run, which cancels its job. What is done becomes a video."""
@@ -285,6 +287,8 @@ class VideoActions(RunActions):
         chart = next((path for path in paths if path.suffix == ".png"), None)
         view = self._view
         chosen = options.choices(given.values)
+        if report.stopped:  # the command line is of what was done
+            chosen = replace(chosen, last_frame=chosen.first_frame + (report.frames - 1) * chosen.every)
         poster = "" if running.first_picture is None else _address(running.first_picture)
         clip_seconds = None
         if given.facts.frames:

@@ -25,8 +25,14 @@ SHOWS = (
     ("Joint angles over time", "of everyone in sight, as a chart and as a table; choose Pose"),
     ("Nothing is kept", "the clip and all that was made of it are removed when you leave the page"),
 )
+HINTS = words.HINTS | {
+    "seg": "29 parts of body and clothing, in colours",
+    "pose": "308 named keypoints for every person, who keeps a number and a colour",
+    "pointmap": "how far away it is, in metres, by one scale of colours for the whole clip",
+    "detect": "a box around everyone, who keeps a number",
+}
 NO_CLIP = "There is no clip yet. Drop one into the frame, or press the example."
-WAITING = "Waiting: another visitor's clip is being worked on"
+WAITING = "Waiting: another clip is being worked on"
 FILES = {
     ".mp4": "Video",
     "_pose.jsonl": "Keypoints, a line a frame",
@@ -46,8 +52,8 @@ def empty(clip_there: bool = False) -> str:
 # ---- before a run ---------------------------------------------------------------------------------------------------
 
 
-def given(name: str, poster: str, facts: "Facts") -> str:
-    """The clip as it came in: its first frame and what is known of it."""
+def given(name: str, poster: str, facts: "Facts", named: bool) -> str:
+    """The clip as it came in: its first frame and what is known of it; its name where that is not to be seen yet."""
     height, width = facts.size_hw
     parts = [f"{width} x {height}"]
     if facts.frames:
@@ -56,16 +62,17 @@ def given(name: str, poster: str, facts: "Facts") -> str:
     if facts.seconds:
         parts.append(_time(facts.seconds))
     parts.append("with sound" if facts.has_sound else "without sound")
+    title = "" if named else f"<b>{escape(name)}</b><br>"
     return (
         f'<figure class="clip-given"><img src="{poster}" width="{width}" height="{height}" '
-        f'alt="First frame of {escape(name)}"><figcaption><b>{escape(name)}</b><br>{" · ".join(parts)}</figcaption>'
+        f'alt="First frame of {escape(name)}"><figcaption>{title}{" · ".join(parts)}</figcaption>'
         "</figure>"
     )
 
 
-def about(task: str, size: str, level: str, cost: str) -> str:
+def about(task: str, size: str, level: str, cost: str = "") -> str:
     """What is about to be run."""
-    return words.choice([task], size, level, cost)
+    return words.choice([task], size, level, cost, HINTS)
 
 
 def cost(wrong: str, frames: int | None, total: "Cost | None", most: int | None) -> str:
@@ -107,7 +114,8 @@ def running(stage: tuple[str, float, float], newest: "Newest | None", two_passes
     last = not two_passes or passes > 1
     if share == 1 and last:
         return Step("Writing the files")
-    return Step(("" if not two_passes else f"Pass {passes} of 2: ") + newest.sentence(), share)
+    sentence = newest.sentence()
+    return Step(f"Pass {passes} of 2: {sentence}" if two_passes else sentence.capitalize(), share)
 
 
 def preview(address: str, width: int, height: int, newest: "Newest") -> str:
@@ -146,13 +154,13 @@ def video(path: Path, poster: str, name: str, task: str) -> str:
 
 def card(report: "ClipReport", clip_seconds: float | None) -> str:
     """How the video came about."""
-    rate = f", {report.frames_per_s:.3g} frames a second" if report.frames_per_s else ""
+    length = f", {report.seconds / clip_seconds:.2g} times the clip's length" if clip_seconds else ""
     near_far = report.depth_range_m
     facts = {
         "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Frames": f"{report.frames}{' before Stop' if report.stopped else ''}",
-        "Time": f"{words.duration(report.seconds)}{rate}",
-        "Of the clip": f"{report.seconds / clip_seconds:.2g} times its length" if clip_seconds else "",
+        "Time": f"{words.duration(report.seconds)}{length}",
+        "Speed": f"{report.frames_per_s:.3g} frames a second" if report.frames_per_s else "",
         "Depth": f"{near_far[0]:.2f} to {near_far[1]:.2f} m, one range for all frames" if near_far else "",
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),

@@ -23,6 +23,7 @@ from sapiens_mlx.errors import CancelledError, ClipError, SapiensError
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.ui.video import given, options, run, sentences
 from sapiens_mlx.ui.video.given import Facts, Running
+from sapiens_mlx.ui.visit import Visit
 from sapiens_mlx.video import arguments, frames, read_file
 from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
@@ -127,7 +128,7 @@ def test_the_cost_is_that_of_the_frames_and_what_is_wrong_is_told_before_the_run
     wrong = options.cost(VALUES | {"first_frame": 9, "last_frame": 3}, FACTS, None, None)
     assert "The last frame, 3, comes before the first, 9" in wrong
     assert "takes 50 at a time" in options.cost(VALUES, FACTS, None, 50)
-    assert "At most 50 frames a run." in options.cost(VALUES, None, None, 50)
+    assert "Up to 200 MB, and 50 frames a run." in sentences.limits("200mb", 50)
 
 
 def test_clips_and_photos_are_remembered_beside_each_other(machine):
@@ -201,6 +202,14 @@ def test_the_report_that_is_downloaded_names_a_folder_of_the_server(tmp_path):
     assert run._without_folders(report) == [tmp_path / "a_seg.mp4", tmp_path / "a_seg_clip.json"]
     text = (tmp_path / "a_seg_clip.json").read_text()
     assert str(tmp_path) not in text and json.loads(text)["files"] == ["a_seg.mp4", "a_seg_clip.json"]
+
+
+def test_a_problem_names_a_folder_of_the_server():
+    visit = Visit(Path("/tmp/served/visit-abc"))
+    full = SapiensError("/tmp/served/visit-abc/clip-1/run-2/a b_seg.mp4 could not be written (No space left).")
+    assert str(run._without_folder(full, visit)) == "a b_seg.mp4 could not be written (No space left)."
+    other = SapiensError("a.mp4 is empty")
+    assert run._without_folder(other, visit) is other
 
 
 # ---- a visitor's file -----------------------------------------------------------------------------------------------
@@ -422,6 +431,22 @@ def test_what_is_no_clip_and_what_cannot_be_asked_of_one_is_told(visit: Callable
     expect(page.locator(".clip-given")).to_have_count(0)
     expect(page.locator(VIDEO)).to_have_count(0)
     expect(page.locator("#video .empty")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_choices_survive_a_reload_with_what_depends_on_them(visit: Callable) -> None:
+    page = visit()
+    expect(page.locator("#video-given")).to_contain_text("Up to 200 MB")
+    for name in ("Pose", "Side by side"):
+        choose(page, name)
+    page.wait_for_timeout(1000)  # one is kept for each choice
+    page.reload()
+    browser.ready(page)
+    browser.open_tab(page, "Video", "video")
+    for name in ("Pose", "Side by side"):
+        expect(page.locator("#video").get_by_role("radio", name=name, exact=True)).to_be_checked()
+    page.get_by_role("button", name="Frames, size and sound").click()
+    expect(page.locator("#video").get_by_label("Average with the mirrored frame")).to_be_visible()
 
 
 @pytest.mark.browser

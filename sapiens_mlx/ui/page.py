@@ -12,7 +12,7 @@ from .compare import layout as compare
 from .features import layout as features
 from .help import layout as help
 from .live import layout as live
-from .storage import Visits, make_process_folder
+from .storage import MAX_FILE_SIZE, Visits, make_process_folder
 from .studio import layout as studio
 from .theme import STYLE_SHEETS, theme
 from .video import layout as video
@@ -22,7 +22,6 @@ TITLE = "Sapiens2 MLX Studio"
 HERE = Path(__file__).parent
 MOST_WAITING = 20  # visitors in the queue; who comes later is told so
 DAY_S = 24 * 60 * 60
-MAX_FILE_SIZE = "200mb"
 
 
 def build(folder: Path, weights: str | None = None) -> gr.Blocks:

@@ -20,6 +20,7 @@ from .visit import Visit
 PREFIX = "sapiens-studio-"
 # What visits are kept of: each tab, and the second photo of one.
 STUDIO, COMPARE, FEATURES, FEATURES_SECOND, VIDEO = "studio", "compare", "features", "features second", "video"
+MAX_FILE_SIZE = "200mb"  # of an upload
 MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
 
 

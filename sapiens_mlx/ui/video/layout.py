@@ -9,7 +9,7 @@ import gradio as gr
 from ... import runtime, zoo
 from ...video.choices import ClipChoices
 from .. import command, controls, examples, words
-from ..storage import Visits
+from ..storage import MAX_FILE_SIZE, Visits
 from ..studio.choices import size_choices
 from ..wiring import PRIVATE, connect_run, connect_stop
 from . import sentences
@@ -47,7 +47,7 @@ def build(
     inputs: dict[str, Any] = {}
     with gr.Row(elem_classes="studio", elem_id="video"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
-            chosen = _choices(inputs)
+            chosen = _choices(inputs, most)
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             shown = _outcome()
             pressed = examples.build(folder, examples.clips())  # the style sheet puts them above the empty page
@@ -61,7 +61,7 @@ def build(
 # ---- layout ---------------------------------------------------------------------------------------------------------
 
 
-def _choices(inputs: dict[str, Any]) -> dict[str, Any]:
+def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
     """The left side: fills `inputs`; returns other fields of the view."""
     made: dict[str, Any] = {}
     inputs["clip"] = gr.File(
@@ -69,7 +69,7 @@ def _choices(inputs: dict[str, Any]) -> dict[str, Any]:
     )
     # Where the upload lies, as it is; Gradio would leave an empty file beside it. See photos.frame.
     inputs["clip"].preprocess = lambda payload: payload
-    made["given"] = gr.HTML(visible=False, elem_id="video-given")
+    made["given"] = gr.HTML(sentences.limits(MAX_FILE_SIZE, most), elem_id="video-given")
     task, size, level = zoo.DEFAULTS.task, zoo.DEFAULTS.size, zoo.default_level(runtime.device())
     inputs["task"] = gr.Radio(
         [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"

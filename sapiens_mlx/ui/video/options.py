@@ -97,10 +97,10 @@ def cost(values: Mapping[str, Any], facts: Facts | None, weights: str | None, mo
         total = costs.cost(task, size, level, weights, inputs=inputs)
         mask = costs.cost("seg", zoo.size_like("seg", size), level, weights) if foreground(values) == "auto" else None
     except SapiensError:  # of a folder of weights that cannot be read, which the run says
-        return sentences.cost(wrong, frames, None, None)
+        return sentences.cost(wrong, frames, None)
     seconds = costs.frame_seconds(task, size, level, how(values))
     if seconds is not None:
         total = replace(total, seconds=seconds, guessed=False)
     elif total.seconds is not None and mask is not None and not mask.downloads:
         total = replace(total, seconds=None if mask.seconds is None else total.seconds + mask.seconds)
-    return sentences.cost(wrong, frames, total, most if facts is None else None)
+    return sentences.cost(wrong, frames, total)

@@ -5,6 +5,7 @@ made of a clip is removed with the next run, the next clip, or when the visitor 
 """
 
 import json
+import re
 import secrets
 import shutil
 import time
@@ -22,7 +23,7 @@ from ...runtime import Job, Progress
 from .. import controls, jpeg, people, words
 from ..problems import explained
 from ..progress import POLL_S, Step, follow
-from ..storage import VIDEO, Visits
+from ..storage import MAX_FILE_SIZE, VIDEO, Visits
 from ..studio import choices as studio_choices
 from ..tab import RunActions, Updates, Values
 from ..visit import Visit
@@ -108,10 +109,12 @@ class VideoActions(RunActions):
         """The page with a new clip, or with none."""
         view, given = self._view, self._given.get(visit)
         in_frame = self._in_frame(given)
-        shown = "" if given is None else sentences.given(given.name, given.poster, given.facts, in_frame is not None)
+        shown = sentences.limits(MAX_FILE_SIZE, self._most)
+        if given is not None:
+            shown = sentences.given(given.name, given.poster, given.facts, in_frame is not None)
         return {
             view.clip: in_frame,
-            view.given: gr.update(value=shown, visible=given is not None),
+            view.given: shown,
             view.status: status,
             view.video: "",
             view.preview: gr.update(visible=False),
@@ -167,16 +170,18 @@ class VideoActions(RunActions):
                 raise SapiensError(sentences.NO_CLIP)
             running = self._start(visit, given, values)
             yield {view.video: "", view.panel: gr.update(visible=False)}
-            yield from self._follow(visit, given, running)
+            yield from self._follow(visit, given, running, request)
             yield self._made(visit, given)
         except Exception as problem:
             gone = visit.closed or (given is not None and self._given.get(visit) is not given)
-            yield self._idle(visit, explained(problem, gone))
+            yield self._idle(visit, explained(_without_folder(problem, visit), gone))
 
     def _start(self, visit: Visit, given: Given, values: Values) -> Running:
         """Raises SapiensError for what cannot be run."""
         from ...predictor import Predictor
 
+        if given.running is not None and not given.running.job.done:
+            raise SapiensError("This clip is being worked on already. Wait for its end, or press Stop.")
         chosen = options.within(options.choices(values), given.facts, self._most)
         of_frame = options.of_predictor(values)
         predictor = Predictor(
@@ -231,7 +236,9 @@ class VideoActions(RunActions):
             elif self._given.get(visit) is not given:
                 shutil.rmtree(given.folder, ignore_errors=True)
 
-    def _follow(self, visit: Visit, given: Given, running: Running) -> Generator[Updates, None, None]:
+    def _follow(
+        self, visit: Visit, given: Given, running: Running, request: gr.Request
+    ) -> Generator[Updates, None, None]:
         """Progress and the newest frame until the job is done."""
         view, shown, sent_s, told = self._view, None, 0.0, ""
         for _, seconds in follow(running.job):
@@ -241,6 +248,8 @@ class VideoActions(RunActions):
                 shown, sent_s = newest, seconds
                 updates[view.preview] = gr.update(value=_preview(newest), visible=True)
                 updates[view.empty] = gr.update(visible=False)
+                if not visit.closed:
+                    self._visit(request)  # which is not among the oldest, though nothing was pressed for long
             if (words_now := self._progress(given, running, seconds)) != told:
                 updates[view.status] = told = words_now
             yield updates or gr.skip()
@@ -267,7 +276,8 @@ class VideoActions(RunActions):
         try:
             yield self._made(visit, given)
         except Exception as problem:
-            yield self._idle(visit, explained(problem, visit.closed or self._given.get(visit) is not given))
+            gone = visit.closed or self._given.get(visit) is not given
+            yield self._idle(visit, explained(_without_folder(problem, visit), gone))
 
     # ---- what came of it --------------------------------------------------------------------------------------------
 
@@ -334,6 +344,13 @@ def _address(picture_rgb: Any) -> str:
     from ...image import shrink
 
     return jpeg.address(shrink(picture_rgb, SHOWN_PX))
+
+
+def _without_folder(problem: Exception, visit: Visit) -> Exception:
+    """The same where a sentence names a folder of the server's, such as one on a full disk."""
+    if not isinstance(problem, SapiensError) or str(visit.folder) not in str(problem):
+        return problem
+    return SapiensError(re.sub(rf"{re.escape(str(visit.folder))}(/[^\s/]+)*/", "", str(problem)))
 
 
 def _without_folders(report: "ClipReport") -> list[Path]:

@@ -52,6 +52,12 @@ def empty(clip_there: bool = False) -> str:
 # ---- before a run ---------------------------------------------------------------------------------------------------
 
 
+def limits(size: str, most: int | None) -> str:
+    """Before there is a clip, how large and how long it may be."""
+    frames = f", and {most} frames a run" if most else ""
+    return f'<p class="clip-limits">Up to {size.upper().replace("MB", " MB")}{frames}.</p>'
+
+
 def given(name: str, poster: str, facts: "Facts", named: bool) -> str:
     """The clip as it came in: its first frame and what is known of it; its name where that is not to be seen yet."""
     height, width = facts.size_hw
@@ -75,9 +81,8 @@ def about(task: str, size: str, level: str, cost: str = "") -> str:
     return words.choice([task], size, level, cost, HINTS)
 
 
-def cost(wrong: str, frames: int | None, total: "Cost | None", most: int | None) -> str:
-    """What a run takes: `total` is that of one frame. `most` is how many a run may have here, where that is to be
-    said."""
+def cost(wrong: str, frames: int | None, total: "Cost | None") -> str:
+    """What a run takes: `total` is that of one frame. `wrong` is what cannot be asked for."""
     parts = []
     seconds = None if total is None else total.seconds
     if frames is None:
@@ -88,8 +93,6 @@ def cost(wrong: str, frames: int | None, total: "Cost | None", most: int | None)
         parts.append(f"{_count(frames)}, {words.expected(seconds * frames, total.guessed)}.")
     if total is not None:
         parts.append(f"{'; '.join(words.cost_facts(total))}.")
-    if most is not None:
-        parts.append(f"At most {most} frames a run.")
     return f'{words.asides([wrong])}<p class="cost">{escape(" ".join(parts))}</p>'
 
 

@@ -105,7 +105,7 @@ def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
 def _frames(inputs: dict[str, Any]) -> None:
     with gr.Row(elem_classes="numbers"):
         inputs["first_frame"] = gr.Number(0, label="First frame", precision=0, min_width=80)
-        inputs["last_frame"] = gr.Number(0, label="Last (0: the end)", precision=0, min_width=80)
+        inputs["last_frame"] = gr.Number(0, label="Last (0: end)", precision=0, min_width=80)
         inputs["every"] = gr.Number(1, label="Every n-th", precision=0, min_width=80)
     inputs["longest_side"] = gr.Radio(
         list(SIDES), value=0, label="Longest side at most, pixels", elem_classes="chips small"

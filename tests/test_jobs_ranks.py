@@ -27,6 +27,7 @@ from job_files import (
 
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.jobs import claims, ranks
+from sapiens_mlx.jobs.index import Work
 from sapiens_mlx.jobs.plan import Item
 
 pytestmark = pytest.mark.skipif(LAUNCH is None, reason="mlx.launch is not installed")
@@ -242,9 +243,12 @@ def test_the_files_of_a_dead_rank_are_done_by_another(board, tmp_path):
     ) as other:
         lost = other.stdout.readline().strip()
         other.kill()
-    held = {"file": lost, "task": "seg", "size": "", "level": "", "options": {}, "outputs": []}
+    works = [Work(task, "demo", "fp32", {}) for task in ("seg", "normal")]
+    held = {"file": lost, "outputs": []} | works[0].row
+    other_level = {"file": lost, "outputs": []} | works[1]._replace(level="4bit").row
+    kept = [(0, held), (1, other_level)]
     done = {}
-    for item in first.items(lambda rank, left: claims.undone(iter([(0, held)]), left)):
+    for item in first.items(lambda rank, left: claims.undone(iter(kept), left, works, tmp_path)):
         done[item.file] = item.tasks
         first.finished(item)
     assert len(done) == 20

@@ -1,15 +1,17 @@
 """The command line: python -m sapiens_mlx predict | compare | convert | models | bench | verify | serve."""
 
 import argparse
+import atexit
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from . import runtime, zoo
 from .arguments import argument_parser
+from .commands import terminal
 from .errors import CancelledError, SapiensError
 
 
@@ -32,276 +34,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-# ---- predict --------------------------------------------------------------------------------------------------------
+def run() -> NoReturn:
+    """main() as a program: the process ends with it.
+
+    On Linux it ends before OpenBLAS does: a thread of that, if it is still leaving its last product, can miss the word
+    that it is to end, and then the process would wait for it for ever.
+    """
+    status = [1]
+    if runtime.BLAS is not None:
+        atexit.register(_end, status)  # the first to be registered is the last to be called
+    try:
+        status[0] = main()
+    except SystemExit as ending:  # after --help and --version
+        status[0] = ending.code or 0
+    sys.exit(status[0])
+
+
+def _end(status: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(status[0])
+
+
+# ---- the commands: the code of each is imported when it is asked for -------------------------------------------------
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from . import inventory, predict_files
-    from .files import output_folder
-    from .predictor import Options, Predictor
+    from .commands.predict import predict
 
-    names = [name.strip() for name in options.task.split(",")]
-    predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
-    folder = output_folder(options.out)
-    choices = Options(**_people(options), foreground=options.foreground)
-    options.background = _background(options.background)
-    options.pose_formats = _pose_formats(options.pose_formats)
-    for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
-        if warning:
-            _print_note(warning)
-    results, failed, told = [], [], set()
-    for stem, photo in _stems(options.inputs):
-        for predictor in predictors:
-            try:
-                done = _run_one(predictor, photo, stem, folder, choices, options)
-            except SapiensError as problem:
-                if len(options.inputs) * len(predictors) == 1:
-                    raise
-                failed.append(predict_files.failure(photo, predictor.task, problem))
-                print(f"error: {problem}", file=sys.stderr)
-                continue
-            results.append(done)
-            notice = predictor.checkpoint.notice
-            if notice in done["notices"] and notice not in told:
-                told.add(notice)
-                _print_note(notice)
-            if not options.json:
-                _print_report(done, told)
-    if options.json:
-        print(json.dumps(predict_files.together(results, failed, len(options.inputs) * len(predictors))))
-    return 1 if failed and results else 2 if failed else 0
-
-
-def _people(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of predictor.Options that say who is in the photo."""
-    from .boxes import read_boxes
-
-    boxes = list(options.boxes or [])
-    if options.boxes_file:
-        boxes += read_boxes(options.boxes_file)
-    return {
-        "boxes_xyxy": boxes or None,
-        "detector": options.detector,
-        "box_threshold": options.box_threshold,
-        "nms_threshold": options.nms,
-        "flip": not options.no_flip,
-    }
-
-
-def _background(text: str) -> Any:
-    """The option `background` of matting's picture: read here, so that a bad one is told before a network runs."""
-    from .tasks.background import resolved
-
-    return None if text == "none" else resolved(text)
-
-
-def _pose_formats(text: str) -> tuple[str, ...]:
-    """The option `formats` of pose's files, checked here for the same reason."""
-    if not text.strip():
-        return ()
-    from .tasks.pose_formats import resolved
-
-    return resolved([name.strip() for name in text.split(",")])
-
-
-def _stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
-    """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
-    taken: set[str] = set()
-    stems = []
-    for photo in inputs:
-        stem, number = Path(photo).stem, 1
-        while stem.casefold() in taken:  # a Mac's disk does not tell Photo from photo
-            number += 1
-            stem = f"{Path(photo).stem}-{number}"
-        taken.add(stem.casefold())
-        stems.append((stem, photo))
-    return stems
-
-
-def _run_one(
-    predictor: Any, photo: str, stem: str, folder: Path, choices: Any, options: argparse.Namespace
-) -> dict[str, Any]:
-    """One photo, one task: the object that --json prints."""
-    from . import costs, predict_files
-
-    result = predictor(photo, progress=_progress_line(sys.stderr), **vars(choices))
-    done = predict_files.save(
-        result,
-        folder,
-        stem,
-        photo,
-        style=options.style,
-        side_by_side=options.side_by_side,
-        keypoint_threshold=options.keypoint_threshold,
-        pose_formats=options.pose_formats,
-        points=options.points,
-        background=options.background,
-    )
-    costs.remember(result.report, costs.inputs_of(result, choices.flip))
-    return done
-
-
-def _progress_line(stream: Any) -> runtime.Progress:
-    """Shows how far the work is in one line of a terminal. Elsewhere it only says what is going to be downloaded."""
-    if stream is None:  # closed by whoever started us
-        return runtime.no_progress
-    told: set[str] = set()
-
-    def show(stage: str, done: float, total: float) -> None:
-        if stage == "download":
-            from .weights import locate
-
-            coming = locate.coming
-            if coming is not None and coming.repo not in told:
-                told.add(coming.repo)
-                _print_note(coming.sentence(total))
-        if not stream.isatty():
-            return
-        amount = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB" if stage == "download" else f"{done:.0f}/{total:.0f}"
-        stream.write(f"\r\x1b[K{stage} {amount}")
-        stream.flush()
-
-    return show
-
-
-def _print_note(text: str) -> None:
-    """What concerns every photo alike: once, and where it does not get into what other programs read."""
-    if sys.stderr is not None:
-        print(f"{_cleared_line(sys.stderr)}note: {text}", file=sys.stderr)
-
-
-def _cleared_line(stream: Any) -> str:
-    """What takes the progress line away."""
-    return "\r\x1b[K" if stream.isatty() else ""
-
-
-def _print_report(done: dict[str, Any], told: set[str]) -> None:
-    """The report for people, without the notices that were `told` before."""
-    if sys.stderr is not None:
-        sys.stderr.write(_cleared_line(sys.stderr))
-    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in done["seconds"].items())
-    share = f"{done['quantized_share']:.0%} of the weights quantized, " if done["quantized_share"] else ""
-    precision = f"{done['level']} ({share}{done['compute_dtype']} on {done['device']})"
-    print(f"{done['input']}: {done['task']} {done['size']} at {precision}")
-    print(f"  seconds: {seconds}; peak memory {done['peak_memory_bytes'] / 1e9:.1f} GB; weights: {done['licence']}")
-    for notice in done["notices"]:
-        if notice not in told:
-            print(f"  note: {notice}")
-    for path in done["files"]:
-        print(f"  {path}")
-
-
-# ---- compare --------------------------------------------------------------------------------------------------------
+    return predict(options)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from . import compare_files
-    from .compare import Comparison
-    from .files import output_folder
-    from .variants import parse_list
+    from .commands.compare import compare
 
-    comparison = Comparison(
-        options.photo,
-        options.task,
-        parse_list(options.levels, options.size, options.variants),
-        options.reference,
-        weights=options.weights,
-        runs=options.runs,
-        foreground=options.foreground,
-        **_people(options),
-    )
-    folder, stem = output_folder(options.out), Path(options.photo).stem
-    try:
-        for entry in comparison.run(_progress_line(sys.stderr)):
-            entry.result = None  # its pictures and numbers are enough
-            if sys.stderr is not None:
-                sys.stderr.write(_cleared_line(sys.stderr))
-            if not (options.json or entry.error):
-                print(compare_files.in_a_line(comparison, entry), flush=True)
-    except (KeyboardInterrupt, CancelledError):
-        if comparison.entries:
-            compare_files.save(comparison, folder, stem)  # what is done is done
-        raise
-    errors = [entry.error for entry in comparison.entries if entry.error]
-    if len(errors) == len(comparison.entries):
-        raise SapiensError(errors[0])
-    paths = [str(path) for path in compare_files.save(comparison, folder, stem)]
-    for error in errors:
-        print(f"error: {error}", file=sys.stderr)
-    if options.json:
-        print(json.dumps(compare_files.to_json(comparison) | {"files": paths}, allow_nan=False))
-    else:
-        print("", compare_files.to_text(comparison), "", *paths, sep="\n")
-    return 1 if errors else 0
-
-
-# ---- convert --------------------------------------------------------------------------------------------------------
+    return compare(options)
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from .convert import convert
+    from .commands.convert import convert
 
-    if options.upload:
-        _check_upload(options)
-    outcome = convert(
-        options.source,
-        options.task,
-        options.size,
-        options.level,
-        out=options.out,
-        repo=options.upload,
-        weights=options.weights,
-        progress=_progress_line(sys.stderr),
-    )
-    if sys.stderr is not None:
-        sys.stderr.write(_cleared_line(sys.stderr))
-    if not options.json:
-        _print_conversion(outcome)
-    uploaded = _upload(outcome.folder, options) if options.upload else None
-    if options.json:
-        print(json.dumps(outcome.to_json() | {"uploaded": uploaded}))
-    elif options.upload:
-        print(f"sent to {uploaded}" if uploaded else f"Nothing was sent; {outcome.folder} is kept.")
-    return 0
-
-
-def _print_conversion(outcome: Any) -> None:
-    about = outcome.about
-    how = "was there already" if outcome.was_there else f"{outcome.seconds:.1f} seconds"
-    print(f"{about.task} {about.size} at {about.level}: {outcome.folder} ({how})")
-    print(
-        f"  {about.model_bytes / 1e6:,.1f} MB from {about.source.bytes / 1e6:,.1f} MB; "
-        f"{100 * about.quantized_share:.1f} % of the weights quantized; "
-        f"peak memory {outcome.peak_memory_bytes / 1e9:.1f} GB; weights: {about.licence}"
-    )
-    for path in outcome.files:
-        print(f"  {path}")
-
-
-def _check_upload(options: argparse.Namespace) -> None:
-    """Refuses before minutes of work what could not be sent after them."""
-    from .weights import publish
-
-    if options.out is None:
-        raise SapiensError("--upload sends the folder that --out names: add --out DIR.")
-    if not (options.yes or (sys.stdin is not None and sys.stdin.isatty())):
-        raise SapiensError("--upload asks before it sends, and this is no terminal. Add --yes to send without asking.")
-    publish.check_upload(options.upload)
-
-
-def _upload(folder: Path, options: argparse.Namespace) -> str | None:
-    """The address of what was sent; None when the user would rather not."""
-    from .weights import publish
-
-    print(publish.plan(folder, options.upload), file=sys.stderr)
-    if not options.yes:
-        print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return None
-    return publish.upload(folder, options.upload)
-
-
-# ---- bench, verify, models and serve --------------------------------------------------------------------------------
+    return convert(options)
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -314,10 +88,9 @@ def _bench(options: argparse.Namespace) -> int:
         options.weights,
         turns=options.turns,
         against=options.against,
-        progress=_progress_line(sys.stderr),
+        progress=terminal.progress_line(),
     )
-    if sys.stderr is not None:
-        sys.stderr.write(_cleared_line(sys.stderr))
+    terminal.clear()
     print(json.dumps(result, allow_nan=False) if options.json else as_text(result))
     return 0
 
@@ -332,11 +105,10 @@ def _verify(options: argparse.Namespace) -> int:
             options.size,
             weights=options.weights,
             photo=options.photo,
-            progress=_progress_line(sys.stderr),
+            progress=terminal.progress_line(),
         )
         done.append(one)
-        if sys.stderr is not None:
-            sys.stderr.write(_cleared_line(sys.stderr))
+        terminal.clear()
         if not options.json:
             print(one.as_text(), flush=True)
     passed = all(one.passed for one in done)
@@ -386,4 +158,4 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -9,12 +9,17 @@ from typing import Any, NoReturn
 
 from . import __version__, zoo
 from .errors import SapiensError
+from .video import arguments as of_video
 
 PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
   python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json
-  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results"""
+  python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results
+  python -m sapiens_mlx predict clip.mp4 --task pose --view side-by-side --out results
+  python -m sapiens_mlx predict photos 'more/**/*.jpg' list.txt --task seg,pose,normal --size 0.4b --out results
+  mlx.launch -n 2 --env OPENBLAS_NUM_THREADS=1 python -m sapiens_mlx predict photos --size 0.4b --out results
+  python -m sapiens_mlx predict --merge results"""
 COMPARE_EXAMPLE = """examples:
   python -m sapiens_mlx compare photo.jpg --task seg --size 0.4b --levels fp32,bf16,8bit,4bit --out results
   python -m sapiens_mlx compare photo.jpg --task normal --variants 0.4b:fp32,1b:4bit --reference 1b:fp32 --json"""
@@ -74,7 +79,22 @@ def _command(commands: Any, name: str, summary: str, example: str) -> argparse.A
 def _add_predict(commands: Any) -> None:
     parser = _command(commands, "predict", "run one or more tasks on photos and write the files", PREDICT_EXAMPLE)
     default = zoo.DEFAULTS
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="photos")
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photos and videos; folders, with all below them; globs in quotes; list files (.txt: a path a line, or "
+        "each ended by a null character); the number of a camera",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="pass over what the manifest in DIR says is done, as folders, globs and lists always do; go on with a "
+        "video that was interrupted",
+    )
+    parser.add_argument(
+        "--merge", metavar="OUT", help="join what the processes of mlx.launch wrote there, and say what is missing"
+    )
     parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
     parser.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
     parser.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
@@ -103,6 +123,7 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument("--side-by-side", action="store_true", help="also the photo and the picture in one file")
     _add_json(parser)
+    of_video.add_arguments(parser)
 
 
 def _add_compare(commands: Any) -> None:

@@ -9,6 +9,10 @@ class ImageError(SapiensError):
     """The photo cannot be read, or is outside the limits of image.py."""
 
 
+class ClipError(SapiensError):
+    """The video cannot be read, or there is no frame in it that was asked for."""
+
+
 class BoxError(SapiensError):
     """A person box is empty, reversed, outside the photo or not a number."""
 

@@ -20,6 +20,7 @@ class Models:
     """Loads networks and keeps the last used. For the inference thread only."""
 
     def __init__(self) -> None:
+        self.kept = KEPT  # at most; a job of several tasks asks for as many, or each photo would load them anew
         self._estimators: OrderedDict[tuple, store.Model] = OrderedDict()
         self._detectors: dict[tuple, Any] = {}  # one at most
 
@@ -58,7 +59,7 @@ class Models:
         """Drops the least recently used until one that takes `coming_bytes` fits the memory limit beside the rest."""
         dropped = False
         while self._estimators and (
-            len(self._estimators) >= KEPT or self.nbytes + coming_bytes > runtime.memory_limit_bytes()
+            len(self._estimators) >= self.kept or self.nbytes + coming_bytes > runtime.memory_limit_bytes()
         ):
             self._estimators.popitem(last=False)
             dropped = True

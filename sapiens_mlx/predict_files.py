@@ -1,6 +1,7 @@
 """What a run of one task leaves: the files of its result, and the report that `predict --json` prints."""
 
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,25 @@ from typing import Any
 from . import zoo
 from .tasks.background import Background
 from .tasks.base import Result
+
+
+def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
+    """(stem of the files to write, photo): a stem that is taken gets a number, so that nothing is overwritten."""
+    taken: set[str] = set()
+    stems = []
+    for photo in inputs:
+        stem, number = Path(photo).stem, 1
+        while _on_disk(stem) in taken:
+            number += 1
+            stem = f"{Path(photo).stem}-{number}"
+        taken.add(_on_disk(stem))
+        stems.append((stem, photo))
+    return stems
+
+
+def _on_disk(stem: str) -> str:
+    """A Mac's disk does not tell Photo from photo, nor the two ways to write é."""
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def save(

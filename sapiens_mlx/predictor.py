@@ -1,7 +1,8 @@
 """Task, size, level and a photo in; a result out. Everything that computes runs on the one inference thread."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,6 +63,18 @@ class Options:
         for name in ("box_threshold", "nms_threshold"):
             if not 0 <= getattr(self, name) <= 1:  # nor is NaN
                 raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo that was read before its turn, and for the tasks that take it whole fitted into inputs of `input_hw`.
+
+    `photo_rgb` is (H, W, 3) uint8, not copied: nobody may write to it any more.
+    """
+
+    photo_rgb: np.ndarray
+    fitted: Sequence[Fitted] | None = None
+    input_hw: tuple[int, int] | None = None
 
 
 @dataclass
@@ -149,6 +162,18 @@ class Predictor:
         """The same in the background: a Job to wait for, watch and cancel."""
         return inference.submit(self._predict, photo, options or Options())
 
+    def prepare(self, photo_rgb: np.ndarray) -> "Prepared":
+        """What `begin` takes: an (H, W, 3) uint8 photo, fitted for the network on the thread of the caller."""
+        if self.task in ("pose", "detect"):  # there people have to be found first, by a network
+            return Prepared(photo_rgb)
+        input_hw = zoo.SIZES[self.size].input_hw
+        return Prepared(photo_rgb, tasks.get(self.task).fit(photo_rgb, input_hw), input_hw)
+
+    def begin(self, prepared: "Prepared", options: "Options | None" = None) -> Job:
+        """As submit(), up to the network's end: the Job's result is a function without arguments that gives the Result.
+        It is NumPy's work alone, and may be called once, on any thread, while the network is at the next photo."""
+        return inference.submit(self._begin, prepared, options or Options())
+
     def mask_source(self) -> "Predictor | None":
         """What finds the people that pictures are cut to with foreground="auto": seg or matting, whichever's weights
         are on this machine; seg first, since it comes in every size. None where neither is.
@@ -158,6 +183,10 @@ class Predictor:
         candidates = [self._mask_predictor(task) for task in ("seg", "matting")]
         last_resort = candidates[0] if candidates[0].checkpoint.bundled else None
         return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), last_resort)
+
+    def detector(self) -> "Predictor":
+        """What finds people for this one where its task is pose: the detector that goes with its size, by itself."""
+        return self if self.task == "detect" else Predictor("detect", self.size, weights=self._folder)
 
     def _mask_predictor(self, task: str) -> "Predictor":
         return Predictor(task, zoo.size_like(task, self.size), self._level, self._folder)
@@ -173,6 +202,10 @@ class Predictor:
         return models.estimator(self.task, self.size, self.level, self.weights, progress)
 
     def _predict(self, photo: ImageSource, options: Options, progress: Progress) -> Result:
+        return self._begin(photo, options, progress)()
+
+    def _begin(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Callable[[], Result]:
+        """Everything that needs a network; what is called afterwards decodes and reports."""
         stages, notices = _Stages(), []
         # Its detector and its mask go with a network: where they are the demo's, so is the network, and once is enough.
         uses_weights = self.task != "detect" or (options.boxes_xyxy is None and options.detector == "rtmdet")
@@ -181,14 +214,16 @@ class Predictor:
         if runtime.device() == "gpu":
             mx.reset_peak_memory()
         with stages.stage("fit"):
-            photo_rgb = read_image(photo)
+            prepared = photo if isinstance(photo, Prepared) else Prepared(read_image(photo))
+        photo_rgb = prepared.photo_rgb
 
         given_mask = _given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
         people = model = None
         if self.task in ("pose", "detect"):
             people = self._people(photo_rgb, options, stages, notices, progress)
+        mask = None
         if self.task == "detect":
-            result: Result = DetectResult(photo_rgb, people.boxes_xyxy, people.box_scores)
+            finish: Callable[[], Result] = partial(DetectResult, photo_rgb, people.boxes_xyxy, people.box_scores)
         else:
             with stages.stage("load"):
                 model = self._load(progress)
@@ -198,58 +233,81 @@ class Predictor:
                 result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
             if (enlarged := _enlarged(photo_rgb, self.size, model.input_hw)) is not None:
                 notices.append(enlarged)
-            result = self._infer(model, photo_rgb, stages, progress, fit_options, result_options)
+            finish = self._infer(model, prepared, stages, progress, fit_options, result_options)
             if given_mask is not None:
-                result.person_mask = given_mask
+                mask = given_mask
             elif options.foreground != "none" and self.task not in ("pose", "seg", "matting"):
-                result.person_mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
+                mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
         looked = people is not None and options.boxes_xyxy is None and isinstance(options.detector, str)
         detector = options.detector if looked else ""
         checkpoint = zoo.RFDETR_BASE if self.task == "detect" and detector == "rfdetr" else self.checkpoint
-        result.report = Report(
+        report = Report(
             task=self.task,
             size=checkpoint.size,
             level=self.level,
             device=runtime.device_name(),
             compute_dtype=runtime.compute_dtype(zoo.level(self.level).dtype),
             licence=checkpoint.licence.name,
-            seconds={name: round(seconds, 4) for name, seconds in stages.seconds.items()},
             weights_bytes=model.nbytes if model else 0,
             quantized_share=model.quantized_share if model else 0.0,
-            peak_memory_bytes=runtime.peak_memory_bytes(),
             detector=detector,
             notices=notices + store.take_notices(),
         )
-        return result
+
+        def finished() -> Result:
+            result = finish()
+            if mask is not None:
+                result.person_mask = mask
+            report.seconds = {name: round(seconds, 4) for name, seconds in stages.seconds.items()}
+            report.peak_memory_bytes = runtime.peak_memory_bytes()
+            result.report = report
+            return result
+
+        return finished
 
     def _infer(
         self,
         model: store.Model,
-        photo_rgb: np.ndarray,
+        prepared: "Prepared",
         stages: _Stages,
         progress: Progress,
         fit_options: dict[str, Any],
         result_options: dict[str, Any],
-    ) -> Result:
-        """Fit, network, decode: batch by batch, so that neither inputs nor raw outputs pile up."""
+    ) -> Callable[[], Result]:
+        """Fit and network, batch by batch, so that neither inputs nor raw outputs pile up; and what gives the result.
+
+        Crops of people are decoded between the batches, for there may be many; a whole photo is when it is called for.
+        """
         task = tasks.get(self.task)
         with stages.stage("fit"):
-            fitted = task.fit(photo_rgb, model.input_hw, **fit_options)
-        most, parts = _inputs_at_once(model), []
+            fitted = prepared.fitted
+            if fitted is None or prepared.input_hw != model.input_hw:
+                fitted = task.fit(prepared.photo_rgb, model.input_hw, **fit_options)
+        most, parts, count = _inputs_at_once(model), deque(), len(fitted)
+
+        def decoded(raw: Any, one: Fitted, number: int) -> Any:
+            with stages.stage("decode"):
+                _naming_people(progress, number, count)("decode", 0, 1)
+                return task.decode(raw, one)
+
         for batch in stages.each("fit", _batches(fitted, most)):
             pixels = np.concatenate([one.pixels for one in batch])
             with stages.stage("network"):
-                raw = _forward_in_turns(model, pixels, most, _naming_people(progress, len(parts), len(fitted)))
-            with stages.stage("decode"):
-                start = 0
-                for one in batch:
-                    rows = slice(start, start := start + len(one.pixels))
-                    _naming_people(progress, len(parts), len(fitted))("decode", 0, 1)
-                    parts.append(task.decode(_cut(raw, rows), one))
+                raw = _forward_in_turns(model, pixels, most, _naming_people(progress, len(parts), count))
+            start = 0
+            for one in batch:
+                rows = slice(start, start := start + len(one.pixels))
+                part = partial(decoded, _cut(raw, rows), one, len(parts))
+                parts.append(part() if self.task == "pose" else part)
             del raw  # 120 MB of a person and its mirror image, in the way of the next network
-        with stages.stage("decode"):
-            return task.result(parts, photo_rgb, **result_options)
+
+        def finish() -> Result:
+            ready = [part() if self.task != "pose" else part for part in _emptied(parts)]
+            with stages.stage("decode"):
+                return task.result(ready, prepared.photo_rgb, **result_options)
+
+        return finish
 
     def _people(
         self, photo_rgb: np.ndarray, options: Options, stages: _Stages, notices: list[str], progress: Progress
@@ -291,7 +349,7 @@ class Predictor:
         try:
             with stages.stage("foreground"):
                 progress = _as_foreground(progress)
-                found = source._infer(source._load(progress), photo_rgb, _Stages(), progress, {}, {})
+                found = source._infer(source._load(progress), Prepared(photo_rgb), _Stages(), progress, {}, {})()
                 return found.foreground_mask()
         except WeightsError as problem:
             if foreground != "auto":
@@ -350,6 +408,12 @@ def _forward_in_turns(model: store.Model, pixels: np.ndarray, most: int, progres
 def _turn_of(progress: Progress, turn: int, turns: int) -> Progress:
     """The reports of one network after another count on."""
     return lambda stage, done, total: progress(stage, turn * total + done, turns * total)
+
+
+def _emptied(parts: deque) -> Iterator[Any]:
+    """Its elements in order, each out of it before it is handed on, so that nothing else holds them."""
+    while parts:
+        yield parts.popleft()
 
 
 def _cut(raw: Any, rows: slice) -> Any:

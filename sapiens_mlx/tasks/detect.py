@@ -1,7 +1,7 @@
 """People alone: the detector's boxes as a result, a picture of them, and files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,12 @@ class DetectResult(Result):
     box_scores: np.ndarray = field(repr=False)
 
     def picture(
-        self, photo_rgb: np.ndarray | None = None, *, style: str = "readme", line_width: float | None = None
+        self,
+        photo_rgb: np.ndarray | None = None,
+        *,
+        style: str = "readme",
+        line_width: float | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> np.ndarray:
         """Lime boxes labelled "person 0.93" over the photo, (H, W, 3) uint8. Both styles are the same.
 
@@ -39,6 +44,7 @@ class DetectResult(Result):
 
         Args:
             line_width: in photo pixels; None: in proportion to the photo.
+            numbers: (P,) of the people, from 1, to stand in the labels: in a video they keep theirs.
 
         Raises:
             SapiensError: for an unknown style, or a line width that is not above 0.
@@ -54,10 +60,11 @@ class DetectResult(Result):
         frames = [_frame_of(box, photo_hw) for box in self.boxes_xyxy]
         for frame in frames[::-1]:  # the surest last, over the others
             _draw_frame(picture, frame, width)
-        texts = [f"person {score:.2f}" for score in self.box_scores]
+        names = ["person"] * len(frames) if numbers is None else [f"person {number}" for number in numbers]
+        texts = [f"{name} {score:.2f}" for name, score in zip(names, self.box_scores, strict=True)]
         places = _places(frames, texts, photo_hw)
         if None in places:  # a crowd: the numbers alone find more room
-            texts = [f"{score:.2f}" for score in self.box_scores]
+            texts = [f"{score:.2f}" for score in self.box_scores] if numbers is None else [str(n) for n in numbers]
             places = _places(frames, texts, photo_hw)
         for text, place in zip(texts, places, strict=True):
             if place is not None:

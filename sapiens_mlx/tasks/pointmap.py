@@ -77,6 +77,7 @@ class PointmapResult(Result):
         style: str = "readme",
         legend: bool | None = None,
         depth_range_m: tuple[float, float] | None = None,
+        busy: np.ndarray | None = None,
     ) -> np.ndarray:
         """Depth in colours (turbo), (H, W, 3) uint8.
 
@@ -84,6 +85,7 @@ class PointmapResult(Result):
             style: "readme": linear in depth, near is blue; "reference": linear in inverse depth, near is red.
             legend: the bar of colours with its metres; by default in the readme style only.
             depth_range_m: (near, far) of the colours, such as one for all frames of a video; default depth_range_m().
+            busy: (H, W) bool, what the bar keeps clear of, such as one for all frames; default: what is in front.
         """
         reference = draw.is_reference(style)
         draw.backdrop(photo_rgb, self.photo_rgb)
@@ -103,7 +105,7 @@ class PointmapResult(Result):
             stops = [first + (last - first) * part for part in (0, 0.5, 1)]
             metres = [_metres(1 / stop if reference else stop) for stop in stops]
             ends = ("far", "near") if reference else ("near", "far")
-            draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown)
+            draw.colour_bar(picture, _turbo_rgb(), "depth", ends, metres, busy=shown if busy is None else busy)
         return picture
 
     def picture_beside(self, reference: "PointmapResult") -> np.ndarray:

@@ -66,6 +66,7 @@ def pose_picture(
     groups: Sequence[str] | None = None,
     highlight: int | None = None,
     angles: bool = False,
+    numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Points, links and boxes over a copy of the photo, (H, W, 3) uint8 RGB.
 
@@ -88,6 +89,8 @@ def pose_picture(
         highlight: a keypoint by its index: of everybody drawn it is marked with its name, whatever its group and
             however low its score. A score of 0 or less is no place, and is not marked.
         angles: also the joint angles (joint_angles.py) of everybody drawn, whatever the groups.
+        numbers: (P,) the number of each person, from 1, as label and for the colour: in a video people keep theirs.
+            Default: in their order, and none for somebody alone.
 
     Raises:
         SapiensError: for an unknown style, `colour_by` or group, a size that is not above 0, an index in `people` that
@@ -112,7 +115,9 @@ def pose_picture(
     photo_hw = picture.shape[:2]
     boxes = rim if boxes is None else boxes
     box_width = line_width_px(photo_hw) if line_width is None else max(1, round(line_width))
-    box_colours = [LONE_BOX] if count == 1 else [PEOPLE[person % len(PEOPLE)] for person in range(count)]
+    alone = count == 1 and numbers is None
+    own_numbers = range(1, count + 1) if numbers is None else numbers
+    box_colours = [LONE_BOX] if alone else [PEOPLE[(number - 1) % len(PEOPLE)] for number in own_numbers]
     # Whoever fills more of the photo is usually nearer, and is drawn over the others.
     in_order = sorted(set(chosen), key=lambda person: _box_side(boxes_xyxy[person]))
     if boxes:
@@ -125,7 +130,7 @@ def pose_picture(
         else:
             radii = _in_proportion(point_size / 2)
         shown = shown & wanted  # after the radii, which do not change with the groups
-        colour = LONE_POINTS if count == 1 else box_colours[person]
+        colour = LONE_POINTS if alone else box_colours[person]
         point_colours, link_colours = _colours(style, colour_by, colour)
         if links:
             widths = _link_widths(radii, line_width)
@@ -134,10 +139,10 @@ def pose_picture(
     taken: list[Rectangle] = []
     if boxes:
         for person in sorted(in_order, key=lambda person: boxes_xyxy[person][1]):
-            texts = _label_texts(person, count, float(box_scores[person]))
+            texts = _label_texts(None if alone else own_numbers[person], float(box_scores[person]))
             _draw_label(picture, boxes_xyxy[person], texts, box_colours[person], taken)
     if angles or highlight is not None:
-        own = {person: LONE_POINTS if count == 1 else box_colours[person] for person in in_order}
+        own = {person: LONE_POINTS if alone else box_colours[person] for person in in_order}
         body = [points_xy[person][in_groups(["body"]) & (scores[person] > keypoint_threshold)] for person in in_order]
         places = LabelPlaces(photo_hw, np.concatenate([np.empty((0, 2)), *body]), taken)
         _draw_marks(picture, points_xy, scores, boxes_xyxy, keypoint_threshold, own, highlight, angles, places)
@@ -316,11 +321,11 @@ def _draw_box(picture: np.ndarray, box_xyxy: np.ndarray, width: int, colour: Col
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, width)
 
 
-def _label_texts(person: int, count: int, score: float) -> tuple[str, ...]:
-    """What may stand at a person's box, the longest first. People are counted from 1 where there are several."""
-    if count == 1:
+def _label_texts(number: int | None, score: float) -> tuple[str, ...]:
+    """What may stand at a person's box, the longest first. Somebody alone has no number."""
+    if number is None:
         return f"person {score:.2f}", f"{score:.2f}"
-    return f"person {person + 1} {score:.2f}", f"{person + 1}  {score:.2f}", f"{person + 1}"
+    return f"person {number} {score:.2f}", f"{number}  {score:.2f}", f"{number}"
 
 
 def _draw_label(

@@ -320,7 +320,9 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upload(page: "playwright.Page", clip: Path) -> None:
     """Drops a clip, and waits until the page has it or says why not."""
     page.locator("#video-clip input[type=file]").set_input_files(clip)
-    page.locator("#video .empty .done, #video-status .notice").first.wait_for(timeout=browser.UPLOAD_MS)
+    page.locator("#video .empty .done, #video-status .notice").first.wait_for(
+        timeout=RUN_MS
+    )  # a run before may have to end first
 
 
 def choose(page: "playwright.Page", name: str) -> None:

@@ -134,7 +134,7 @@ def preview(address: str, width: int, height: int, newest: "Newest") -> str:
 
 
 def done(report: "ClipReport") -> str:
-    return words.line("Done", f"{_count(report.frames)}, {words.duration(report.seconds)}")
+    return words.line("Done", f"{_count(report.frames)}, {words.duration(report.wall_s)}")
 
 
 def stopped(report: "ClipReport | None") -> str:
@@ -157,12 +157,12 @@ def video(path: Path, poster: str, name: str, task: str) -> str:
 
 def card(report: "ClipReport", clip_seconds: float | None) -> str:
     """How the video came about."""
-    length = f", {report.seconds / clip_seconds:.2g} times the clip's length" if clip_seconds else ""
+    length = f", {report.wall_s / clip_seconds:.2g} times the clip's length" if clip_seconds else ""
     near_far = report.depth_range_m
     facts = {
         "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Frames": f"{report.frames}{' before Stop' if report.stopped else ''}",
-        "Time": f"{words.duration(report.seconds)}{length}",
+        "Time": f"{words.duration(report.wall_s)}{length}",
         "Speed": f"{report.frames_per_s:.3g} frames a second" if report.frames_per_s else "",
         "Depth": f"{near_far[0]:.2f} to {near_far[1]:.2f} m, one range for all frames" if near_far else "",
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",

@@ -316,6 +316,7 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chro
         page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
     from playwright.sync_api import expect
@@ -339,6 +340,7 @@ def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
             expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_opens_without_a_file_and_tells_when_it_is_missed(chromium, clone, tmp_path):
     from playwright.sync_api import expect

@@ -9,6 +9,7 @@ import gradio as gr
 from ... import runtime, zoo
 from ...video.choices import ClipChoices
 from .. import command, controls, examples, words
+from ..open_radio import OpenRadio
 from ..storage import MAX_FILE_SIZE, Visits
 from ..studio.choices import size_choices
 from ..wiring import PRIVATE, connect_run, connect_stop
@@ -75,10 +76,14 @@ def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
         [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
     )
     with gr.Group(elem_classes="weights"):
-        inputs["size"] = gr.Radio(
-            size_choices([task]), value=size, label="Size", elem_classes="chips small", elem_id="video-size"
+        inputs["size"] = OpenRadio(
+            size_choices([task]),
+            value=size,
+            label="Size",
+            elem_classes="chips small",
+            elem_id="video-size",
         )
-        inputs["level"] = gr.Radio(
+        inputs["level"] = OpenRadio(
             list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
         )
         made["too_large"] = gr.HTML(elem_classes="limits")

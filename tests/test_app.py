@@ -118,7 +118,7 @@ def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_are_not(tm
 def test_a_leaving_visitor_frees_memory_files_and_work(tmp_path: Path) -> None:
     visits = storage.Visits(tmp_path)
     visit = visits.of("a")
-    photo = visit.add(np.zeros((8, 8, 3), np.uint8), "a.png")
+    photo = visit.add(visit.new_photo(np.zeros((8, 8, 3), np.uint8), "a.png"))
     (photo.next_folder("picture") / "x.png").write_bytes(b"x")
     thread = InferenceThread()
 
@@ -163,11 +163,11 @@ def test_visitors_who_never_say_goodbye_are_dropped_oldest_first(tmp_path: Path)
     [("a b.jpg", "a_b"), ("../../etc/passwd", "passwd"), ("ünï.png", "ünï"), ("", "photo"), ("...", "photo")],
 )
 def test_file_names_follow_the_photo_and_cannot_leave_the_folder(tmp_path: Path, name: str, stem: str) -> None:
-    assert Visit(tmp_path).add(np.zeros((1, 1, 3), np.uint8), name).stem == stem
+    assert Visit(tmp_path).new_photo(np.zeros((1, 1, 3), np.uint8), name).stem == stem
 
 
 def test_older_drawings_are_removed_but_the_last_two(tmp_path: Path) -> None:
-    photo = Visit(tmp_path).add(np.zeros((1, 1, 3), np.uint8), "a.png")
+    photo = Visit(tmp_path).new_photo(np.zeros((1, 1, 3), np.uint8), "a.png")
     folders = [photo.next_folder("picture") for _ in range(4)]
     assert [folder.exists() for folder in folders] == [False, False, True, True]
 

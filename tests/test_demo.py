@@ -292,10 +292,9 @@ def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chro
         # Not visiting(): the first example's photo is gone before the browser asks for it, which its console tells.
         page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(server.url)
-        expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
+        expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE, timeout=RUN_MS)
         expect(page.locator(".example")).to_have_count(len(examples.files()))
         page.get_by_role("button", name=first).click()
-        page.wait_for_timeout(150)  # no hand is faster, and requests sent at the same moment may overtake each other
         page.get_by_role("button", name=second).click()  # before the first is done: the second is what counts
         expect(page.locator("#status .done")).to_be_visible(timeout=RUN_MS)
         expect(page.locator(".cm-content")).to_contain_text(
@@ -338,7 +337,7 @@ def test_the_size_stays_with_the_visitor_from_task_to_task(chromium, tmp_path):
         for task in ("matting", "detect", "albedo"):
             choose(page, task)
             expect(radio(page, "demo")).to_be_checked()
-            expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE)
+            expect(page.locator(".choice")).to_contain_text(zoo.DEMO_NOTICE, timeout=RUN_MS)
 
 
 @pytest.mark.slow

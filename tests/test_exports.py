@@ -25,7 +25,7 @@ def visit(tmp_path):
 
 def add(visit, name, *tasks):
     """A photo with made-up results; the upper half of it is hair, a metre away."""
-    photo = visit.add(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), name)
+    photo = visit.add(visit.new_photo(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), name))
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     labels[: HEIGHT // 2] = 4
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)

@@ -23,7 +23,7 @@ def add(visit, *names, done=True):
     """Photos with a result each; the last one is worked on."""
     photos = []
     for name in names:
-        photo = visit.add(np.zeros((40, 30, 3), np.uint8), name)
+        photo = visit.add(visit.new_photo(np.zeros((40, 30, 3), np.uint8), name))
         photo.shown = photo.next_folder("photo") / "photo.png"
         photo.shown.write_bytes(b"shown")
         if done:

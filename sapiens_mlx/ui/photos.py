@@ -75,10 +75,6 @@ def keep(visit: Visit, photo_rgb: Any, name: str) -> Photo:
     """Make an (H, W, 3) uint8 RGB array the photo that is worked on, beside those there are."""
     from ..image import shrink, write_png
 
-    photo = visit.add(photo_rgb, name)
-    try:
-        photo.shown = write_png(photo.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))
-    except Exception:
-        visit.forget_photo()
-        raise
-    return photo
+    photo = visit.new_photo(photo_rgb, name)
+    photo.shown = write_png(photo.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))
+    return visit.add(photo)  # only now: a run under way reads the visitor's photos at any time

@@ -60,8 +60,9 @@ class RunActions(ABC):
         """After Stop: Gradio has closed the event's generator, which cancels the job."""
 
     @abstractmethod
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
-        """An example was pressed: it is the visitor's, and what ran for another one ends."""
+    def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's, and what ran for another one ends. If a later press has come
+        before this one, that one stays."""
 
     @abstractmethod
     def _empty_page(self, there: bool) -> str:
@@ -100,9 +101,11 @@ class TabActions(RunActions):
         visit = self._visit(request)
         return self._fresh(visit, self._take(visit, photo))
 
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
-        """An example was pressed: it is the visitor's photo, and what ran for another one ends."""
+    def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
         visit, path = self._visit(request), self._examples[event.target._id]
+        if pressed_ms < visit.pressed_ms:
+            return self._example_shown(visit)
+        visit.pressed_ms = pressed_ms
         visit.forget_photo()
         self._visits.release(visit)
         try:

@@ -88,7 +88,8 @@ class Visit:
     `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs; it stays when the photo changes. `look` are
     the page's inputs, by name, as the newest event of the tab gave them. `surface` is the picture that is shown, and
     `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be
-    chosen, and `in_space` whether the 3-D viewer holds a file.
+    chosen, and `in_space` whether the 3-D viewer holds a file. `pressed_ms` is when, by the browser's clock, the
+    newest example was pressed.
     """
 
     folder: Path
@@ -103,6 +104,7 @@ class Visit:
     posed: Result | None = None
     job: Job | None = None
     closed: bool = False
+    pressed_ms: float = 0.0
     uploads: set[str] = field(default_factory=set)
     _count: int = 0
     _leaving: Path | None = None
@@ -112,10 +114,13 @@ class Visit:
         """The one that is worked on; None where there is none."""
         return self.photos[self.current] if self.photos else None
 
-    def add(self, rgb: np.ndarray, name: str) -> Photo:
-        """One more photo, (H, W, 3) uint8 RGB, which is now the one that is worked on."""
+    def new_photo(self, rgb: np.ndarray, name: str) -> Photo:
+        """A photo, (H, W, 3) uint8 RGB, with a folder of its own. It is the visitor's when add() has taken it."""
         self._count += 1
-        photo = Photo(rgb, name, self.folder / f"photo-{self._count}")
+        return Photo(rgb, name, self.folder / f"photo-{self._count}")
+
+    def add(self, photo: Photo) -> Photo:
+        """One more photo, which is now the one that is worked on."""
         self.photos.append(photo)
         self.current = len(self.photos) - 1
         return photo
@@ -127,8 +132,9 @@ class Visit:
             self.job.cancel()
         if not self.photos:
             return
-        photo = self.photos.pop(self.current)
-        self.current = max(0, self.current - 1)
+        number = self.current
+        self.current = max(0, number - 1)  # before the photo goes: other events may read `photo` at any time
+        photo = self.photos.pop(number)
         if self._leaving is not None:
             shutil.rmtree(self._leaving, ignore_errors=True)
         self._leaving = photo.folder

@@ -44,8 +44,11 @@ def connect_run(
     running = [runs_after(view.run.click)]
     if examples:
         clicks = [button.click for button in examples]
-        # One at a time: in the order in which they were pressed.
-        pressed = gr.on(clicks, do.example_taken, None, taken, **again, **PRIVATE, concurrency_limit=1)
+        # One at a time, each with the time of the press: requests of one browser may overtake each other.
+        time_ms = gr.Number(visible=False)
+        pressed = gr.on(
+            clicks, do.example_taken, time_ms, taken, js="() => Date.now()", **again, **PRIVATE, concurrency_limit=1
+        )
         running.append(runs_after(pressed.success))
     return running
 

@@ -79,8 +79,11 @@ class VideoActions(RunActions):
         self._forget(visit)
         return self._fresh(visit)
 
-    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+    def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
         visit, path = self._visit(request), self._examples[event.target._id]
+        if pressed_ms < visit.pressed_ms:
+            return self._fresh(visit)
+        visit.pressed_ms = pressed_ms
         self._forget(visit)
         try:
             self._given[visit] = take(_new_folder(visit), path, None)

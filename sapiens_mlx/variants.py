@@ -29,13 +29,13 @@ class Variant:
             first, second = size, first
         if not first or not second:
             raise SapiensError(f"{text!r} is no variant. Write a size and a level, such as 0.4b:bf16.")
-        if first not in zoo.SIZES:
+        if first not in (*zoo.SIZES, zoo.WILOR.name):
             raise SapiensError(f"There is no size {first!r}. Choose one of: {', '.join(zoo.SIZES)}.")
         return cls(first, zoo.level(second).name)
 
     @property
     def parameters(self) -> int:
-        return zoo.SIZES[self.size].parameters
+        return zoo.size_row(self.size).parameters
 
     def __str__(self) -> str:
         return f"{self.size}:{self.level}"

@@ -127,8 +127,9 @@ class Comparison:
         if not self.figures:
             compared = ", ".join(name for name in zoo.TASKS if tasks.figures(name))
             raise SapiensError(f"Results of {task} cannot be compared. Choose one of: {compared}.")
-        self.variants = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
-        self._asked_reference = None if reference is None else chosen(reference, self.variants)
+        parsed = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
+        self.variants = [one.of_task(self.task) for one in parsed]
+        self._asked_reference = None if reference is None else chosen(reference, self.variants).of_task(self.task)
         check(self.variants, self._asked_reference)
         if not zoo.task_row(task).across_sizes and _sizes_differ(*self.variants, self._asked_reference):
             raise SapiensError(
@@ -201,6 +202,11 @@ class Comparison:
         if text not in self.notices:
             self.notices.append(text)
 
+    @property
+    def predictors(self) -> list[Predictor]:
+        """One for each variant asked for."""
+        return [self._predictor(variant) for variant in self.variants]
+
     def _predictor(self, variant: Variant) -> Predictor:
         return Predictor(self.task, variant.size, variant.level, self.weights)
 
@@ -263,7 +269,7 @@ class Comparison:
 
     def _share_people(self, result: Result) -> None:
         """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
-        if not hasattr(result, "boxes_xyxy"):
+        if self.task != "pose":
             return
         if self._reference_result is not None:
             result.box_scores = self._reference_result.box_scores
@@ -352,6 +358,11 @@ def _file_bytes(predictor: Predictor) -> int | None:
     if given is not None:
         return given.model_bytes
     level = zoo.level(predictor.level)
+    if predictor.task == "hands":
+        from .hands.weights import local
+
+        path = local(level.name, predictor.weights).pose
+        return path.stat().st_size if path else None
     source = locate.find_local(predictor.checkpoint, predictor.weights, level)
     if level.dtype == "float32":
         return conversion.source_of(source).bytes if source else None

@@ -65,7 +65,9 @@ def remember(report: "Report", inputs: int = 1) -> None:
 
 
 def inputs_of(result: "Result", flip: bool = zoo.DEFAULTS.flip) -> int:
-    """How many inputs went through the network for a result: of pose each person, with `flip` twice."""
+    """How many inputs went through the network for a result: of pose each person, with `flip` twice; of hands each."""
+    if result.report.task == "hands":
+        return len(result.scores)
     if result.report.task != "pose":
         return 1
     return len(result.boxes_xyxy) * (PERSON_AND_MIRROR if flip else 1)
@@ -238,6 +240,10 @@ def _download(checkpoint: zoo.Checkpoint, level: zoo.Level, weights: str | Path 
     from .inventory import bytes_each
     from .weights import locate, store
 
+    if checkpoint.task == "hands":
+        from .hands.weights import download_bytes
+
+        return download_bytes(level.name, weights)
     if checkpoint.bundled or store.is_here(checkpoint, level.name, weights):
         return {}
     if not checkpoint.published and locate.repo_named(weights) is None:

@@ -1,13 +1,17 @@
 """What a run of one task leaves: the files of its result, and the report that `predict --json` prints."""
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import zoo
+from .files import write_bytes
 from .tasks.background import Background
 from .tasks.base import Result
+
+TOGETHER = ("pose", "hands")  # whose results of one photo say something together
 
 
 def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
@@ -36,6 +40,7 @@ def save(
     pose_formats: Sequence[str] = (),
     points: int = zoo.DEFAULTS.points,
     background: Background = None,
+    mesh_opacity: float = zoo.DEFAULTS.mesh_opacity,
 ) -> dict[str, Any]:
     """Writes the task's files as `<stem>_...` into `folder`.
 
@@ -54,12 +59,28 @@ def save(
         "pose": {"keypoint_threshold": keypoint_threshold, "formats": pose_formats},
         "pointmap": {"points": points},
         "matting": {"background": background},
+        "hands": {"opacity": mesh_opacity},
     }
     options = of_task.get(result.report.task, {})
     start = time.perf_counter()
     paths = result.save(folder, stem, style=style, side_by_side=side_by_side, **options)
     result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
     return {"input": photo, "files": [str(path) for path in paths], **vars(result.report)}
+
+
+def save_together(results: Mapping[str, Result], last: str, folder: str | Path, stem: str) -> list[str]:
+    """Writes what results of one photo say together: `<stem>_hands_people.json` of pose and hands. Returns the paths.
+
+    Args:
+        results: by task.
+        last: the task that came last: what it is not part of was written before.
+    """
+    if last not in TOGETHER or not set(TOGETHER) <= results.keys():
+        return []
+    from .tasks.hands_people import to_json
+
+    text = json.dumps(to_json(results["hands"], results["pose"]), allow_nan=False)
+    return [str(write_bytes(Path(folder) / f"{stem}_hands_people.json", text.encode()))]
 
 
 def failure(photo: str, task: str, problem: Exception) -> dict[str, str]:

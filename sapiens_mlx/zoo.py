@@ -58,7 +58,7 @@ SIZES = {
     )
 }
 
-# Of hands alone, by the optional package wilor-mlx: see hands/. It is no size of Sapiens2, and stands in no list of them.
+# Of hands alone, run by the optional package wilor-mlx (see hands/): no size of Sapiens2, and in no list of those.
 WILOR = Size("wilor", 1280, 32, 16, 632_000_000, None, (256, 256))
 
 
@@ -248,6 +248,7 @@ class Defaults:
     hand_threshold: float = 0.3
     hand_iou: float = 0.5
     hand_norms: str = "package"
+    mesh_opacity: float = 0.65
 
 
 DEFAULTS = Defaults()

@@ -67,6 +67,8 @@ def random_tensors(module: nn.Module, prefix: str = "", seed: int = 0) -> dict[s
         last = name.rpartition(".")[2]
         if last == "running_var":
             values = 1 + 0.2 * np.abs(values)
+        elif "cam" in name and "emb" not in name:  # so that the mesh stays on the hand
+            values *= 0.005
         elif len(shape) == 1:  # norms and biases
             values = (1 if "norm" in name or ".bn" in name or "_bn" in name else 0) * (last == "weight") + 0.1 * values
         elif "dec" in name:
@@ -86,7 +88,7 @@ def write_pose(path: Path, seed: int = 0) -> Path:
     rest = np.tile(np.float32([1, 0, 0, 0, 1, 0]), 16)  # no rotation
     tensors["backbone.init_hand_pose"] = mx.array(rest[None])
     tensors["backbone.init_betas"] = mx.zeros((1, 10))
-    tensors["backbone.init_cam"] = mx.array([[0.9, 0.0, 0.0]])
+    tensors["backbone.init_cam"] = mx.array([[4.5, -0.1, 0.0]])
     tensors |= {"IMAGE_MEAN": wilor.IMAGE_MEAN, "IMAGE_STD": wilor.IMAGE_STD}
     path.parent.mkdir(parents=True, exist_ok=True)
     mx.save_safetensors(str(path), tensors)
@@ -107,22 +109,58 @@ def write_packed_pose(path: Path, plain: Path) -> Path:
     return path
 
 
-def write_detector(path: Path, seed: int = 0) -> Path:
-    """A hand detector that sees hands here and there."""
+def write_detector(path: Path) -> Path:
+    """A hand detector that takes red discs for right hands and blue ones for left hands; see discs().
+
+    Red and blue are averaged down to its finest cells, of 8 pixels, and all its other channels are nought.
+    """
     from wilor_mlx import detector
 
-    tensors = random_tensors(detector.HandDetector(), seed=seed)
-    del tensors["pose.stride"]  # no weight
-    for name in tensors:
-        if ".cv3." in name and name.endswith(".2.weight"):
-            tensors[name] = 24 * tensors[name]
-        if ".cv3." in name and name.endswith(".2.bias"):
-            tensors[name] = mx.array([-3.2, -3.0])
-        if ".cv2." in name and name.endswith(".2.bias"):  # near sides rather than far ones
-            tensors[name] = mx.array(np.tile(-0.3 * np.arange(16, dtype=np.float32), 4))
+    tensors = {}
+    for name, tensor in tree_flatten(detector.HandDetector().parameters()):
+        if name != "pose.stride":  # no weight
+            tensors[name] = np.full(tensor.shape, name.endswith((".bn.weight", "running_var")), np.float32)
+    for name in ("b0", "b1", "b3"):  # 3 x 3
+        tensors[f"{name}.conv.weight"][[0, 1], :, :, [0, 2 if name == "b0" else 1]] = 1 / 9
+    behind = tensors["h15.cv1.conv.weight"].shape[-1] - len(tensors["b4.cv2.conv.weight"])  # where finer cells come
+    tensors["b0.conv.weight"] *= 8  # where SiLU is nearly a straight line
+    for name, first in (
+        ("b2.cv1", 0),
+        ("b2.cv2", 0),
+        ("b4.cv1", 0),
+        ("b4.cv2", 0),
+        ("h15.cv1", behind),
+        ("h15.cv2", 0),
+    ):
+        tensors[f"{name}.conv.weight"][[0, 1], 0, 0, [first, first + 1]] = 1
+    for layer in (0, 1):
+        tensors[f"pose.cv3.0.{layer}.conv.weight"][[0, 1], 1, 1, [0, 1]] = 1
+    tensors["pose.cv3.0.2.weight"][[1, 0], 0, 0, [0, 1]] = 1.5
+    for level in range(3):
+        tensors[f"pose.cv3.{level}.2.bias"][:] = -9 if level == 0 else -20
+        tensors[f"pose.cv2.{level}.2.bias"].reshape(4, 16)[:, 6] = 20  # sides 6 cells away
+        spread = np.random.default_rng(0).uniform(-1.5, 1.5, 63)
+        tensors[f"pose.cv4.{level}.2.bias"][:] = spread
     path.parent.mkdir(parents=True, exist_ok=True)
-    mx.save_safetensors(str(path), tensors)
+    mx.save_safetensors(str(path), {name: mx.array(tensor) for name, tensor in tensors.items()})
     return path
+
+
+def discs(sides: str, height: int = 480, width: int = 640) -> np.ndarray:
+    """A photo (H, W, 3) uint8 with a disc for each hand, "l" or "r", in rows."""
+    photo = np.full((height, width, 3), 30, np.uint8)
+    photo[..., [0, 2]] = 0
+    columns = 1 if len(sides) == 1 else 5
+    rows = -(-len(sides) // columns)
+    radius = max(height, width) / 512 * 36
+    down, across = np.mgrid[:height, :width]
+    for number, side in enumerate(sides):
+        x, y = width * (number % columns + 0.5) / columns, height * (number // columns + 0.5) / rows
+        # Brightest in the middle and each a little darker than the one before, so that no two score the same.
+        light = (255 - 3 * number) * np.clip(1 - (np.hypot(across - x, down - y) / radius) ** 2, 0, 1)
+        channel = photo[..., 0 if side == "r" else 2]
+        np.maximum(channel, light.astype(np.uint8), out=channel)
+    return photo
 
 
 def mano_arrays(seed: int = 0) -> dict[str, np.ndarray]:
@@ -147,8 +185,8 @@ def mano_arrays(seed: int = 0) -> dict[str, np.ndarray]:
     weights = rng.random((778, 16)) ** 8
     return {
         "v_template": template.astype(np.float32),
-        "shapedirs": (0.002 * rng.standard_normal((778, 3, 10))).astype(np.float32),
-        "posedirs": (0.0005 * rng.standard_normal((135, 778 * 3))).astype(np.float32),
+        "shapedirs": (0.0005 * rng.standard_normal((778, 3, 10))).astype(np.float32),
+        "posedirs": (0.0002 * rng.standard_normal((135, 778 * 3))).astype(np.float32),
         "J_regressor": (regressor / regressor.sum(1, keepdims=True)).astype(np.float32),
         "parents": np.array(parents, np.int64),
         "lbs_weights": (weights / weights.sum(1, keepdims=True)).astype(np.float32),
@@ -163,7 +201,7 @@ def starts() -> dict[str, np.ndarray]:
     return {
         "pose": np.tile(np.float32([1, 0, 0, 0, 1, 0]), 16),
         "shape": np.zeros(10, np.float32),
-        "cam": np.float32([0.9, 0, 0]),
+        "cam": np.float32([4.5, -0.1, 0]),
     }
 
 
@@ -185,7 +223,9 @@ def write_checkpoint(path: Path, arrays: dict[str, np.ndarray] | None = None, ho
         storage = torch_saves.storage(str(key), array.size, kinds[array.dtype.kind])
         entries[names.get(name, "backbone.pos_embed")] = torch_saves.tensor(storage, array.shape, tuple(steps))
         stored[str(key)] = array.tobytes()
-    foreign = torch_saves.named("yacs.config", "CfgNode") + b")\x81" + torch_saves.mapping(a=torch_saves.number(1)) + b"b"
+    foreign = (
+        torch_saves.named("yacs.config", "CfgNode") + b")\x81" + torch_saves.mapping(a=torch_saves.number(1)) + b"b"
+    )
     state = torch_saves.mapping(**entries)
     path.parent.mkdir(parents=True, exist_ok=True)
     program = torch_saves.mapping(hyper_parameters=foreign, state_dict=state)
@@ -199,14 +239,6 @@ def write_all(folder: Path) -> Path:
     write_detector(folder / "hands/hand-detector.safetensors")
     write_mano(folder / "hands/mano.npz")
     return folder
-
-
-def photo(height: int = 240, width: int = 320, seed: int = 1) -> np.ndarray:
-    """Smooth noise, (H, W, 3) uint8."""
-    import cv2
-
-    small = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def joints_of(path: Path) -> list[list[str]]:

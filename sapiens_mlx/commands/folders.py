@@ -32,6 +32,7 @@ QUIET_S = 30.0  # between two lines of progress where there is no terminal
 # Options of predict by what they are called in a manifest; a task's results depend on these beside `style` and so on.
 _PEOPLE = ("boxes_xyxy", "detector", "box_threshold", "nms_threshold")
 _OF_TASK = {"pose": (*_PEOPLE, "flip", "keypoint_threshold", "pose_formats"), "detect": _PEOPLE}
+_OF_TASK |= {"hands": ("hand_threshold", "hand_iou", "hand_crop", "hand_norms", "vertices", "mesh_opacity")}
 _OF_TASK |= {"matting": ("background",), "pointmap": ("points", "foreground"), "seg": ()}
 _OF_OTHERS = ("foreground",)
 
@@ -177,7 +178,7 @@ def _work(
     defaults = vars(Options()) | vars(zoo.DEFAULTS) | {"side_by_side": False, "pose_formats": (), "background": "none"}
     asked = vars(choices) | saving | {"background": options.background}
     chosen = {name: asked[name] for name in names if asked[name] != defaults[name]}
-    clip, of_photos = vars(clip_choices), {"style", "keypoint_threshold", "background"}
+    clip, of_photos = vars(clip_choices), {"style", "keypoint_threshold", "background", "mesh_opacity"}
     chosen |= {name: clip[name] for name in clip.keys() - of_photos if clip[name] != vars(ClipChoices())[name]}
     if options.weights:
         chosen["weights"] = options.weights

@@ -41,7 +41,7 @@ def find(
     Args:
         detector: (1, 512, 512, 3) uint8 to (1, 69, A): box centre and size, two scores, 21 points with a score each.
         threshold: hands must score at least this, 0..1.
-        iou_threshold: of two boxes that overlap by more than this (IoU, 0..1) the surer one stays, whatever their sides.
+        iou_threshold: of two boxes that overlap by more than this (IoU, 0..1) the surer one stays, of whichever side.
     """
     raw = np.array(detector(mx.array(crops.letterbox(photo_rgb))[None])[0].astype(mx.float32))  # (69, A)
     scores = raw[4:6].max(0)

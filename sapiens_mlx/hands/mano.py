@@ -182,5 +182,3 @@ def _npz(path: Path, remedy: str) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} could not be read ({problem.strerror or problem}). {remedy}") from problem
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, RuntimeError, TypeError) as problem:
         raise WeightsError(f"{path} is damaged, cut short, or no .npz of arrays. {remedy}") from problem
-
-

@@ -193,7 +193,9 @@ def _load_detector(path: Path) -> nn.Module:
         module, shapes = HandDetector(), read_shapes(path)
         expected = {name: tuple(one.shape) for name, one in tree_flatten(module.parameters()) if name != _OF_DETECTOR}
         # What its author's file has beyond the network, wilor-mlx passes over.
-        _compare({name: shapes[name] for name in expected.keys() & shapes.keys()}, expected, "wilor-mlx's hand detector")
+        _compare(
+            {name: shapes[name] for name in expected.keys() & shapes.keys()}, expected, "wilor-mlx's hand detector"
+        )
         module.load_weights([(name, one) for name, one in _floats(path) if name in expected], strict=False)
         module.eval()
         mx.eval(module.parameters())

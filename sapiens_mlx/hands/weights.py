@@ -15,6 +15,8 @@ from .mano import Mano
 from .network import HandNetworks
 from .network import load as load_networks
 
+# As wilor-mlx's author states them.
+PACKED_BYTES, DETECTOR_BYTES, MANO_BYTES = 490_000_000, 107_000_000, 5_000_000
 MANO_WORDS = "about 5 MB of WiLoR-mini's checkpoint"
 
 
@@ -75,6 +77,18 @@ def to_download(level: str, weights: str | Path | None = None) -> list[str]:
         (found.mano, f"{MANO_WORDS} ({zoo.WILOR_MINI.repo})"),
     ]
     return [words for path, words in missing if path is None]
+
+
+def download_bytes(level: str, weights: str | Path | None = None) -> dict[str, int]:
+    """About what there is to download, by the file; empty where all is here. Raises as local does."""
+    found = local(level, weights)
+    name = pose_checkpoint(level).filename
+    missing = [
+        (found.pose, name, PACKED_BYTES if level == "4bit" else 4 * zoo.WILOR.parameters),
+        (found.detector, zoo.HAND_DETECTOR.filename, DETECTOR_BYTES),
+        (found.mano, "mano.npz", MANO_BYTES),
+    ]
+    return {name: size for path, name, size in missing if path is None}
 
 
 def to_accept(level: str, weights: str | Path | None = None) -> list[str]:

@@ -187,7 +187,9 @@ class HandsTask:
         """The network's arrays of one hand, a left one's turned round."""
         points, vertices, wrist, fingers, shape, cameras = (array[0] for array in raw)
         turn = np.ones(3, np.float32) if fitted.way else MIRRORED
-        return HandPart(points * turn, vertices * turn, np.concatenate([wrist, fingers]), shape, cameras * turn[[1, 0, 1]])
+        return HandPart(
+            points * turn, vertices * turn, np.concatenate([wrist, fingers]), shape, cameras * turn[[1, 0, 1]]
+        )
 
     def result(
         self,

@@ -48,11 +48,10 @@ def _hand(result: "HandsResult", number: int) -> dict[str, Any]:
     from .hands import JOINTS
 
     joints = [
-        {"name": name} | dict(zip(("x", "y"), _rounded(flat, 3), strict=True))
+        {"name": name}
+        | dict(zip(("x", "y"), _rounded(flat, 3), strict=True))
         | dict(zip(("x_mm", "y_mm", "z_mm"), _rounded(space, 3), strict=True))
-        for name, flat, space in zip(
-            JOINTS, result.keypoints_xy[number], result.keypoints_3d[number], strict=True
-        )
+        for name, flat, space in zip(JOINTS, result.keypoints_xy[number], result.keypoints_3d[number], strict=True)
     ]
     if result.detected_xy is not None:
         for joint, (x, y), score in zip(

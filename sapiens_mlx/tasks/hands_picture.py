@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from .. import zoo
 from ..errors import SapiensError
 from . import draw
 from .hands_mesh import SIDE_RGB, SUBPIXEL_BITS, normals, paint, shade
@@ -26,7 +27,7 @@ def hands_picture(
     result: "HandsResult",
     *,
     mesh: bool = True,
-    opacity: float = 0.65,
+    opacity: float = zoo.DEFAULTS.mesh_opacity,
     skeleton: bool = True,
     labels: bool = True,
     line_width: float | None = None,
@@ -60,7 +61,7 @@ def close_ups(
     *,
     px: int = CLOSE_UP_PX,
     mesh: bool = True,
-    opacity: float = 0.65,
+    opacity: float = zoo.DEFAULTS.mesh_opacity,
     skeleton: bool = True,
 ) -> list[tuple[np.ndarray, str]]:
     """Each hand in a square of its own, (px, px, 3) uint8, drawn at that size, and words such as "1: left hand, 0.93".

@@ -50,6 +50,7 @@ def choices_of(options: argparse.Namespace, background: Any = None) -> ClipChoic
         style=options.style,
         keypoint_threshold=options.keypoint_threshold,
         background=background,
+        mesh_opacity=options.mesh_opacity,
         charts=not options.no_charts,
         sound=not options.no_sound,
     )

@@ -1,7 +1,7 @@
 """MANO_RIGHT.pkl as its authors give it, read as NumPy arrays without running anything of it.
 
-It is a pickle of Python 2 with arrays of NumPy, a sparse matrix of SciPy and objects of chumpy, of which each is data: a
-`_reconstruct` and its state, the parts of a matrix, a `Ch` with its array `x`, a `Select` of some elements of one.
+It is a pickle of Python 2 with arrays of NumPy, a sparse matrix of SciPy and objects of chumpy, of which each is data:
+a `_reconstruct` and its state, the parts of a matrix, a `Ch` with its array `x`, a `Select` of some elements of one.
 """
 
 import math
@@ -121,7 +121,11 @@ def _dtype(name: str, value: Any) -> np.dtype:
 def _dense(name: str, state: dict[str, Any], *, by_column: bool) -> np.ndarray:
     """A sparse matrix, (rows, columns) float64."""
     shape = state["_shape"] if "_shape" in state else state["shape"]
-    if len(shape) != 2 or not all(type(n) is int and 0 < n <= 1 << 16 for n in shape) or math.prod(shape) > MOST_NUMBERS:
+    if (
+        len(shape) != 2
+        or not all(type(n) is int and 0 < n <= 1 << 16 for n in shape)
+        or math.prod(shape) > MOST_NUMBERS
+    ):
         raise DamagedError(f"{name} has no sensible shape")
     indices, starts, data = (_array(name, state[part], DEEPEST) for part in ("indices", "indptr", "data"))
     runs, others = (shape[1], shape[0]) if by_column else shape

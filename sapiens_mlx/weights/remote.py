@@ -38,7 +38,7 @@ class RemoteFile(io.RawIOBase):
         data = self._fetch(self._at, end)
         self.fetched_bytes += len(data)
         if self.fetched_bytes > SPENT_BYTES:
-            raise hub.UnavailableError("far more of it would have to be read than was to be expected", "Try again later")
+            raise hub.UnavailableError("far more of it is read than was to be expected", "Try again later")
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -5,7 +5,6 @@ MANO's stand-in has the right shapes and a rough hand's proportions, and is of t
 
 import functools
 import json
-import zipfile
 from pathlib import Path
 
 import mlx.core as mx
@@ -211,8 +210,17 @@ def write_mano(path: Path) -> Path:
     return path
 
 
-def write_checkpoint(path: Path, arrays: dict[str, np.ndarray] | None = None, how: int = zipfile.ZIP_STORED) -> Path:
-    """WiLoR-mini's checkpoint: MANO's tensors among those of other parts, and foreign objects beside the state dict."""
+def write_checkpoint(
+    path: Path,
+    arrays: dict[str, np.ndarray] | None = None,
+    *,
+    beside: bytes | None = None,
+    instead: dict[str, bytes] | None = None,
+) -> Path:
+    """WiLoR-mini's checkpoint: MANO's tensors among those of other parts, and foreign objects beside the state dict.
+
+    `beside` is a program for the pickle to have somewhere, `instead` some in the place of tensors.
+    """
     arrays = mano_arrays() if arrays is None else arrays
     names = {name: f"mano.{'faces_tensor' if name == 'faces' else name}" for name in arrays}
     kinds = {"f": "FloatStorage", "i": "LongStorage"}
@@ -223,13 +231,11 @@ def write_checkpoint(path: Path, arrays: dict[str, np.ndarray] | None = None, ho
         storage = torch_saves.storage(str(key), array.size, kinds[array.dtype.kind])
         entries[names.get(name, "backbone.pos_embed")] = torch_saves.tensor(storage, array.shape, tuple(steps))
         stored[str(key)] = array.tobytes()
-    foreign = (
-        torch_saves.named("yacs.config", "CfgNode") + b")\x81" + torch_saves.mapping(a=torch_saves.number(1)) + b"b"
-    )
-    state = torch_saves.mapping(**entries)
+    settings = torch_saves.mapping(a=torch_saves.number(1)) if beside is None else beside
+    foreign = torch_saves.named("yacs.config", "CfgNode") + b")\x81" + settings + b"b"
+    state = torch_saves.mapping(**entries | (instead or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
-    program = torch_saves.mapping(hyper_parameters=foreign, state_dict=state)
-    return torch_saves.write(path, program, stored, how)
+    return torch_saves.write(path, torch_saves.mapping(hyper_parameters=foreign, state_dict=state), stored)
 
 
 def write_all(folder: Path) -> Path:

@@ -80,13 +80,13 @@ def test_thresholds_are_not_its_pipelines(weights, threshold, iou):
 def test_pixels_of_a_crop_are_not_wilors(photo_hw, centre, side, out):
     pipeline = pytest.importorskip("wilor_mlx.pipeline", reason=made_up.REASON)
     photo = np.random.default_rng(0).integers(0, 256, (*photo_hw, 3), np.uint8)
+    middle, sides = np.float32(centre), np.float32(side)
     for grey in (-1, 114):
 
         def theirs(progress, grey=grey):
             pad = grey if grey >= 0 else None
             return np.array(pipeline._crop_and_resize_mlx(mx.array(photo), *middle, sides, out, pad))
 
-        middle, sides = np.float32(centre), np.float32(side)
         np.testing.assert_array_equal(crops.square(photo, middle, sides, out, grey), inference.run(theirs))
 
 
@@ -338,7 +338,7 @@ def hands_mano(folder):
 
 
 def test_levels_that_there_are_not_are_no_sentence():
-    with pytest.raises(SapiensError, match="Hands do not come at 8bit. Choose one of: fp32, bf16, 4bit"):
+    with pytest.raises(SapiensError, match=r"Hands do not come at 8bit\. Choose one of: fp32, bf16, 4bit"):
         sm.load("hands", level="8bit")
     with pytest.raises(SapiensError, match="does not come in size 'huge'"):
         sm.load("hands", "huge")
@@ -347,9 +347,9 @@ def test_levels_that_there_are_not_are_no_sentence():
 
 def test_a_file_of_the_other_level_is_no_sentence(weights):
     plain, packed = (weights / f"hands/{name}.safetensors" for name in ("wilor-mlx", "wilor-mlx-int4"))
-    with pytest.raises(LevelError, match="layers are plain floats, and 4bit was asked for. Choose fp32 or bf16"):
+    with pytest.raises(LevelError, match=r"layers are plain floats, and 4bit was asked for\. Choose fp32 or bf16"):
         Predictor("hands", level="4bit", weights=plain)(PHOTO)
-    with pytest.raises(LevelError, match="layers are packed in 4 bits, and bf16 was asked for. Choose 4bit"):
+    with pytest.raises(LevelError, match=r"layers are packed in 4 bits, and bf16 was asked for\. Choose 4bit"):
         Predictor("hands", level="bf16", weights=packed)(PHOTO)
 
 

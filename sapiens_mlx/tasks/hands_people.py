@@ -11,7 +11,7 @@ from .keypoints import keypoints
 from .pose import PoseResult
 
 # How far a person's wrist may be from a hand's, in the side of the hand's box: beyond it, it is another's.
-REACH = 1.0
+REACH = 0.75
 _FINGERS = {"thumb": "thumb", "index": "forefinger", "middle": "middle_finger", "ring": "ring_finger"}
 _FINGERS |= {"little": "pinky_finger"}
 _PLACES = ("_third_joint", "2", "3", "4")  # of Sapiens2, from the root to the tip

@@ -11,8 +11,9 @@ from mlx.utils import tree_flatten
 
 from .. import runtime, zoo
 from ..errors import LevelError, WeightsError
+from ..nn.layers import Deconv
 from ..runtime import Progress, no_progress
-from ..weights import original
+from ..weights import layouts, original
 from ..weights.reader import Shapes, read_shapes
 from . import check_installed
 from .mano import Mano
@@ -22,6 +23,7 @@ AT_ONCE = 8  # hands in one batch, so that twenty take no more memory than eight
 HAND_BYTES = 80e6  # about what the activations of one take, in float32
 PACKED_BITS = 4
 _PARTS = ("backbone", "refine_net")
+_UPSAMPLING = ("branch0_conv", "branch1_conv0", "branch1_conv1")
 _OF_REFINEMENT = ("branch0_bn", "branch1_bn0", "branch1_bn1")
 _CONSTANTS = ("IMAGE_MEAN", "IMAGE_STD")
 _OF_DETECTOR = "pose.stride"  # which is no weight, and may be missing in its file
@@ -171,6 +173,8 @@ def load(
     norms = [_Norm(getattr(decoder, name), in_training) for name in _OF_REFINEMENT]
     for name, norm in zip(_OF_REFINEMENT, norms, strict=True):
         setattr(decoder, name, norm)
+    for name in _UPSAMPLING:
+        setattr(decoder, name, _upsampling(getattr(decoder, name)))
     blocks = wilor.backbone.blocks
     if level.dtype != "float32" and level.bits is None:
         for block in blocks:
@@ -184,6 +188,15 @@ def load(
     mx.clear_cache()
     progress("load", 3, 3)
     return HandNetworks(found, wilor, level, compute_dtype, mano.faces, _norms=norms, _watch=watch)
+
+
+def _upsampling(layer: nn.ConvTranspose2d) -> Deconv:
+    """The same layer, 4 x 4 at stride 2, without the zeros that MLX puts between pixels: see nn.layers.Deconv. On the
+    CPU, where MLX goes through them one by one, that is most of the time of the whole network."""
+    out_channels, *_, in_channels = layer.weight.shape  # (out, 4, 4, in)
+    ours = Deconv(in_channels, out_channels, original.ops())
+    ours.weight = layouts.SUBPIXEL.apply(layer.weight.transpose(3, 0, 1, 2))
+    return ours
 
 
 def _load_detector(path: Path) -> nn.Module:

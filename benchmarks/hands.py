@@ -9,6 +9,7 @@ the points lie apart, in metres.
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import statistics
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(_measure(options)))
+        with contextlib.redirect_stdout(sys.stderr):  # its loader prints
+            found = _measure(options)
+        print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as made:
         folder = Path(options.weights or made)

@@ -406,7 +406,7 @@ def test_the_full_networks_points_are_not_its_pipelines(machine, monkeypatch, tm
     """2.5 GB of random weights, read by wilor-mlx's own loaders."""
     pytest.importorskip("wilor_mlx", reason=made_up.REASON)
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder = machine / "hands"
+    folder, photo = machine / "hands", made_up.discs("rl")
 
     def write(progress):
         made_up.write_pose(folder / "wilor-mlx.safetensors")
@@ -419,11 +419,11 @@ def test_the_full_networks_points_are_not_its_pipelines(machine, monkeypatch, tm
         names = (folder / "wilor-mlx.safetensors", folder / "mano.npz")
         wilor = WiLoR.from_pretrained(*map(str, names))
         finder = HandDetector.from_pretrained(str(folder / "hand-detector.safetensors"))
-        return HandPosePipeline(finder, wilor)(PHOTO, include_vertices=True)
+        return HandPosePipeline(finder, wilor)(photo, include_vertices=True)
 
     inference.run(write)
     expected = inference.run(theirs)
-    ours = sm.load("hands", level="fp32")(PHOTO)
+    ours = sm.load("hands", level="fp32")(photo)
     assert len(ours) == len(expected) > 1
     np.testing.assert_allclose(ours.own_points_m, [one.keypoints_3d for one in expected], atol=1e-3)
     np.testing.assert_allclose(ours.own_vertices_m, [one.vertices for one in expected], atol=1e-3)

@@ -195,7 +195,9 @@ def cost(task: str, size: str, level: str, weights: str | Path | None = None, *,
     """
     from . import inventory, runtime
 
-    checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
+    checkpoint, row = zoo.checkpoint(task, size), zoo.level_of(task, level)
+    if task == "hands":
+        size = checkpoint.size
     if inputs is None:
         inputs = PERSON_AND_MIRROR if task == "pose" else 1
     is_detector = task == "detect"

@@ -1,6 +1,8 @@
 """Hands from photo to result: equal to wilor-mlx's own pipeline, in one camera, with small random weights."""
 
 import sys
+import tomllib
+from pathlib import Path
 
 import made_up_hands as made_up
 import mlx.core as mx
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 import sapiens_mlx as sm
-from sapiens_mlx import hands, zoo
+from sapiens_mlx import costs, hands, inventory, runtime, zoo
 from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import CancelledError, LevelError, SapiensError, WeightsError
 from sapiens_mlx.hands import camera, crops, find, network
@@ -19,6 +21,7 @@ from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.tasks.hands import JOINTS, LINKS
 
+PROJECT = Path(__file__).resolve().parents[1]
 PHOTO = made_up.discs("rlrll")
 
 
@@ -351,6 +354,22 @@ def test_a_file_of_the_other_level_is_no_sentence(weights):
         Predictor("hands", level="4bit", weights=plain)(PHOTO)
     with pytest.raises(LevelError, match=r"layers are packed in 4 bits, and bf16 was asked for\. Choose 4bit"):
         Predictor("hands", level="bf16", weights=packed)(PHOTO)
+
+
+def test_the_line_that_installs_it_is_not_the_projects_extra():
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["hands"] == [hands.REQUIREMENT]
+    assert hands.REQUIREMENT in (PROJECT / "requirements-dev.txt").read_text().splitlines()
+
+
+def test_what_a_run_costs_is_not_told(machine, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    exact, packed = (costs.cost("hands", "demo", level) for level in ("fp32", "4bit"))
+    assert set(exact.downloads) == {"wilor-mlx.safetensors", "hand-detector.safetensors", "mano.npz"}
+    assert 2.4e9 < exact.download_bytes < 2.8e9 and packed.download_bytes < 0.7e9
+    assert 3e9 < exact.memory_bytes < 4e9 and packed.memory_bytes < exact.memory_bytes / 2
+    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: 2_500_000_000)
+    assert "4bit would fit" in inventory.too_large("hands", "wilor", "fp32")
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------

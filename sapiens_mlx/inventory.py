@@ -19,7 +19,7 @@ ACTIVATION_BYTES = 1.2e9
 # Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product, which the CPU holds twice at
 # a time (8), and what stands beside (6).
 BLOCK_WIDTHS = 22
-HANDS_BYTES = 1.0e9  # of hands: the activations of a batch, the detector, and WiLoR's refinement
+HANDS_BYTES = 0.6e9  # of hands: the activations of a batch, the detector, and WiLoR's refinement
 FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 

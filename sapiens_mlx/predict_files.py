@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import zoo
 from .files import write_bytes
 from .tasks.background import Background
@@ -69,7 +71,8 @@ def save(
 
 
 def save_together(results: Mapping[str, Result], last: str, folder: str | Path, stem: str) -> list[str]:
-    """Writes what results of one photo say together: `<stem>_hands_people.json` of pose and hands. Returns the paths.
+    """Writes what results of one photo say together: of pose and hands `<stem>_hands_people.json` and, where a hand is
+    somebody's, `.png`. Returns the paths.
 
     Args:
         results: by task.
@@ -77,10 +80,15 @@ def save_together(results: Mapping[str, Result], last: str, folder: str | Path, 
     """
     if last not in TOGETHER or not set(TOGETHER) <= results.keys():
         return []
-    from .tasks.hands_people import to_json
+    from .image import write_png
+    from .tasks.hands_people import pictures, to_json
 
-    text = json.dumps(to_json(results["hands"], results["pose"]), allow_nan=False)
-    return [str(write_bytes(Path(folder) / f"{stem}_hands_people.json", text.encode()))]
+    hands, pose = results["hands"], results["pose"]
+    path = Path(folder) / f"{stem}_hands_people.json"
+    paths = [write_bytes(path, json.dumps(to_json(hands, pose), allow_nan=False).encode())]
+    if found := [picture for picture, _ in pictures(hands, pose)]:
+        paths.append(write_png(path.with_suffix(".png"), np.vstack(found)))
+    return [str(one) for one in paths]
 
 
 def failure(photo: str, task: str, problem: Exception) -> dict[str, str]:

@@ -250,6 +250,11 @@ def test_a_hand_belongs_to_someone_elses_wrist(result):
     assert found[right].person == 1 and found[right].distance_px == pytest.approx(5 * 2**0.5, abs=1e-3)
     assert found[left].person is None and np.isnan(found[left].distance_px)
     assert [one.person for one in hands_people.owners(result, pose_of(result))] == [None, None]
+    (picture, words), *others = hands_people.pictures(result, pose, px=100)
+    assert words == f"{right + 1}: right hand of person 2" and not others
+    assert picture.shape[0] == 100 and 200 < picture.shape[1] < 220
+    assert (picture[:, :100] != picture[:, -100:]).any()
+    assert hands_people.pictures(result, pose_of(result)) == []
 
 
 def test_two_hands_of_a_side_share_a_wrist(weights):
@@ -288,8 +293,9 @@ def test_predict_does_not_write_pose_and_hands_together(weights, tiny_size, phot
     assert status == 0, error
     pose, hands = json.loads(printed)["results"]
     assert (pose["task"], hands["task"], hands["size"]) == ("pose", "hands", "wilor")
-    assert Path(hands["files"][-1]).name == "photo_hands_people.json"
-    together = json.loads(Path(hands["files"][-1]).read_text())["hands"]
+    path = next(Path(one) for one in hands["files"] if one.endswith("photo_hands_people.json"))
+    together = json.loads(path.read_text())["hands"]
+    assert path.with_suffix(".png").is_file() == any(row["person"] is not None for row in together)
     assert [row["side"] for row in together] == made_up_sides(tmp_path / "out/photo_hands.json")
     assert {"load", "detect", "fit", "network", "decode", "draw"} <= set(hands["seconds"])
     assert "CC BY-NC-ND" in hands["licence"] and "MANO" in hands["licence"] and "Ultralytics" in hands["licence"]

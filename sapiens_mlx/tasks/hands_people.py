@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from .. import zoo
+from . import draw, hands_picture
 from .hands import JOINTS, HandsResult
+from .hands_mesh import SIDE_RGB
 from .keypoints import keypoints
 from .pose import PoseResult
 
@@ -89,6 +91,28 @@ def side_by_side(hands: HandsResult, hand: int, pose: PoseResult, person: int) -
         )
         for name, index, a, b, score in zip(JOINTS, indices, ours, theirs, scores, strict=True)
     ]
+
+
+def pictures(
+    hands: HandsResult, pose: PoseResult, photo_rgb: np.ndarray | None = None, *, px: int = 320
+) -> list[tuple[np.ndarray, str]]:
+    """Each hand that is somebody's twice, WiLoR's points at the left and Sapiens2's at the right, (px, 2 px + gap, 3)
+    uint8, with words such as "1: left hand of person 2"."""
+    photo_rgb = draw.backdrop(photo_rgb, hands.photo_rgb)
+    found = []
+    for owner in owners(hands, pose):
+        if owner.person is None:
+            continue
+        side = hands.sides[owner.hand]
+        ours, theirs = hands.keypoints_xy[owner.hand], pose.keypoints[owner.person, keypoint_indices(side)]
+        square, moved = hands_picture.square_about(photo_rgb, np.concatenate([ours, theirs]), px)
+        beside = square.copy()
+        for place, points, name in ((square, ours, "WiLoR"), (beside, theirs, "Sapiens2")):
+            hands_picture.draw_bones(place, moved(points), SIDE_RGB[side], px * hands_picture.WIDTH_SHARE)
+            draw.draw_text(place, name, (px // 40, px // 40), max(11, px // 18), draw.WHITE, draw.PANEL)
+        words = f"{owner.hand + 1}: {side} hand of person {owner.person + 1}"
+        found.append((draw.side_by_side(square, beside), words))
+    return found
 
 
 def to_json(hands: HandsResult, pose: PoseResult) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Hands over the photo: shaded meshes, a skeleton in the colours of the fingers, labels in those of the sides."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -74,20 +74,24 @@ def close_ups(
     for number, side in enumerate(result.sides):
         points = result.keypoints_xy[number]
         around = points if meshes is None else meshes[number]
-        low, high = np.clip(np.stack([around.min(0), around.max(0)]), -1e5, 1e5)
-        middle, reach = (low + high) / 2, max(8.0, CLOSE_UP_MARGIN * float((high - low).max()))
-        scale = px / reach
-        way = np.float32([[scale, 0, px / 2 - scale * middle[0]], [0, scale, px / 2 - scale * middle[1]]])
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        square = cv2.warpAffine(photo_rgb, way, (px, px), flags=how, borderMode=cv2.BORDER_CONSTANT)
-
-        def moved(xy: np.ndarray, way: np.ndarray = way) -> np.ndarray:
-            return xy * way[0, 0] + way[:, 2]
-
+        square, moved = square_about(photo_rgb, around, px)
         own_mesh = None if meshes is None else moved(meshes)
         _draw(square, result, [number], moved(result.keypoints_xy), own_mesh, opacity, skeleton, px * WIDTH_SHARE)
         found.append((square, f"{number + 1}: {side} hand, {result.scores[number]:.2f}"))
     return found
+
+
+def square_about(
+    photo_rgb: np.ndarray, points_xy: np.ndarray, px: int
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """The part of a photo around points (N, 2), as (px, px, 3) uint8, and what takes photo pixels (..., 2) there."""
+    low, high = np.clip(np.stack([points_xy.min(0), points_xy.max(0)]), -1e5, 1e5)
+    middle, reach = (low + high) / 2, max(8.0, CLOSE_UP_MARGIN * float((high - low).max()))
+    scale = px / reach
+    way = np.float32([[scale, 0, px / 2 - scale * middle[0]], [0, scale, px / 2 - scale * middle[1]]])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    square = cv2.warpAffine(photo_rgb, way, (px, px), flags=how, borderMode=cv2.BORDER_CONSTANT)
+    return square, lambda xy: xy * way[0, 0] + way[:, 2]
 
 
 def _draw(
@@ -115,10 +119,10 @@ def _draw(
         for number in far_first:
             size = float((result.boxes_xyxy[number, 2:] - result.boxes_xyxy[number, :2]).max())
             width = line_width or max(1.5, size * WIDTH_SHARE)
-            _bones(picture, points_xy[number], SIDE_RGB[result.sides[number]], width)
+            draw_bones(picture, points_xy[number], SIDE_RGB[result.sides[number]], width)
 
 
-def _bones(picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour, width: float) -> None:
+def draw_bones(picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour, width: float) -> None:
     """One skeleton, in place: bones in the colours of the fingers, joints with a rim in that of the side."""
     from .hands import LINKS
 

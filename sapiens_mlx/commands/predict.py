@@ -26,7 +26,7 @@ def predict(options: argparse.Namespace) -> int:
     choices = Options(**people_of(options), foreground=options.foreground)
     saving = _saving(options)
     licences.ask(options, predictors)
-    clip_choices = choices_of(options, saving["background"])
+    clip_choices = choices_of(options, saving["background"], saving["mesh_opacity"])
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             terminal.note(warning)

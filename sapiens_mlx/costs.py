@@ -53,15 +53,29 @@ def remember(report: "Report", inputs: int = 1) -> None:
         return
     others = [seconds for name, seconds in report.seconds.items() if name not in (stage, "load", "foreground")]
     run = [round(network / inputs, 4), round(sum(others), 4)]
+    _keep("runs", (report.device, report.task, report.size, report.level), run)
+
+
+def remember_frames(task: str, size: str, level: str, seconds: float, how: str = "") -> None:
+    """Keep how many seconds a frame of a clip took on this machine, as remember() does; `how` tells runs apart that
+    take longer than others of the same network."""
+    from . import runtime
+
+    if seconds > 0:
+        _keep("frames", (runtime.device_name(), task, size, level, how), [round(seconds, 4), 0.0])
+
+
+def _keep(what: str, names: tuple[str, ...], run: list[float]) -> None:
     with _lock, contextlib.suppress(OSError, ValueError):  # a SapiensError is a ValueError
         from .files import write_bytes
 
-        kept = _kept()
-        key = "|".join((report.device, report.task, report.size, report.level))
+        both = {name: _kept(name) for name in ("runs", "frames")}
+        kept = both[what]
+        key = "|".join(names)
         kept[key] = [*kept.pop(key, []), run][-KEPT_RUNS:]
         path = _file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps({"format": FORMAT, "runs": kept}, allow_nan=False, indent=0).encode())
+        write_bytes(path, json.dumps({"format": FORMAT, **both}, allow_nan=False, indent=0).encode())
 
 
 def inputs_of(result: "Result", flip: bool = zoo.DEFAULTS.flip) -> int:
@@ -77,6 +91,14 @@ def expected_seconds(task: str, size: str, level: str) -> float | None:
     """How long the network takes for one input on this machine, by earlier runs; None where they do not tell."""
     found = _expected(task, size, level)
     return None if found is None else found[0]
+
+
+def frame_seconds(task: str, size: str, level: str, how: str = "") -> float | None:
+    """How long a frame of a clip takes on this machine, by earlier clips; None where there was none."""
+    from . import runtime
+
+    runs = _kept("frames").get("|".join((runtime.device_name(), task, size, level, how)))
+    return statistics.median(seconds for seconds, _ in runs) if runs else None
 
 
 def _expected(task: str, size: str, level: str) -> tuple[float, float, bool]:
@@ -135,11 +157,12 @@ def _file() -> Path:
     return cache_folder() / FILE
 
 
-def _kept() -> dict[str, list[list[float]]]:
-    """What the file holds, by device, task, size and level; what is damaged in it is left out."""
+def _kept(what: str = "runs") -> dict[str, list[list[float]]]:
+    """What the file holds of photos ("runs") or of clips ("frames"), by device, task, size and level; what is damaged
+    in it is left out."""
     try:
         content = json.loads(_file().read_bytes())
-        runs = content["runs"] if content["format"] == FORMAT else {}
+        runs = content.get(what, {}) if content["format"] == FORMAT else {}
         return {str(key): [run for run in value if _is_run(run)] for key, value in runs.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

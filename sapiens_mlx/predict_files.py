@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,17 @@ def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
     stems = []
     for photo in inputs:
         stem, number = Path(photo).stem, 1
-        while stem.casefold() in taken:  # a Mac's disk does not tell Photo from photo
+        while _on_disk(stem) in taken:
             number += 1
             stem = f"{Path(photo).stem}-{number}"
-        taken.add(stem.casefold())
+        taken.add(_on_disk(stem))
         stems.append((stem, photo))
     return stems
+
+
+def _on_disk(stem: str) -> str:
+    """A Mac's disk does not tell Photo from photo, nor the two ways to write é."""
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def save(

@@ -266,3 +266,22 @@ class InferenceThread:
 
 
 inference = InferenceThread()
+
+
+def aside(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
+    """Begins `work(*args, progress=..., **kwargs)` on a thread of its own, and returns its Job at once.
+
+    For long work of many networks: each of them waits for its turn on the inference thread, and others have theirs
+    between.
+    """
+    job = Job()
+
+    def begin() -> None:
+        try:
+            job.progress("start", 0, 0)
+            job._future.set_result(work(*args, progress=job.progress, **kwargs))
+        except BaseException as problem:  # handed to whoever waits
+            job._future.set_exception(problem)
+
+    threading.Thread(target=begin, name="aside", daemon=True).start()
+    return job

@@ -31,6 +31,14 @@ def frame_rgb(index: int, size_hw: tuple[int, int] = (96, 128)) -> np.ndarray:
     return picture
 
 
+def noisy(index: int, size_hw: tuple[int, int]) -> np.ndarray:
+    """Frames that take many bytes, so that damage hits their pictures."""
+    picture = frame_rgb(index, size_hw)
+    noise = np.random.default_rng(index)
+    picture[size_hw[0] // 2 :] = noise.integers(0, 255, (size_hw[0] - size_hw[0] // 2, size_hw[1], 3))
+    return picture
+
+
 def number(picture_rgb: np.ndarray, size_hw: tuple[int, int] = (96, 128)) -> int:
     """The number that frame_rgb() wrote into a frame of this size, read from its top left corner."""
     height, width = size_hw

@@ -85,7 +85,7 @@ def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("name, tab", [("Compare levels", "compare"), ("Features", "features")])
+@pytest.mark.parametrize("name, tab", [("Compare levels", "compare"), ("Features", "features"), ("Video", "video")])
 def test_the_tabs_that_run_empty_and_with_results(visit: Callable, name: str, tab: str) -> None:
     page = visit()
     open_tab(page, name)

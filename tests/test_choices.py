@@ -6,6 +6,7 @@ import pytest
 from sapiens_mlx import costs, inventory, runtime, zoo
 from sapiens_mlx.tasks.base import Report
 from sapiens_mlx.ui import controls
+from sapiens_mlx.ui.open_radio import OpenRadio
 from sapiens_mlx.ui.preferences import _can_be
 from sapiens_mlx.ui.studio import choices
 
@@ -161,3 +162,11 @@ def test_what_is_remembered_is_no_photo_and_can_be_brought_back():
             components = controls.build(task)
             for control in controls.CONTROLS[task]:
                 assert _can_be(components[controls.name(task, control)], control.readme)
+
+
+def test_a_size_that_was_offered_when_it_was_sent_is_taken():
+    radio = OpenRadio(["demo", "0.4b"])
+    assert radio.preprocess("rtmdet-m") == "rtmdet-m"
+    with pytest.raises(gr.Error, match="not in the list"):
+        radio.preprocess("9b")
+    assert radio.get_block_name() == "radio"

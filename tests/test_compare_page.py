@@ -83,6 +83,7 @@ def test_an_example_is_compared_at_once_and_everything_is_shown(visit: Callable)
             expect(drawing.get_by_text(name, exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_any_two_pictures_stand_in_the_slider_and_differences_have_one_of_their_own(
     visit: Callable, photo: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_any_two_pictures_stand_in_the_slider_and_differences_have_one_of_their_
     assert of_reference.shape == of_4bit.shape == original.shape
 
 
+@pytest.mark.slow
 def test_all_pictures_zoom_and_move_in_step(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -147,6 +149,7 @@ def test_all_pictures_zoom_and_move_in_step(visit: Callable, photo: Path) -> Non
     assert page.evaluate(visible) == ["Photo", "Differences of fp32", "Differences of 8bit", "Differences of 4bit"]
 
 
+@pytest.mark.slow
 def test_the_table_sorts_and_the_exports_say_what_it_says(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -191,6 +194,7 @@ def test_stop_keeps_what_is_done_and_compare_goes_on_from_there(visit: Callable,
     assert page.locator("#levels tbody tr").all_inner_texts()[: len(kept)] == kept  # not computed again
 
 
+@pytest.mark.slow
 def test_a_size_without_weights_fails_in_its_row_and_the_others_go_on(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -239,6 +243,7 @@ def test_no_photo_and_a_bad_one_are_told(visit: Callable, tmp_path: Path) -> Non
     expect(page.get_by_role("alert")).to_contain_text("bad.jpg is not an image that can be read")
 
 
+@pytest.mark.slow
 def test_the_studios_photo_can_be_compared(visit: Callable, photo: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").click()

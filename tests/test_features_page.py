@@ -135,6 +135,7 @@ def command(page: "playwright.Page") -> str:
     return page.locator("#features .cm-content").inner_text().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_people_alone_are_coloured_before_and_after_the_run(visit: Callable) -> None:
     page = visit()
     page.locator("#features .example").first.click()
@@ -237,6 +238,7 @@ def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Ser
     until(lambda: not any(file.exists() for file in files), 60)
 
 
+@pytest.mark.slow
 def test_the_tab_compare_judges_features_by_cosine_and_refuses_two_sizes(chromium, server: Server, photo: Path) -> None:
     with visiting(chromium, server.url) as open_page:
         page = open_page()

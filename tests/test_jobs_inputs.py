@@ -34,6 +34,14 @@ def test_a_folder_is_taken_whole_and_by_name(tmp_path):
     assert stems(tmp_path, "in") == ["a", "b", "c/y/x", "c/z", "film", "linked"]
 
 
+def test_a_link_that_leads_round_in_a_ring_is_told_and_costs_no_other(tmp_path):
+    touch(tmp_path / "in", "a.jpg", "z.jpg")
+    (tmp_path / "in/ring.jpg").symlink_to("ring.jpg")
+    found = list(inputs.expand(["in"], tmp_path, tmp_path / "out"))
+    assert [one.stem for one in found] == ["a", "ring", "z"]
+    assert ["cannot be read" in one.problem for one in found] == [False, True, False]
+
+
 def test_several_folders_stay_apart(tmp_path):
     touch(tmp_path, "one/a.jpg", "two/a.jpg", "two/b.jpg")
     assert stems(tmp_path, "one", "two/a.jpg", "two") == ["one/a", "a", "two/a", "two/b"]

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sapiens_mlx import predict_files
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.jobs import manifest
 from sapiens_mlx.jobs.index import MOST_STEM_BYTES, Index, Work
@@ -30,6 +32,13 @@ def test_a_line_that_was_cut_off_costs_that_line_alone(tmp_path):
     with manifest.Manifest(tmp_path) as book:
         book.add(row("c.jpg"))
     assert [found["file"] for _, found in manifest.rows(book.path)] == ["a.jpg", "c.jpg"]
+
+
+def test_names_that_a_mac_takes_for_one_get_numbers(tmp_path):
+    with closing(Index(tmp_path)) as index:
+        assert index.stem("caf\u00e9.jpg", "caf\u00e9") != index.stem("cafe\u0301.jpg", "cafe\u0301")
+    stems = [stem for stem, _ in predict_files.stems(["a/caf\u00e9.jpg", "b/cafe\u0301.jpg", "c/CAFE\u0301.png"])]
+    assert stems == ["caf\u00e9", "cafe\u0301-2", "CAFE\u0301-3"]
 
 
 @pytest.mark.parametrize(

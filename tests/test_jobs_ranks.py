@@ -27,6 +27,7 @@ from job_files import (
 
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.jobs import claims, ranks
+from sapiens_mlx.jobs.index import Work
 from sapiens_mlx.jobs.plan import Item
 
 pytestmark = pytest.mark.skipif(LAUNCH is None, reason="mlx.launch is not installed")
@@ -176,14 +177,14 @@ def test_merging_what_is_no_job_is_a_sentence(weights, tmp_path, capsys):
 
 @pytest.fixture
 def board(tmp_path):
-    """Makes boards of ranks of two, on one folder; a rank is dead after a second without a sign of life."""
+    """Makes boards of ranks of two, on one folder."""
     folder = tmp_path / ".job-1"
     for name in ("todo", "taken", "alive"):
         (folder / name).mkdir(parents=True)
     with ExitStack() as stack:
 
-        def make(rank):
-            made = claims.Board(folder, rank, 2, threading.Event(), dead_s=1.0)
+        def make(rank, dead_s=claims.DEAD_S):
+            made = claims.Board(folder, rank, 2, threading.Event(), dead_s)
             stack.callback(made.leave)
             return made
 
@@ -231,7 +232,7 @@ def test_the_files_of_a_dead_rank_are_done_by_another(board, tmp_path):
         "one = Board(pathlib.Path(sys.argv[1]), 1, 2, threading.Event())\n"
         "print(next(one.items(lambda rank, items: items)).file, flush=True); sys.stdin.readline()"
     )
-    first = board(0)
+    first = board(0, dead_s=1.0)
     first.lay_out(items(20), lambda: 1.0)
     with subprocess.Popen(
         [sys.executable, "-c", program, tmp_path / ".job-1"],
@@ -242,9 +243,12 @@ def test_the_files_of_a_dead_rank_are_done_by_another(board, tmp_path):
     ) as other:
         lost = other.stdout.readline().strip()
         other.kill()
-    held = {"file": lost, "task": "seg", "size": "", "level": "", "options": {}, "outputs": []}
+    works = [Work(task, "demo", "fp32", {}) for task in ("seg", "normal")]
+    held = {"file": lost, "outputs": []} | works[0].row
+    other_level = {"file": lost, "outputs": []} | works[1]._replace(level="4bit").row
+    kept = [(0, held), (1, other_level)]
     done = {}
-    for item in first.items(lambda rank, left: claims.undone(iter([(0, held)]), left)):
+    for item in first.items(lambda rank, left: claims.undone(iter(kept), left, works, tmp_path)):
         done[item.file] = item.tasks
         first.finished(item)
     assert len(done) == 20
@@ -264,7 +268,7 @@ def test_what_goes_wrong_with_listing_is_told_where_files_are_taken(board):
 
 
 def test_when_rank_0_dies_the_others_end(board, tmp_path):
-    second = board(1)
+    second = board(1, dead_s=1.0)
     (tmp_path / ".job-1/alive/0").write_text("once")
     assert list(second.items(everything)) == []
     assert second.orphaned

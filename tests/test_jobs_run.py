@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
+import clips
 import numpy as np
 import pytest
 import rule
@@ -57,6 +60,63 @@ def test_a_folder_twice(weights, tmp_path, capsys):
     status, summary, _ = predict(capsys, *arguments)
     assert (status, summary["done"], summary["skipped"]) == (0, 0, 3)
     assert len(rows(tmp_path / "out")) == 6
+
+
+def test_options_of_videos_are_no_reason_to_do_photos_again(weights, tmp_path, capsys):
+    write_photos(tmp_path / "in", 2)
+    clips.write(tmp_path / "in/clip.mp4", 4)
+    arguments = (tmp_path / "in", "--out", tmp_path / "out")
+    assert predict(capsys, *arguments)[1]["done"] == 3
+    for option, done in (("--segment 7", 0), ("--no-sound --every 2", 1), ("--no-sound --every 2", 0)):
+        summary = predict(capsys, *arguments, *option.split())[1]
+        assert (summary["done"], summary["skipped"]) == (done, 3 - done)
+    assert run(capsys, "predict", "--merge", tmp_path / "out")[0] == 0
+
+
+def test_a_photo_that_changed_since_is_missing_from_what_is_merged(weights, tmp_path, capsys):
+    photos = write_photos(tmp_path / "in", 3)
+    predict(capsys, tmp_path / "in", "--out", tmp_path / "out")
+    os.utime(photos[0], (1, 1))
+    photos[1].write_bytes(photos[2].read_bytes())
+    status, text, _ = run(capsys, "predict", "--merge", tmp_path / "out")
+    assert status == 1
+    assert "2 of 3 files done, 1 missing" in text and photos[1].name in text
+
+
+def test_a_damaged_video_is_named_with_what_it_lacks(weights, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        whole = clips.write(tmp_path / "in" / name, 30, container_options={"movflags": "faststart"}, draw=clips.noisy)
+        os.truncate(whole, whole.stat().st_size * 6 // 10)
+    status, _, error = predict(capsys, tmp_path / "in", "--out", tmp_path / "out")
+    assert status == 0
+    assert error.count("note: ../in/a.mp4: Missing") == error.count("note: ../in/b.mp4: Missing") == 1
+    assert all(line["missing"] for line in rows(tmp_path / "out"))
+
+
+def test_what_killed_runs_left_half_written_is_removed(weights, tmp_path, capsys):
+    write_photos(tmp_path / "in", 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, fresh, alive = (out / f".a.npz.{pid}.partial.npz" for pid in (gone.pid, f"{gone.pid}00", os.getpid()))
+    for path, when in ((left, 1), (alive, 1), (fresh, None)):
+        path.touch()
+        os.utime(path, when and (when, when))
+    predict(capsys, tmp_path / "in", "--out", out)
+    assert [path.exists() for path in (left, fresh, alive)] == [False, True, True]
+
+
+def test_a_second_run_leaves_the_work_of_several_processes_alone(weights, tmp_path, capsys):
+    write_photos(tmp_path / "in", 1)
+    with manifest.Manifest(tmp_path / "in", 1):
+        (tmp_path / "in/.job-1").mkdir()
+        (tmp_path / "photos").mkdir()
+        write_photos(tmp_path / "photos", 1)
+        status, _, error = predict(capsys, tmp_path / "photos", "--out", tmp_path / "in")
+    assert status == 2 and "Another run is writing" in error
+    assert (tmp_path / "in/.job-1").is_dir()
 
 
 def test_only_what_changed_is_done_again(weights, tmp_path, capsys):

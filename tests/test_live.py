@@ -184,6 +184,7 @@ def test_pictures_come_until_stop(visit: Callable) -> None:
     expect(page.locator("#live-status")).to_contain_text(OFF)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_task_changes_while_the_camera_is_on(visit: Callable) -> None:
     page = visit()
@@ -227,6 +228,7 @@ def test_another_tab_of_the_page_turns_the_camera_off(visit: Callable) -> None:
     expect(page.locator("#live-camera video")).to_have_count(0)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_closing_the_page_frees_the_place_and_leaves_no_file(visit: Callable, server: Server) -> None:
     others = [visit(), visit()]
@@ -247,6 +249,7 @@ def test_closing_the_page_frees_the_place_and_leaves_no_file(visit: Callable, se
     stop(others[1])
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_camera_stops_by_itself_and_can_be_started_again(chromium: "playwright.Browser", tmp_path: Path) -> None:
     with (

@@ -172,4 +172,4 @@ def test_a_bad_background_is_told_after_the_network_has_run(machine, tiny_size, 
     arguments = ["predict", "photo.png", "--task", "matting", "--size", "tiny", "--background", "gren", "--out", "out"]
     assert main(arguments) == 2
     assert "The background gren is neither a colour nor a file." in capsys.readouterr().err
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()

@@ -82,6 +82,7 @@ def test_a_photo_becomes_a_picture_which_controls_redraw_without_another_run(vis
     assert page.locator(".card").inner_text() == card  # what was run is still the one run
 
 
+@pytest.mark.slow
 def test_every_file_of_a_task_can_be_taken_in_the_style_shown(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -104,6 +105,7 @@ def test_every_file_of_a_task_can_be_taken_in_the_style_shown(visit: Callable, p
     assert [name.split(" · ")[1] for name in names if name] == ["PNG", "PNG", "PLY", "GLB", "NPZ", "PNG", "ZIP"]
 
 
+@pytest.mark.slow
 def test_people_are_listed_and_boxes_of_ones_own_are_used_instead(visit: Callable, tmp_path: Path) -> None:
     page = visit()
     upload(page, draw_photo(tmp_path / "square.png", (640, 640)))
@@ -131,6 +133,7 @@ def test_people_are_listed_and_boxes_of_ones_own_are_used_instead(visit: Callabl
     assert [person["box_xyxy"] for person in whole] == [[0, 0, 639, 639]]
 
 
+@pytest.mark.slow
 def test_people_are_cut_out_after_the_run_with_one_more_network(visit: Callable, photo: Path, tmp_path: Path) -> None:
     page = visit()
     upload(page, draw_photo(tmp_path / "before.png", (60, 80)))

@@ -113,6 +113,7 @@ def shown_command(page) -> str:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: Path) -> None:
     choose(page, "matting", "tiny")
     run(page)
@@ -144,6 +145,7 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_boxes_from_a_file_are_not_those_that_pose_takes(page, tmp_path: Path) -> None:
     choose(page, "pose", "tiny")
     page.get_by_role("button", name="People in the photo").click()
@@ -162,6 +164,7 @@ def test_boxes_from_a_file_are_not_those_that_pose_takes(page, tmp_path: Path) -
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_a_detector_that_is_not_installed_is_not_told_with_the_line_that_installs_it(page) -> None:
     choose(page, "pose", "tiny")
     page.get_by_role("button", name="People in the photo").click()
@@ -173,6 +176,7 @@ def test_a_detector_that_is_not_installed_is_not_told_with_the_line_that_install
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_poses_are_not_compared_over_the_boxes_of_a_file(page, tmp_path: Path) -> None:
     page.get_by_role("tab", name="Compare levels").click()
     page.get_by_role("button", name="Take the photo of the Studio").click()

@@ -143,6 +143,7 @@ def photo_in(shown: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_first_view_is_mirrored_turned_or_framed_otherwise_than_the_photo(visit: Callable) -> None:
     page = visit()
     shown = photo_in(opened(page))
@@ -151,6 +152,7 @@ def test_the_first_view_is_mirrored_turned_or_framed_otherwise_than_the_photo(vi
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_points_do_not_stand_where_the_mesh_does(visit: Callable) -> None:
     page = visit()
     opened(page)
@@ -168,6 +170,7 @@ def test_points_do_not_stand_where_the_mesh_does(visit: Callable) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_colours_need_results_that_are_told_and_the_files_are_what_is_shown(visit: Callable) -> None:
     page = visit()
     opened(page)
@@ -185,6 +188,7 @@ def test_colours_need_results_that_are_told_and_the_files_are_what_is_shown(visi
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_a_view_that_was_turned_or_left_does_not_come_back(visit: Callable) -> None:
     page = visit()
     first = opened(page)
@@ -203,6 +207,7 @@ def test_a_view_that_was_turned_or_left_does_not_come_back(visit: Callable) -> N
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_a_phone_shows_less_than_the_photos_width(visit: Callable) -> None:
     page = visit(390, 844)
     shown = opened(page)

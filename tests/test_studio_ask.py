@@ -32,7 +32,7 @@ from sapiens_mlx.tasks.seg import classes
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHEST, BELLY = (0.52, 0.38), (0.55, 0.55)  # of the drawn person, as shares of the photo's width and height
 SIZE = np.array((360, 480))

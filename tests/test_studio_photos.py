@@ -29,7 +29,7 @@ from browser import (
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SIZES = {"wide.png": (200, 100), "tall.png": (90, 210), "square.png": (150, 150)}
 

@@ -31,7 +31,7 @@ from sapiens_mlx.ui.studio import pose_panel
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 POINTS = len(keypoints().names)
 ELBOW = keypoints().names.index("left_elbow")

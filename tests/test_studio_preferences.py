@@ -11,7 +11,7 @@ from sapiens_mlx.ui.preferences import STORAGE_KEY
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SHADE_KEY = "sapiens-mlx-shade"
 # All that a page can keep in a browser.

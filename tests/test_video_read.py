@@ -27,14 +27,6 @@ def numbers(frames: list[Frame]) -> list[int]:
     return [clips.number(frame.rgb) for frame in frames]
 
 
-def noisy(index: int, size_hw: tuple[int, int]) -> np.ndarray:
-    """Frames that take many bytes, so that damage hits their pictures."""
-    picture = clips.frame_rgb(index, size_hw)
-    noise = np.random.default_rng(index)
-    picture[size_hw[0] // 2 :] = noise.integers(0, 255, (size_hw[0] - size_hw[0] // 2, size_hw[1], 3))
-    return picture
-
-
 def damaged(path: Path, first: float, last: float) -> Path:
     """The file with noise in place of a part of it, between two shares of its length."""
     data = bytearray(path.read_bytes())
@@ -151,7 +143,7 @@ def listed(runs: list[tuple[int, int]]) -> list[int]:
     ids=["h264", "hevc"],
 )
 def test_damage_in_the_middle_costs_the_frames_that_are_named_and_no_others(tmp_path, settings):
-    path = damaged(clips.write(tmp_path / "a.mp4", 48, draw=noisy, **settings), 0.4, 0.5)
+    path = damaged(clips.write(tmp_path / "a.mp4", 48, draw=clips.noisy, **settings), 0.4, 0.5)
     clip = open_clip(path)
     frames = list(clip.frames(Chosen()))
     missing, doubtful = listed(clip.lacks.missing), listed(clip.lacks.doubtful)
@@ -165,7 +157,7 @@ def test_damage_in_the_middle_costs_the_frames_that_are_named_and_no_others(tmp_
 
 
 def test_a_file_cut_off_gives_what_is_there_and_says_what_is_not(tmp_path):
-    path = clips.write(tmp_path / "a.mp4", 48, draw=noisy, container_options={"movflags": "faststart"})
+    path = clips.write(tmp_path / "a.mp4", 48, draw=clips.noisy, container_options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     clip = open_clip(path)
     frames = list(clip.frames(Chosen()))
@@ -175,7 +167,7 @@ def test_a_file_cut_off_gives_what_is_there_and_says_what_is_not(tmp_path):
 
 @pytest.mark.parametrize("share", [0.4, 0.6])
 def test_a_webm_that_ends_early_says_when(tmp_path, share):
-    path = clips.write(tmp_path / "a.webm", 48, draw=noisy, codec="libvpx-vp9")
+    path = clips.write(tmp_path / "a.webm", 48, draw=clips.noisy, codec="libvpx-vp9")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     clip = open_clip(path)
     count = len(list(clip.frames(Chosen())))
@@ -184,7 +176,7 @@ def test_a_webm_that_ends_early_says_when(tmp_path, share):
 
 
 def test_a_gif_cut_off_says_after_which_frame(tmp_path):
-    path = clips.write(tmp_path / "a.gif", 48, draw=noisy, codec="gif", pix_fmt="rgb8")
+    path = clips.write(tmp_path / "a.gif", 48, draw=clips.noisy, codec="gif", pix_fmt="rgb8")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     clip = open_clip(path)
     count = len(list(clip.frames(Chosen())))
@@ -249,7 +241,7 @@ def test_what_is_no_video_gets_a_sentence(tmp_path, make, sentence):
 
 
 def test_a_file_that_was_never_finished_gets_a_sentence(tmp_path):
-    path = clips.write(tmp_path / "a.mp4", 24, draw=noisy)
+    path = clips.write(tmp_path / "a.mp4", 24, draw=clips.noisy)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ClipError, match="was not finished"):
         open_clip(path)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import clips
@@ -17,6 +18,7 @@ from sapiens_mlx.predictor import Options, Predictor
 from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
 from sapiens_mlx.video.report import ClipReport
+from sapiens_mlx.video.segments import Made, Parts
 
 CHOICES = {"segment": 4}
 FRAMES = 24
@@ -216,3 +218,30 @@ def test_ctrl_c_keeps_the_video_and_is_raised_again(weights, source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "out", progress=interrupt)
     assert len(clips.decoded(tmp_path / "out/clip_seg.mp4")) == 8
+
+
+def test_what_people_look_like_is_kept_of_the_newest_piece_alone(tmp_path):
+    parts = Parts(tmp_path, {}, 2, resume=False)
+    for index in range(6):
+        parts.add(Made(index, 1, clips.frame_rgb(index)), Fraction(25), Fraction(1, 25), {"piece": index // 2})
+    assert parts.state == {"piece": 2}
+    assert not any("state" in record for record in parts._records)
+    parts.close(remove=False)
+    again = Parts(tmp_path, {}, 2, resume=True)
+    assert (again.frames, again.state) == (6, {"piece": 2})
+    again.close(remove=True)
+
+
+def test_depth_of_a_damaged_clip_says_what_is_missing(weights, tmp_path):
+    source = clips.write(tmp_path / "clip.mp4", FRAMES, container_options={"movflags": "faststart"}, draw=clips.noisy)
+    os.truncate(source, source.stat().st_size * 6 // 10)
+    report = run(source, tmp_path / "out", "pointmap")
+    assert report.missing and report.missing[-1][1] == FRAMES - 1
+    assert report.frames < FRAMES
+
+
+def test_missing_weights_leave_nothing_to_go_on_from(machine, tiny_size, source, tmp_path):
+    with pytest.raises(SapiensError) as problem:
+        run(source, tmp_path / "out", "pointmap")
+    assert "--resume" not in str(problem.value)
+    assert left_behind(tmp_path / "out") == []

@@ -9,10 +9,12 @@ import clips
 import numpy as np
 import pytest
 
+from sapiens_mlx.errors import SapiensError
+from sapiens_mlx.video import sound
 from sapiens_mlx.video.choices import Chosen
 from sapiens_mlx.video.read import open_clip
 from sapiens_mlx.video.segments import Made, Parts
-from sapiens_mlx.video.write import even, join
+from sapiens_mlx.video.write import Encoder, even, join
 
 
 def rewritten(path: Path, chosen: Chosen | None = None, length: int = 8) -> Path:
@@ -138,6 +140,8 @@ SOUNDS = [
     ("a.webm", "libvpx-vp9", "libopus", "opus"),
     ("a.mov", "libx264", "pcm_s16le", "aac"),
     ("a.mkv", "libx264", "flac", "aac"),
+    ("a.avi", "mpeg4", "pcm_s16le", "aac"),  # which does not say what its channels are
+    ("a.avi", "mpeg4", "adpcm_ima_wav", "aac"),
 ]
 
 
@@ -169,3 +173,24 @@ def test_sound_that_was_copied_is_the_same_to_the_byte(tmp_path):
 def test_a_clip_without_sound_stays_without(tmp_path):
     with av.open(str(rewritten(clips.write(tmp_path / "a.mp4")))) as file:
         assert not file.streams.audio
+
+
+def test_sound_that_fails_costs_the_sound_alone(tmp_path, monkeypatch):
+    def broken(*_):
+        raise av.error.InvalidDataError(1, "broken")
+        yield
+
+    monkeypatch.setattr(sound, "_encoded", broken)
+    source = clips.write(tmp_path / "a.mov", 20, audio="pcm_s16le")
+    clip, parts = open_clip(source), Parts(tmp_path / "parts", {}, 20, resume=False)
+    for frame in clip.frames(Chosen()):
+        parts.add(Made(frame.pts, frame.duration, frame.rgb), clip.rate, clip.time_base)
+    notices = join(parts.pieces(), tmp_path / "out.mp4", clip.time_base, clip.sound_path)
+    parts.close(remove=True)
+    assert "sound could not be taken along" in notices[0]
+    assert len(clips.decoded(tmp_path / "out.mp4")) == 20
+
+
+def test_frames_that_the_encoder_does_not_take_get_a_sentence():
+    with pytest.raises(SapiensError, match="--longest-side"):
+        Encoder((16, 16_400), Fraction(25), Fraction(1, 25))

@@ -15,7 +15,7 @@ from .. import inventory, runtime, zoo
 from ..errors import SapiensError
 from ..files import output_folder
 from ..jobs import claims, inputs, manifest, merge, ranks
-from ..jobs.index import Index, Work
+from ..jobs.index import OF_CLIPS, Index, Work
 from ..jobs.job import Job
 from ..jobs.kinds import is_video
 from ..jobs.plan import Item, Plan
@@ -78,6 +78,8 @@ def run(
     job = Job(options.inputs, os.path.relpath(Path.cwd(), out), works)
     with ExitStack() as stack:
         book = stack.enter_context(manifest.Manifest(out, place.rank if place else None))
+        if place is None and (busy := [path for path in manifest.being_written(out) if path != book.path]):
+            raise SapiensError(f"Another run is writing {busy[0]}. Wait for it, stop it, or give --out another folder.")
         if place is None or place.rank == 0 or place.board is None:
             job.keep(out)
         if place is None or place.rank == 0:
@@ -142,7 +144,7 @@ def _source(job: Job, out: Path, place: ranks.Ranks | None, stop: Stop, tally: T
 
         def undone(rank: int, items: list[Item]) -> list[Item]:
             path = out / manifest.name(rank)
-            return claims.undone(manifest.rows(path), items) if path.exists() else items
+            return claims.undone(manifest.rows(path), items, job.works, out) if path.exists() else items
 
         board = claims.Board(place.board, place.rank, place.count, stop.asked)
         stack.callback(board.leave)
@@ -178,8 +180,12 @@ def _work(
     defaults = vars(Options()) | vars(zoo.DEFAULTS) | {"side_by_side": False, "pose_formats": (), "background": "none"}
     asked = vars(choices) | saving | {"background": options.background}
     chosen = {name: asked[name] for name in names if asked[name] != defaults[name]}
-    clip, of_photos = vars(clip_choices), {"style", "keypoint_threshold", "background", "mesh_opacity"}
-    chosen |= {name: clip[name] for name in clip.keys() - of_photos if clip[name] != vars(ClipChoices())[name]}
+    clip, default = vars(clip_choices), vars(ClipChoices())
+    said = {"style", "keypoint_threshold", "background", "mesh_opacity"}
+    no_matter = {*said, "segment"}  # makes no difference in the end
+    of_clips = {name: clip[name] for name in clip if name not in no_matter and clip[name] != default[name]}
+    if of_clips:
+        chosen[OF_CLIPS] = of_clips
     if options.weights:
         chosen["weights"] = options.weights
     return Work(predictor.task, predictor.size, predictor.level, json.loads(json.dumps(chosen)))
@@ -204,7 +210,8 @@ class _Voice:
 
     def stopping(self) -> None:
         """At the first signal."""
-        self.say("stopping after the file in hand" + ("" if self._place else "; Ctrl-C once more stops at once"))
+        at_once = "" if self._place else "; Ctrl-C once more stops at once"
+        self.say(f"stopping after the photo in hand; a video goes on from there when run again{at_once}")
 
     def heard(self, item: Item, report: dict[str, Any]) -> None:
         """Of one task of one file: its report, or its row with `error`."""
@@ -215,9 +222,12 @@ class _Voice:
                     self.say(f"error: {said}")
                 self._error = said
                 return
-            for notice in set(report.get("notices", ())) - self._told:
-                self._told.add(notice)
-                self.say(f"note: {notice}")
+            for notice in report.get("notices", ()):
+                if notice in report.get("lacking", ()):  # of this clip alone
+                    self.say(f"note: {merge.shown(item.file)}: {notice}")
+                elif notice not in self._told:
+                    self._told.add(notice)
+                    self.say(f"note: {notice}")
         self._progress(item)
 
     def newest(self, item: Item, newest: Newest) -> None:

@@ -12,11 +12,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SapiensError
+from . import manifest
+from .index import Work
+from .kinds import is_video
 from .plan import Item
 
 BEAT_S = 2.0
@@ -63,9 +66,13 @@ class Board:
     def _fill(self, items: Iterator[Item], seconds_each: Callable[[], float]) -> None:
         number, batch = 0, []
         for item in items:
+            alone = is_video(self._folder.parent / item.file)  # which may take hours
+            if alone and batch:
+                self._lay(number, batch)
+                number, batch = number + 1, []
             batch.append(item)
             each = seconds_each()
-            if len(batch) >= (min(MOST_A_BATCH, max(1, int(BATCH_S / each))) if each else 1):
+            if alone or len(batch) >= (min(MOST_A_BATCH, max(1, int(BATCH_S / each))) if each else 1):
                 self._lay(number, batch)
                 number, batch = number + 1, []
                 while len(os.listdir(self._folder / "todo")) > 2 * self._count:
@@ -204,9 +211,17 @@ class Board:
         return time.monotonic() - when < self._dead_s
 
 
-def undone(rows: Iterator[tuple[int, dict[str, Any]]], items: list[Item]) -> list[Item]:
-    """Of `items` what the rows of a manifest do not hold, task by task."""
-    files = {item.file for item in items}
-    held = {(row["file"], row["task"]) for _, row in rows if row["file"] in files and "outputs" in row}
+def undone(
+    rows: Iterator[tuple[int, dict[str, Any]]], items: list[Item], works: Sequence[Work], out: Path
+) -> list[Item]:
+    """Of `items` what the rows of a manifest do not hold of these `works`, and of the files as they are."""
+    wanted = {item.file: [work.for_file(out / item.file) for work in works] for item in items}
+    held = {
+        (row["file"], row["task"])
+        for _, row in rows
+        if "outputs" in row
+        and Work.of(row) in wanted.get(row["file"], ())
+        and not manifest.is_stale(row, out / row["file"])
+    }
     left = [item._replace(tasks=[task for task in item.tasks if (item.file, task) not in held]) for item in items]
     return [item for item in left if item.tasks]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any, NamedTuple
 
 from ..errors import SapiensError
 from . import manifest
+from .kinds import is_video
 
 CACHE_KIB = 16_000
 AT_ONCE = 10_000  # lines
 MOST_WORKS = 1000
 MOST_STEM_BYTES = 150  # of the last part; endings and the name of a half-written file have to fit 255 with it
+
+
+OF_CLIPS = "clip"  # among a work's options: those that change nothing of a photo
 
 
 class Work(NamedTuple):
@@ -33,6 +38,12 @@ class Work(NamedTuple):
     @property
     def row(self) -> dict[str, Any]:
         return self._asdict()
+
+    def for_file(self, path: str | Path) -> "Work":
+        """What of it concerns this file: a photo, or a video."""
+        if OF_CLIPS not in self.options or is_video(path):
+            return self
+        return self._replace(options={name: value for name, value in self.options.items() if name != OF_CLIPS})
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Work":
@@ -155,7 +166,7 @@ def _hash(text: str, salt: bytes = b"") -> int:
 
 
 def _stem_key(stem: str) -> int:
-    return _hash(stem.casefold())
+    return _hash(unicodedata.normalize("NFC", stem).casefold())  # a Mac takes both ways to write é for one
 
 
 def _shortened(stem: str) -> str:

@@ -145,9 +145,13 @@ def _entries(folder: str) -> Iterator[_Entry]:
 
 
 def _entry(found: os.DirEntry) -> _Entry | None:
-    if found.is_dir(follow_symlinks=False):
-        return _Entry(found.name, found.path, True)
-    return _Entry(found.name, found.path) if is_media(found.name) and found.is_file() else None
+    try:
+        if found.is_dir(follow_symlinks=False):
+            return _Entry(found.name, found.path, True)
+        return _Entry(found.name, found.path) if is_media(found.name) and found.is_file() else None
+    except OSError as problem:  # a link that leads round in a ring, or where nobody may look
+        sentence = f"{found.path} cannot be read ({problem.strerror}). Check where it leads and that you may read it."
+        return _Entry(found.name, found.path, problem=sentence) if is_media(found.name) else None
 
 
 def _check_readable(folder: str) -> None:

@@ -20,9 +20,13 @@ PHOTOS = frozenset(
     )
 )
 VIDEOS = frozenset(
-    f".{ending}" for ending in ("mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "mts", "m2ts", "3gp")
+    f".{ending}"
+    for ending in (
+        *("mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "mts", "m2ts", "ts", "3gp", "3g2"),
+        *("mj2", "wmv", "asf", "flv", "ogv"),
+    )
 )
-MEDIA = PHOTOS | VIDEOS
+MEDIA = PHOTOS | VIDEOS - {".ts"}  # in a folder rather TypeScript
 
 
 def is_media(name: str) -> bool:
@@ -30,7 +34,7 @@ def is_media(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in MEDIA
 
 
-def is_video(path: str) -> bool:
+def is_video(path: str | Path) -> bool:
     """Whether a file is a video: by its ending, and a GIF where it moves."""
     ending = os.path.splitext(path)[1].lower()
     if ending != ".gif":

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SapiensError
+from ..files import locked
 
 SYNC_S = 5.0
 NAME = re.compile(r"manifest(\.rank-\d+)?\.jsonl")
@@ -62,6 +63,19 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     wanted = isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("file", "task", "size", "level"))
     finished = wanted and (isinstance(row.get("outputs"), list) or isinstance(row.get("error"), str))
     return row if finished and isinstance(row.get("options"), dict) else None
+
+
+def is_stale(row: dict[str, Any], path: str | Path) -> bool:
+    """Whether a row that says done is of other bytes than the file has now; False where that cannot be told."""
+    if "error" in row:
+        return False
+    try:
+        status = os.stat(path)
+        if status.st_size != row.get("bytes"):
+            return True
+        return status.st_mtime_ns != row.get("mtime_ns") and digest(path) != row.get("digest")
+    except OSError:
+        return False
 
 
 class Manifest:
@@ -127,17 +141,6 @@ class Manifest:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def locked(file: Any) -> bool:
-    """Takes the lock of an open manifest, which goes with the process, however that ends. False if another has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network folders know no locks
-        return True
-    return True
 
 
 def being_written(out: Path) -> list[Path]:

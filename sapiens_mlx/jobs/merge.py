@@ -95,11 +95,11 @@ def _count(merged: Merged, job: Job, out: Path, index: Index) -> None:
             if index.seen(file):
                 continue
             merged.files += 1
-            rows = [index.find(file, work) for work in job.works]
-            if None in rows:
+            rows = [index.find(file, work.for_file(found.path)) for work in job.works]
+            if None in rows or any(manifest.is_stale(row, found.path) for row in rows):
                 merged.count("missing", file)
                 if not os.path.lexists(found.path):
-                    merged.problem = f"{found.path} is not here. Merge where the photos are."
+                    merged.problem = f"{shown(found.path)} is not here. Merge where the photos are."
             elif any("error" in row for row in rows):
                 merged.count("failed", file)
             elif all(plan.whole(str(out), row) for row in rows):

@@ -58,7 +58,7 @@ class Plan:
             return Item(file, stem, [])  # which will be told when it is read
         tasks, held = [], {}
         for work in self._works:
-            row = self._index.find(file, work)
+            row = self._index.find(file, work.for_file(path))
             if row is None or "error" in row or row.get("bytes") != status.st_size or not whole(self._out, row):
                 tasks.append(work.task)
             elif row.get("mtime_ns") != status.st_mtime_ns:

@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import predict_files
 from ..errors import CancelledError, SapiensError, WeightsError
+from ..files import clear_partials
 from ..image import read_image
 from ..predictor import Options, Predictor, Prepared
 from ..stop import Stop
@@ -125,6 +126,9 @@ class Runner:
         self._lock, self._room = threading.Lock(), _Room(AHEAD_BYTES)
         self._places = threading.Semaphore(WRITERS + 1)
         self._fatal: BaseException | None = None
+        self._no_video = threading.Event()
+        self._no_video.set()
+        self._cleared: set[Path] = set()  # folders, of what killed runs have left in them
 
     def run(self, items: Iterator[Item]) -> None:
         """Does the items until there are no more or `stop` is asked for; then ends the file in hand.
@@ -159,7 +163,11 @@ class Runner:
         try:
             while not self._stop.asked.is_set():
                 with source:
+                    if not self._between_videos():
+                        break
                     item = next(items, None)
+                    if item is not None and kinds.is_video(os.path.join(self._out, item.file)):
+                        self._no_video.clear()
                 if item is None:
                     break
                 read = self._read(item)
@@ -169,6 +177,14 @@ class Runner:
             self._give_up(problem)
         finally:
             ready.put(None)
+
+    def _between_videos(self) -> bool:
+        """Waits until no video is in hand: it may take hours, and other processes would wait for what is read ahead.
+        False where a stop was asked for meanwhile."""
+        while not self._no_video.wait(0.1):
+            if self._stop.asked.is_set():
+                return False
+        return True
 
     def _read(self, item: Item) -> _Read:
         """The item's photo, decoded once for all its tasks. What is wrong with it is kept for its turn."""
@@ -250,7 +266,8 @@ class Runner:
     def _write(self, read: _Read, task: str, pending: Callable[[], Any] | None, problem: Exception | None) -> None:
         item = read.item
         try:
-            row = {"file": item.file, "stem": item.stem} | read.about | self._works[task].row
+            work = self._works[task].for_file(os.path.join(self._out, item.file))
+            row = {"file": item.file, "stem": item.stem} | read.about | work.row
             try:
                 if problem is not None:
                     raise problem
@@ -276,6 +293,10 @@ class Runner:
     def _results(self, read: _Read, task: str, pending: Callable[[], Any]) -> dict[str, Any]:
         """The fields of the row that say what was written."""
         folder, stem = self._place(read.item)
+        with self._lock:
+            if folder not in self._cleared:
+                self._cleared.add(folder)
+                clear_partials(folder)
         report = result = pending()
         if not read.is_video:
             report = predict_files.save(result, folder, stem, read.item.file, **self._saving)
@@ -288,7 +309,8 @@ class Runner:
             self.tally.peak_memory_bytes = max(self.tally.peak_memory_bytes, report["peak_memory_bytes"])
             self.tally.network_s += report["seconds"].get("network", 0.0)
         outputs = [os.path.relpath(path, self._out) for path in report["files"]]
-        return {"outputs": outputs, "seconds": report["seconds"]}
+        lacks = {name: report[name] for name in ("missing", "doubtful") if report.get(name)}
+        return {"outputs": outputs, "seconds": report["seconds"]} | lacks
 
     def _is_held(self, read: _Read, task: str) -> bool:
         """Whether the task was done of a file with these very bytes."""
@@ -313,6 +335,8 @@ class Runner:
             self.tally.failed += read.failed
             self.tally.done += not (read.failed or read.is_unfinished)
         self._room.give(read.nbytes)
+        if read.is_video:
+            self._no_video.set()
         if self._fatal is None and not read.is_unfinished:
             try:
                 self._finished(read.item)
@@ -342,9 +366,12 @@ def _about(path: str) -> dict[str, Any]:
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": manifest.digest(path)}
 
 
-def _is_full(problem: BaseException) -> bool:
-    cause = problem if isinstance(problem, OSError) else problem.__cause__
-    return isinstance(cause, OSError) and cause.errno in FULL
+def _is_full(problem: BaseException | None) -> bool:
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in FULL:
+            return True
+        problem = problem.__cause__
+    return False
 
 
 def _sentence(problem: Exception) -> str:

@@ -1,5 +1,6 @@
-"""The example pictures: whatever lies in examples/, each a button with a small picture of it and its name."""
+"""The examples: whatever lies in examples/, each a button with a small picture of it and its name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -17,18 +18,24 @@ def files() -> list[Path]:
     return sorted(examples_folder().glob("*.jpg"), key=lambda path: (places.get(path.stem, len(places)), path.name))
 
 
+def clips() -> list[Path]:
+    """The clips among them."""
+    return sorted(examples_folder().glob("*.mp4"))
+
+
 def caption(path: Path) -> str:
     """What the page calls a picture: one_person.jpg is "One person"."""
     return path.stem.replace("_", " ").capitalize()
 
 
-def build(folder: Path) -> dict[gr.Button, Path]:
-    """The buttons and the file of each, in the current Blocks; nothing where there is no example.
+def build(folder: Path, paths: Sequence[Path] | None = None) -> dict[gr.Button, Path]:
+    """The buttons and the file of each of `paths`, or of all pictures, in the current Blocks; nothing where there is
+    no example.
 
     `folder` is where the small pictures go. It is served as it is, since Gradio's cache forgets them after a day.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    icons = {path: icon for path in files() if (icon := _icon(path, folder))}
+    icons = {path: icon for path in (files() if paths is None else paths) if (icon := _icon(path, folder))}
     if not icons:
         return {}
     gr.set_static_paths([folder])
@@ -43,13 +50,21 @@ def build(folder: Path) -> dict[gr.Button, Path]:
 
 def _icon(path: Path, folder: Path) -> Path | None:
     """The small picture of one in `folder`, made by the first tab that has it; None for what is no picture."""
-    icon = folder / path.name
+    icon = folder / f"{path.name.removesuffix('.jpg')}.jpg"
     if icon.is_file():
         return icon
     try:
-        with Image.open(path) as picture:
+        with _first_frame(path) if path.suffix == ".mp4" else Image.open(path) as picture:
             picture.thumbnail((SIDE_PX, SIDE_PX))  # a JPEG is read at a part of its size, in a few milliseconds
             picture.convert("RGB").save(icon)
     except OSError:
         return None
     return icon
+
+
+def _first_frame(path: Path) -> Image.Image:
+    """Raises OSError for what is no clip."""
+    import av
+
+    with av.open(str(path)) as clip:
+        return next(clip.decode(video=0)).to_image()

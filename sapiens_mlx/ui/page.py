@@ -12,15 +12,16 @@ from .compare import layout as compare
 from .features import layout as features
 from .help import layout as help
 from .live import layout as live
-from .storage import Visits, make_process_folder
+from .storage import MAX_FILE_SIZE, Visits, make_process_folder
 from .studio import layout as studio
 from .theme import STYLE_SHEETS, theme
+from .video import layout as video
+from .video.options import most_frames
 
 TITLE = "Sapiens2 MLX Studio"
 HERE = Path(__file__).parent
 MOST_WAITING = 20  # visitors in the queue; who comes later is told so
 DAY_S = 24 * 60 * 60
-MAX_FILE_SIZE = "200mb"
 
 
 def build(folder: Path, weights: str | None = None) -> gr.Blocks:
@@ -44,13 +45,15 @@ def build(folder: Path, weights: str | None = None) -> gr.Blocks:
                 compare.build(visits, weights, folder / "examples")
             with gr.Tab("Features"):
                 features.build(visits, weights, folder / "examples")
+            with gr.Tab("Video"):
+                of_video, video_chosen = video.build(visits, weights, folder / "examples", most_frames())
             with gr.Tab("Live"):
                 live.build(visits, weights)
             with gr.Tab("Weights") as weights_tab:
                 disk.build(weights_tab)
             with gr.Tab("Help", elem_id="help-tab"):
                 help.build()
-        preferences.connect(demo, remembered, chosen)
+        preferences.connect(demo, remembered | of_video, lambda restored: [chosen(restored), video_chosen(restored)])
         demo.unload(leaving)
     return demo.queue(max_size=MOST_WAITING)
 

@@ -19,7 +19,8 @@ from .visit import Visit
 
 PREFIX = "sapiens-studio-"
 # What visits are kept of: each tab, and the second photo of one.
-STUDIO, COMPARE, FEATURES, FEATURES_SECOND = "studio", "compare", "features", "features second"
+STUDIO, COMPARE, FEATURES, FEATURES_SECOND, VIDEO = "studio", "compare", "features", "features second", "video"
+MAX_FILE_SIZE = "200mb"  # of an upload
 MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
 
 

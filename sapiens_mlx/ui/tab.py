@@ -23,10 +23,9 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class TabView:
-    """The components that the handlers of every tab write to."""
+class RunView:
+    """The components that the handlers of every tab with a Run write to."""
 
-    photo: gr.Image
     run: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -34,14 +33,21 @@ class TabView:
     panel: gr.Column
 
 
-class TabActions(ABC):
-    """The handlers of a tab. `weights` is a folder or None, as for Predictor; `examples` the file of each example's
-    button."""
+@dataclass(frozen=True)
+class TabView(RunView):
+    """Of a tab for photos, also the frame of the photo."""
+
+    photo: gr.Image
+
+
+class RunActions(ABC):
+    """The handlers of a tab with a Run. `weights` is a folder or None, as for Predictor; `examples` the file of each
+    example's button."""
 
     tab: str  # of storage.py: which of the visits are this tab's
-    NO_PHOTO = "There is no photo yet. Drop one into the frame, paste it, or take the Studio's."
+    _view: RunView
 
-    def __init__(self, view: TabView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
+    def __init__(self, view: RunView, visits: Visits, weights: str | None, examples: Mapping[gr.Button, Path]) -> None:
         self._view, self._visits, self._weights = view, visits, weights
         self._examples = {button._id: path for button, path in examples.items()}
 
@@ -50,15 +56,42 @@ class TabActions(ABC):
         """Computes what is chosen, on the machine that serves this page, and shows it."""
 
     @abstractmethod
-    def stopped(self, request: gr.Request) -> Updates:
+    def stopped(self, request: gr.Request) -> Updates | Iterator[Updates]:
         """After Stop: Gradio has closed the event's generator, which cancels the job."""
 
     @abstractmethod
-    def _empty_page(self, photo_there: bool) -> str:
-        """What stands where the pictures will be."""
+    def example_taken(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """An example was pressed: it is the visitor's, and what ran for another one ends."""
+
+    @abstractmethod
+    def _empty_page(self, there: bool) -> str:
+        """What stands where the pictures will be; `there` is whether there is something to run."""
 
     def _visit(self, request: gr.Request) -> Visit:
         return self._visits.of(request.session_hash, self.tab)
+
+    def begin(self) -> Updates:
+        """At once after a run is asked for, before the queue."""
+        return {
+            self._view.status: words.working(step("queued", 0, 0)),
+            self._view.run: gr.update(interactive=False),
+            self._view.stop: gr.update(interactive=True),
+        }
+
+    def _ready(self, status: str) -> Updates:
+        """Ready for the next run."""
+        return {
+            self._view.status: status,
+            self._view.run: gr.update(interactive=True),
+            self._view.stop: gr.update(interactive=False),
+        }
+
+
+class TabActions(RunActions):
+    """The handlers of a tab for photos."""
+
+    NO_PHOTO = "There is no photo yet. Drop one into the frame, paste it, or take the Studio's."
+    _view: TabView
 
     # ---- the photo --------------------------------------------------------------------------------------------------
 
@@ -119,14 +152,6 @@ class TabActions(ABC):
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Updates:
-        """At once after a run is asked for, before the queue."""
-        return {
-            self._view.status: words.working(step("queued", 0, 0)),
-            self._view.run: gr.update(interactive=False),
-            self._view.stop: gr.update(interactive=True),
-        }
-
     def _photo_of_run(self, visit: Visit, photo: Any) -> Photo:
         """The photo that a run is for. Raises as photos.take, and SapiensError where there is none."""
         photos.take(self._visits, visit, photo)
@@ -161,14 +186,6 @@ class TabActions(ABC):
         if photo not in visit.photos:
             raise CancelledError
         return result
-
-    def _ready(self, status: str) -> Updates:
-        """Ready for the next run."""
-        return {
-            self._view.status: status,
-            self._view.run: gr.update(interactive=True),
-            self._view.stop: gr.update(interactive=False),
-        }
 
     def _idle(self, visit: Visit, status: str) -> Updates:
         """The same after a run for a visit's photo; without any result, the empty page is back."""

@@ -6,7 +6,7 @@ import gradio as gr
 
 STYLE_SHEETS = [
     Path(__file__).parent / name
-    for name in ("style.css", "result.css", "compare/compare.css", "live/live.css", "help/help.css")
+    for name in ("style.css", "result.css", "compare/compare.css", "video/video.css", "live/live.css", "help/help.css")
 ]
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every task is 0.7 GB
 
 
-def tame_stem(name: str) -> str:
-    """What the names of a photo's files start with: the photo's own, with letters that no folder minds.
+def tame_stem(name: str, otherwise: str = "photo") -> str:
+    """What the names of a photo's files start with: the photo's own, with letters that no folder minds;
+    `otherwise` where there are none.
 
     >>> tame_stem("../my photo.jpg")
     'my_photo'
     """
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)
-    return stem[:60].strip("_") or "photo"
+    return stem[:60].strip("_") or otherwise
 
 
 @dataclass(eq=False)

@@ -1,11 +1,11 @@
 """Which event does what where the tabs do the same: Run, the examples, Stop; and how events share the machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from .tab import TabActions, TabView
+from .tab import RunActions, RunView
 
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
 DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
@@ -13,10 +13,11 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def connect_run(
-    view: TabView,
-    do: TabActions,
+    view: RunView,
+    do: RunActions,
     examples: Sequence[gr.Button],
     taken: Sequence[gr.blocks.Block],
+    turns: Mapping[str, Any] = MODEL,
     **event: Any,
 ) -> list[gr.events.Dependency]:
     """Connect Run, and the examples, each of which is taken and then run.
@@ -24,6 +25,7 @@ def connect_run(
     Args:
         examples: their buttons, of which there may be none.
         taken: what taking an example changes.
+        turns: with which other events it takes turns.
         event: of the run: its inputs and outputs, and how its progress is shown.
 
     Returns:
@@ -36,7 +38,7 @@ def connect_run(
         """The run that begins when `trigger` comes."""
         waiting = [view.status, view.run, view.stop]
         return trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run, **event, **again, api_visibility="private", **MODEL
+            do.run, **event, **again, api_visibility="private", **turns
         )
 
     running = [runs_after(view.run.click)]
@@ -49,7 +51,7 @@ def connect_run(
 
 
 def connect_stop(
-    view: TabView, do: TabActions, running: Sequence[gr.events.Dependency], outputs: Sequence[gr.blocks.Block]
+    view: RunView, do: RunActions, running: Sequence[gr.events.Dependency], outputs: Sequence[gr.blocks.Block]
 ) -> None:
     """Connect Stop, which ends whichever of `running` is under way; `outputs` are what the end changes.
 

@@ -1,6 +1,6 @@
 """What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,14 +95,14 @@ def _tile(title: str, text: str, drawing: str = "") -> str:
     return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
-def choice(tasks: Sequence[str], size: str, level: str, cost: str = "") -> str:
+def choice(tasks: Sequence[str], size: str, level: str, cost: str = "", hints: Mapping[str, str] = HINTS) -> str:
     """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them."""
     if not tasks:
         return '<div class="choice"><p>Tick at least one of what there is to see.</p></div>'
     checkpoints = [zoo.checkpoint(task, zoo.size_like(task, size)) for task in tasks]
     notices = [one.notice for one in checkpoints]
     notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
-    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {HINTS[tasks[0]]}.</p>" if len(tasks) == 1 else ""
+    hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {hints[tasks[0]]}.</p>" if len(tasks) == 1 else ""
     repos = dict.fromkeys(one.repo for one in checkpoints if one.repo and one.published)
     source = f"<p>Where they are not here, they come from {escape(', '.join(repos))}.</p>" if repos else ""
     others = "".join(
@@ -135,17 +135,25 @@ def _size_words(size: str) -> str:
 
 def cost(total: "Cost") -> str:
     """What a run takes: to download, of memory, and how long, as earlier runs here took."""
+    facts = cost_facts(total)
+    if total.seconds is not None:
+        facts.append(f"{expected(total.seconds, total.guessed)} a photo")
+    return f'<p class="cost">{"; ".join(facts)}.</p>'
+
+
+def cost_facts(total: "Cost") -> list[str]:
+    """What a run takes to download, and of memory."""
     from ..inventory import amount  # brings the networks, which the page does without until its first event
 
     facts = [f"Downloads about {amount(total.download_bytes)}" if total.download_bytes else "Nothing to download"]
     if total.memory_bytes:
         facts.append(f"about {amount(total.memory_bytes)} of memory ({amount(total.memory_limit_bytes)} may be used)")
-    if total.seconds is not None:
-        guess = "perhaps" if total.guessed else "about"
-        facts.append(
-            f"{guess} {duration(round(total.seconds, 1) if total.seconds < 10 else round(total.seconds))} a photo"
-        )
-    return f'<p class="cost">{"; ".join(facts)}.</p>'
+    return facts
+
+
+def expected(seconds: float, guessed: bool) -> str:
+    """ "about 4.2 s", or "perhaps" where it is a guess."""
+    return f"{'perhaps' if guessed else 'about'} {duration(round(seconds, 1) if seconds < 10 else round(seconds))}"
 
 
 def licence(row: zoo.Licence) -> str:
@@ -167,14 +175,18 @@ def asides(texts: Iterable[str]) -> str:
 # ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def working(step: Step, seconds: float = 0, left: float | None = None) -> str:
-    """A line and a bar; the bar runs to and fro where the share is not known. `left` are the seconds to the end."""
+def working(step: Step, seconds: float = 0, left: float | None = None, quiet: bool = False) -> str:
+    """A line and a bar; the bar runs to and fro where the share is not known. `left` are the seconds to the end.
+
+    `quiet` is for what changes all the time, which is then not read out.
+    """
+    role = 'role="timer" aria-live="off"' if quiet else 'role="status"'
     width = "" if step.share is None else f' style="width:{100 * step.share:.1f}%"'
     known = "" if step.share is None else f' aria-valuenow="{100 * step.share:.0f}"'
     to_go = "" if left is None or left < 1 else f" · about {duration(round(left))} left"
     clock = f"<span>{seconds:.0f} s{to_go}</span>" if seconds >= 1 else ""
     return (
-        f'<div class="status working"><p role="status"><b>{escape(step.words)}</b>{clock}</p>'
+        f'<div class="status working"><p {role}><b>{escape(step.words)}</b>{clock}</p>'
         f'<div class="bar{"" if width else " unknown"}" role="progressbar" aria-label="Progress" aria-valuemin="0" '
         f'aria-valuemax="100"{known}><i{width}></i></div></div>'
     )

@@ -8,6 +8,7 @@ from ..errors import SapiensError
 
 VIEWS = ("overlay", "side-by-side", "alone")  # the result over the frame, beside it, or without it
 FRAMES_PER_S = 25  # of a folder of frames, which has no times
+MOST_EVERY = 100_000
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ class Chosen:
             raise SapiensError(f"The first frame is {self.first}. Count frames from 0.")
         if self.last is not None and self.last < self.first:
             raise SapiensError(f"The last frame, {self.last}, comes before the first, {self.first}. Exchange them.")
-        if self.every < 1:
+        if not 1 <= self.every <= MOST_EVERY:
             raise SapiensError(
-                f"Every {self.every}-th frame cannot be taken. Give 1 for all frames, 2 for half of them."
+                f"Every {self.every}-th frame cannot be taken. Give 1 for all frames, 2 for half of them; "
+                f"{MOST_EVERY:,} is the most."
             )
 
     def takes(self, index: int) -> bool:

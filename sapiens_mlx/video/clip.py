@@ -27,7 +27,7 @@ from . import charts, results, views
 from .ahead import Ahead, Behind
 from .choices import ClipChoices
 from .depth import DepthStore
-from .frames import Clip, Frame
+from .frames import Clip, Frame, Lacks
 from .people import Looker
 from .read import ClipSource, open_clip
 from .report import ClipReport, Newest
@@ -76,6 +76,7 @@ def run_clip(
     options, choices = options or Options(), choices or ClipChoices()
     folder = output_folder(folder)
     clip = open_clip(source, longest_px=choices.longest_side, frames_per_s=choices.frames_per_s)
+    keep_parts = keep_parts and not clip.is_live
     try:
         if resume and clip.is_live:
             raise SapiensError("A camera cannot be taken back to where it was. Begin anew, without --resume.")
@@ -93,6 +94,12 @@ def run_clip(
                     f"{problem} What is done is kept: run the same again with --resume to go on."
                 ) from problem
             raise
+        except av.FFmpegError as problem:
+            parts.close(remove=not keep_parts)
+            reason = problem.strerror or str(problem)
+            raise ClipError(
+                f"The video of {clip.name} cannot be made ({reason}). Try --longest-side 1920."
+            ) from problem
         except BaseException:
             parts.close(remove=not keep_parts)
             raise
@@ -123,6 +130,7 @@ class _Run:
         self._times: deque[float] = deque(maxlen=RATE_FRAMES + 1)
         self._like: Result | None = None  # the first frame's features, whose colours all frames have
         self._notices: dict[str, None] = dict.fromkeys([parts.notice] if parts.notice else [])
+        self._lacks = Lacks()
         self.interrupted = False
         self.report = ClipReport(
             clip.name, predictor.task, predictor.size, predictor.level, view=choices.view, resumed_frames=parts.frames
@@ -135,9 +143,9 @@ class _Run:
             parts = self._depth()
         else:
             self._all_in_one()
-        lacks, report = self._clip.lacks, self.report
-        report.missing, report.doubtful = lacks.missing, lacks.doubtful
-        self._notices |= dict.fromkeys(lacks.sentences())
+        lacks, report = self._lacks, self.report
+        report.missing, report.doubtful, report.lacking = lacks.missing, lacks.doubtful, lacks.sentences()
+        self._notices |= dict.fromkeys(report.lacking)
         parts.close_piece(counts=not report.stopped)
         report.frames = parts.frames
         if not parts.frames and not report.stopped:
@@ -182,6 +190,7 @@ class _Run:
             self._add(parts, frame, self._picture(result, numbers) if drawn is None else drawn, line, state)
 
         self._through(self._clip.frames(choices.chosen, skip), work, finish)
+        self._lacks = self._clip.lacks
 
     # ---- depth: two passes ------------------------------------------------------------------------------------------
 
@@ -203,6 +212,7 @@ class _Run:
                 self._tell(frame, self._picture(result, None, depth_range_m=store.range_m()))
 
         self._through(clip.frames(choices.chosen, store.count), work, keep)
+        self._lacks = clip.lacks  # the second pass does not read on to the end
         if self.report.stopped:
             parts = Parts(parts.folder / "stopped", {}, choices.segment, resume=False)
         range_m, busy = store.range_m(), store.busy(clip.size_hw)
@@ -244,6 +254,11 @@ class _Run:
                 self.report.stopped = True
             except KeyboardInterrupt:
                 self.report.stopped = self.interrupted = True
+            except ClipError as problem:
+                if not (self._clip.is_live and self._done):
+                    raise
+                self.report.stopped = True  # nothing can be had twice of a camera
+                self._notices[str(problem)] = None
             behind.settle()
         finally:
             behind.close()

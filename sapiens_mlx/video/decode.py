@@ -5,6 +5,7 @@ one that never did has its right number.
 """
 
 import heapq
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -32,6 +33,7 @@ class Decoder:
         self._index = -1
         self._last_pts: int | None = None
         self._last_packet: tuple[int, int] = (0, 0)  # where it lies in the file, how large
+        self._largest = 0  # of the packets before
         self._in_doubt = self._broken = False
         self._step = max(1, round(1 / rate_of(stream) / (stream.time_base or Fraction(1, 90_000))))
 
@@ -39,6 +41,7 @@ class Decoder:
         for packet in self._read():
             if packet is not None and packet.size:
                 self._packets += 1
+                self._largest = max(self._largest, self._last_packet[1])
                 self._last_packet = packet.pos or 0, packet.size
                 self._broken |= packet.is_corrupt
                 if packet.pts is not None and not packet.is_discard and not _is_hidden(packet, self._stream):
@@ -91,7 +94,10 @@ class Decoder:
         if self._in_doubt:
             add_to(self._lacks.doubtful, self._index)
         if self._last_pts is not None:
-            if pts > self._last_pts + LONG_GAP * self._step and self._container.format.name.startswith("matroska"):
+            usual = (
+                1.5 if self._broken else LONG_GAP if self._container.format.name.startswith("matroska") else math.inf
+            )
+            if pts > self._last_pts + usual * self._step:
                 tick = self._stream.time_base
                 begin, end = float(self._last_pts * tick), float(pts * tick)
                 self._lacks.note(f"There are no frames between {begin:.2f} s and {end:.2f} s of the file.")
@@ -114,18 +120,22 @@ class Decoder:
             with suppress(OSError), path.open("rb") as file:
                 rest = file.seek(0, 2) - sum(self._last_packet)
                 file.seek(-1, 2)
-                if rest > 1024 or file.read(1) != b";":
+                swallowed = self._packets > 2 and self._last_packet[1] > max(1 << 16, 4 * self._largest)
+                if rest > 1024 or swallowed or file.read(1) != b";":
                     self._lacks.note(
                         f"{name} is damaged or cut off after frame {self._index}: the rest cannot be read."
                     )
         elif self._container.duration and self._last_pts is not None:
             end_s = float((self._last_pts + self._step) * self._stream.time_base)
             whole_s = self._container.duration / av.time_base
-            if end_s + max(LONG_GAP * self._step * float(self._stream.time_base), 0.02 * whole_s) < whole_s:
+            step_s = self._step * float(self._stream.time_base)
+            if end_s + (1.5 * step_s if self._broken else max(LONG_GAP * step_s, 0.02 * whole_s)) < whole_s:
                 self._lacks.note(
                     f"The frames of {name} end at {end_s:.2f} s, and it should last {whole_s:.2f} s: "
                     "it is damaged or cut off, or only its sound goes on."
                 )
+        if self._broken and not (self._lacks.missing or self._lacks.notices):
+            self._lacks.note(f"{name} is damaged: some of its frames may be missing.")
 
 
 def _is_hidden(packet: av.Packet, stream: av.VideoStream) -> bool:

@@ -14,6 +14,7 @@ from ..files import write_bytes
 from ..image import shrink
 from ..tasks.pointmap import DEPTH16_MOST_MM, PERCENTILES, REFERENCE_CLAMP_M, PointmapResult
 from .frames import Frame
+from .segments import write_whole
 
 LONGEST_PX = 1024  # the network's own input is no longer
 JPEG_QUALITY = 95
@@ -43,8 +44,8 @@ class DepthStore:
             times = [frame.index, frame.time_s, frame.pts, frame.duration]
             write_bytes(self._path(number, "json"), json.dumps(times).encode())
         if result.person_mask is not None:
-            write_bytes(self._path(number, "mask.png"), _encoded(".png", 255 * result.person_mask.astype(np.uint8)))
-        write_bytes(self._path(number, "png"), _encoded(".png", millimetres))  # last: it says that the frame counts
+            write_whole(self._path(number, "mask.png"), _encoded(".png", 255 * result.person_mask.astype(np.uint8)))
+        write_whole(self._path(number, "png"), _encoded(".png", millimetres))  # last: it says that the frame counts
         self._add_up(millimetres, result.person_mask)
         self.count += 1
 

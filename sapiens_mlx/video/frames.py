@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ClipError
 from .choices import Chosen
 
-MIN_SIDE_PX = 8  # as of a photo
+MIN_SIDE_PX, MAX_PIXELS = 8, 100_000_000  # as of a photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,15 @@ def fitted_hw(size_hw: tuple[int, int], longest_px: int | None) -> tuple[int, in
 
 
 def check_size(name: str, size_hw: tuple[int, int]) -> None:
-    """Raises ClipError for frames in which there is nothing to see."""
+    """Raises ClipError for frames in which there is nothing to see, or which would fill the memory."""
     if min(size_hw) < MIN_SIDE_PX:
         raise ClipError(
             f"The frames of {name} are {size_hw[1]} x {size_hw[0]} pixels; at least {MIN_SIDE_PX} a side are needed."
+        )
+    if size_hw[0] * size_hw[1] > MAX_PIXELS:
+        raise ClipError(
+            f"The frames of {name} are {size_hw[1]} x {size_hw[0]} pixels; the limit is {MAX_PIXELS // 1_000_000} "
+            "megapixels. Make it smaller first."
         )
 
 

@@ -25,7 +25,7 @@ def open_clip(source: ClipSource, *, longest_px: int | None = None, frames_per_s
     """
     if longest_px is not None and longest_px < 16:
         raise SapiensError(f"The longest side is {longest_px} pixels. Give 16 or more.")
-    if not 0 < frames_per_s <= 1000:
+    if not 1 <= frames_per_s <= 1000:
         raise SapiensError(f"A clip of {frames_per_s:g} frames a second cannot be made. Give a number from 1 to 1000.")
     from .read_camera import CameraClip
     from .read_file import FileClip

@@ -31,6 +31,9 @@ class FileClip:
         self.lacks = Lacks()
         with self._opened() as container:
             stream = _video_stream(container, self.name)
+            said_hw = stream.codec_context.height, stream.codec_context.width
+            if min(said_hw) > 0:
+                check_size(self.name, said_hw)  # before a frame of it is made
             decoder = Decoder(container, stream)
             first = next(iter(decoder), None)
             if first is None:

@@ -41,7 +41,8 @@ def in_time(seconds: float) -> str:
 class ClipReport:
     """What came of a clip. `video` is None where not one frame was done before a stop; `frames` are those in it, of
     which `resumed_frames` were there from an earlier run. `missing` and `doubtful` are runs (first, last) of frames as
-    in frames.Lacks, whose sentences stand among `notices`. `depth_range_m` is the one range of a clip's depth."""
+    in frames.Lacks, whose sentences are `lacking` and stand among `notices` too. `depth_range_m` is the one range of a
+    clip's depth. `wall_s` is how long it took, `seconds` what each stage of all frames did; stages overlap."""
 
     input: str
     task: str
@@ -58,6 +59,7 @@ class ClipReport:
     stopped: bool = False
     missing: list[tuple[int, int]] = field(default_factory=list)
     doubtful: list[tuple[int, int]] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     depth_range_m: tuple[float, float] | None = None
     wall_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)

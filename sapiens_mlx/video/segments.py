@@ -4,7 +4,6 @@ A piece is a file of video, one of JSON lines where there are results, and last 
 written under another name, brought to the disk, and renamed.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SapiensError
-from ..files import writing
+from ..files import locked, writing
 from .write import Encoder, Piece
 
 
@@ -46,19 +45,17 @@ class Parts:
         self.folder, self._length = folder, length
         self.notice: str | None = None
         self._encoder: Encoder | None = None
+        self._records: list[dict[str, Any]] = []
+        self._state: Any = None
         self._waiting: list[tuple[int, int, str | None]] = []  # time, duration and line of each frame in the encoder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
         except OSError as problem:
             raise _unwritable(folder, problem) from problem
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
+        if not locked(self._lock):
             self._lock.close()
-            raise SapiensError(
-                f"Another run is writing to {folder}. Wait for it, or choose another folder."
-            ) from problem
+            raise SapiensError(f"Another run is writing to {folder}. Wait for it, or choose another folder.")
         try:
             before = _read_json(folder / "job.json")
             if not resume or before != job:
@@ -67,7 +64,8 @@ class Parts:
             if resume and before not in (None, job):
                 changed = sorted(name for name in {*before, *job} if before.get(name) != job.get(name))
                 self.notice = f"What was half done had another {', '.join(changed)}, so it was begun anew."
-            self._records = list(self._there())
+            for record in self._there():
+                self._take(record)
         except BaseException:
             self._lock.close()
             raise
@@ -80,7 +78,7 @@ class Parts:
     @property
     def state(self) -> Any:
         """What the last finished piece was closed with; None before the first."""
-        return self._records[-1]["state"] if self._records else None
+        return self._state
 
     def add(self, made: Made, rate: Fraction, time_base: Fraction, state: Any = None) -> None:
         """Adds a frame; with the last one of a piece, `state` is kept beside it."""
@@ -112,6 +110,11 @@ class Parts:
         write_whole(self._path(number, "mp4"), video)
         if counts:
             write_whole(self._path(number, "json"), json.dumps(record).encode())
+        self._take(record)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        """A finished piece more. Of the states, which are large, none but the newest is needed."""
+        self._state = record.pop("state")
         self._records.append(record)
 
     def pieces(self) -> list[Piece]:
@@ -128,7 +131,7 @@ class Parts:
 
     def is_worth_keeping(self) -> bool:
         """Whether there is anything that a later run could go on from."""
-        return bool(self._records) or (self.folder / "depth").is_dir()
+        return bool(self._records) or any(self.folder.glob("depth/*.png"))
 
     def close(self, *, remove: bool) -> None:
         """Lets another run have the folder, or takes it away."""

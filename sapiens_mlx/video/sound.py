@@ -37,7 +37,15 @@ def sound_for(
                 file.seek(int((start_s - 1) / stream.time_base), stream=stream)
         copied = stream.codec_context.name in COPIED
         take = _copied if copied else _encoded
-        yield take(output, file, stream, start_s, end_s, notices)
+        yield _as_far_as_it_goes(take(output, file, stream, start_s, end_s, notices), notices)
+
+
+def _as_far_as_it_goes(packets: Iterator[Timed], notices: list[str]) -> Iterator[Timed]:
+    """The pictures are worth more than the sound: what is wrong with it ends it alone."""
+    try:
+        yield from packets
+    except (av.FFmpegError, ValueError) as problem:
+        notices.append(f"The sound could not be taken along ({getattr(problem, 'strerror', None) or problem}).")
 
 
 def _read(file: av.container.InputContainer, stream: av.AudioStream, notices: list[str]) -> Iterator[av.Packet]:
@@ -89,7 +97,7 @@ def _encoded(
 ) -> Iterator[Timed]:
     context = stream.codec_context
     rate = context.sample_rate if context.sample_rate in AAC_RATES else 48_000
-    layout = context.layout.name if context.channels in (1, 2) else "stereo"
+    layout = {1: "mono", 2: "stereo"}.get(context.channels, "stereo")
     made = output.add_stream("aac", rate=rate, layout=layout)
     made.bit_rate = BITS_A_CHANNEL * made.codec_context.channels
 

@@ -22,6 +22,7 @@ IN_ORDER = {"bf": "0"}
 TABLE_FIRST = {"movflags": "faststart"}
 # x264 gives the same result for the same number of threads only.
 THREADS = 4
+MOST_SIDE_PX = 16_384  # libx264's
 KEY_S = 2  # seconds between whole pictures, which a player can jump to
 BT709, LIMITED = 1, 1
 
@@ -33,6 +34,12 @@ class Encoder:
     """
 
     def __init__(self, size_hw: tuple[int, int], rate: Fraction, time_base: Fraction) -> None:
+        """Raises SapiensError for frames that the encoder does not take."""
+        if max(size_hw) > MOST_SIDE_PX:
+            raise SapiensError(
+                f"A video of {size_hw[1]} x {size_hw[0]} pixels is larger than its encoder takes "
+                f"({MOST_SIDE_PX} a side). Give a --longest-side of 4096 or less."
+            )
         self._file = io.BytesIO()
         self._container = av.open(self._file, "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=rate, options=QUALITY | IN_ORDER)

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ... import runtime, zoo
+from ..open_radio import OpenRadio
 from ..storage import Visits
 from ..wiring import PRIVATE
 from . import sentences
@@ -51,8 +52,12 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
             label="What to see",
             elem_classes="chips",
         ),
-        "size": gr.Radio(
-            sizes_of(task), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small", elem_id="live-size"
+        "size": OpenRadio(
+            sizes_of(task),
+            value=zoo.DEFAULTS.size,
+            label="Size",
+            elem_classes="chips small",
+            elem_id="live-size",
         ),
     }
     about = gr.HTML(

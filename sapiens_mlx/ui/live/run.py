@@ -22,7 +22,7 @@ import numpy as np
 from ... import runtime, zoo
 from ...errors import CancelledError, ImageError, SapiensError
 from ...runtime import Progress, inference
-from .. import words
+from .. import jpeg, words
 from ..findings import findings
 from ..problems import explained
 from ..progress import Step, follow
@@ -38,7 +38,6 @@ TAB = "live"
 TASKS = tuple(name for name in zoo.TASKS if name != "features")
 CUT_OUT = ("normal", "pointmap", "albedo")  # what means nothing outside people
 PICTURE_PX = 960  # the longer side of a live picture
-JPEG_QUALITY = 85
 MOST_PEOPLE = 4  # in pose, the largest
 # Frames of pose: between two, everybody is looked for where they were. On two cores the demo's detector took 0.18 s a
 # frame, and pose 0.07 s a person.
@@ -247,15 +246,11 @@ def _frame_rgb(camera: Any) -> np.ndarray:
 
 def _shown(result: "Result | None", photo_rgb: np.ndarray, task: str) -> str:
     """The picture of a frame as HTML, the picture itself inside: no file is written."""
-    import cv2
-
     from ...image import shrink
 
     picture = photo_rgb if result is None else shrink(result.picture(**STYLE.get(task, {})), PICTURE_PX)
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    address = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     found = "nobody in sight" if result is None else findings(result)
-    return sentences.picture(address, picture.shape[1], picture.shape[0], task, found)
+    return sentences.picture(jpeg.address(picture), picture.shape[1], picture.shape[0], task, found)
 
 
 # ---- on the inference thread ----------------------------------------------------------------------------------------

@@ -26,6 +26,17 @@ def changed(tasks: list[str], size: str, level: str, wanted: str, weights: str |
 
     `wanted` is the size that the visitor chose last, and is taken again by the first tasks that come in it.
     """
+    size, level, updates = fitting(tasks, size, level, wanted)
+    return [
+        *updates,
+        gr.update(visible=any(task in people.TASKS for task in tasks)),
+        gr.update(visible="pose" in tasks),
+        words.choice(tasks, size, level, _cost(tasks, size, level, weights)),
+    ]
+
+
+def fitting(tasks: list[str], size: str, level: str, wanted: str) -> tuple[str, str, list[Any]]:
+    """The size and the level that are chosen now, and updates for the sizes, the levels, and what does not fit."""
     from ...inventory import amount, needed_bytes
 
     limit = runtime.memory_limit_bytes()
@@ -33,26 +44,24 @@ def changed(tasks: list[str], size: str, level: str, wanted: str, weights: str |
         name: {one: 0 if name not in zoo.SIZES else needed_bytes(name, one) for one in zoo.LEVELS}
         for _, name in size_choices(tasks)
     }
-    fitting = {name: [one for one, most in levels.items() if most <= limit] for name, levels in needed.items()}
-    sizes = [name for name, levels in fitting.items() if levels]
+    possible = {name: [one for one, most in levels.items() if most <= limit] for name, levels in needed.items()}
+    sizes = [name for name, levels in possible.items() if levels]
     chosen = next(name for name in (wanted, size, *reversed(sizes)) if name in sizes)
-    level_there = level if level in fitting[chosen] else fitting[chosen][0]
+    level_there = level if level in possible[chosen] else possible[chosen][0]
     reasons = [
-        f"{name}: at least {amount(min(levels.values()))}" for name, levels in needed.items() if not fitting[name]
+        f"{name}: at least {amount(min(levels.values()))}" for name, levels in needed.items() if not possible[name]
     ]
     missing = [f"{one}: {amount(most)}" for one, most in needed[chosen].items() if most > limit]
-    return [
+    updates = [
         gr.update(choices=size_choices(tasks, sizes), **({} if chosen == size else {"value": chosen})),
         gr.update(
-            choices=fitting[chosen],
+            choices=possible[chosen],
             visible=tasks != ["detect"],  # whose weights are not quantized
             **({} if level_there == level else {"value": level_there}),
         ),
         words.too_large([*reasons, *missing], amount(limit)),
-        gr.update(visible=any(task in people.TASKS for task in tasks)),
-        gr.update(visible="pose" in tasks),
-        words.choice(tasks, chosen, level_there, _cost(tasks, chosen, level_there, weights)),
     ]
+    return chosen, level_there, updates
 
 
 def expected_seconds(task: str, size: str, level: str) -> float | None:

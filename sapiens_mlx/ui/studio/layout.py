@@ -8,6 +8,7 @@ import gradio as gr
 
 from ... import runtime, zoo
 from .. import background, command, controls, examples, people, photos, words
+from ..open_radio import OpenRadio
 from ..storage import STUDIO, Visits
 from . import asking, choices, light, pose_panel, probing, space
 from .events import connect
@@ -80,10 +81,13 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     )
     level = zoo.default_level(runtime.device())
     with gr.Group(elem_classes="weights"):
-        inputs["size"] = gr.Radio(
-            choices.size_choices([zoo.DEFAULTS.task]), value=zoo.DEFAULTS.size, label="Size", elem_classes="chips small"
+        inputs["size"] = OpenRadio(
+            choices.size_choices([zoo.DEFAULTS.task]),
+            value=zoo.DEFAULTS.size,
+            label="Size",
+            elem_classes="chips small",
         )
-        inputs["level"] = gr.Radio(
+        inputs["level"] = OpenRadio(
             list(zoo.LEVELS), value=level, label="Quantization level", elem_classes="chips small"
         )
         too_large = gr.HTML(elem_classes="limits")

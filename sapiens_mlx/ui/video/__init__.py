@@ -1,0 +1,1 @@
+"""The tab Video: one task over a clip, as a video that plays."""

@@ -31,6 +31,10 @@ from .weights import conversion, locate
 LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
 RUNS = 3  # of each network; the median counts
 SLOW_S = 3.0  # one run is enough where the CPU takes longer: its first is then no slower than the others
+NO_HAND = (
+    "no hand was found in the photo, so that there is nothing to compare. Take one with larger hands; on the command "
+    "line also lower --hand-threshold, or say which hand a crop is of with --hand-crop."
+)
 ON_THE_CPU = "On the CPU every level computes in float32, so the rounding of 16-bit activations is absent here."
 
 
@@ -125,7 +129,7 @@ class Comparison:
         self.task = zoo.task_row(task).name
         self.figures = tasks.figures(task)
         if not self.figures:
-            compared = ", ".join(name for name in zoo.TASKS if tasks.figures(name))
+            compared = ", ".join(name for name in zoo.task_names() if tasks.figures(name))
             raise SapiensError(f"Results of {task} cannot be compared. Choose one of: {compared}.")
         parsed = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
         self.variants = [one.of_task(self.task) for one in parsed]
@@ -235,6 +239,8 @@ class Comparison:
         result = predictor(self.photo_rgb, progress=progress, **vars(self.options))
         if not result.is_finite():
             raise SapiensError(_not_finite(variant))
+        if self.task == "hands" and not len(result):
+            raise SapiensError(NO_HAND)
         result.photo_rgb = self.photo_rgb  # one copy for all
         self._share_people(result)
         for notice in result.report.notices:

@@ -20,6 +20,10 @@ ACTIVATION_BYTES = 1.2e9
 # a time (8), and what stands beside (6).
 BLOCK_WIDTHS = 22
 HANDS_BYTES = 0.6e9  # of hands: the activations of a batch, the detector, and WiLoR's refinement
+HANDS_NOTICE = (
+    "Their weights come from others, each under a licence of its own, asked for before the first download "
+    "(--accept-licences accepts them)."
+)
 FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -96,17 +100,19 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
             checkpoints.append(_listed(checkpoint, size, locate.find_local(checkpoint, weights)))
     here = hand_files.local("fp32", weights)
     packed = hand_files.local("4bit", weights).pose
-    for checkpoint, size, path in (
-        (zoo.WILOR_POSE, "wilor", here.pose),
-        (zoo.WILOR_POSE_4BIT, "4bit", packed),
-        (zoo.HAND_DETECTOR, "detector", here.detector),
-        (zoo.WILOR_MINI, "mano", here.mano),
+    for checkpoint, size, path, download_bytes in (
+        (zoo.WILOR_POSE, zoo.WILOR.name, here.pose, hand_files.PLAIN_BYTES),
+        (zoo.WILOR_POSE_4BIT, "4bit", packed, hand_files.PACKED_BYTES),
+        (zoo.HAND_DETECTOR, "detector", here.detector, hand_files.DETECTOR_BYTES),
+        (zoo.WILOR_MINI, "mano", here.mano, hand_files.MANO_BYTES),
     ):
-        checkpoints.append(_listed(checkpoint, size, path))
+        row = _listed(checkpoint, size, path)
+        checkpoints.append(row | ({} if path else {"download_bytes": download_bytes}))
+    levels = {size: tuple(zoo.LEVELS) for size in zoo.SIZES} | {zoo.WILOR.name: zoo.HANDS.levels}
     fits = {
-        size: [level for level in zoo.LEVELS if needed_bytes(size, level) <= memory_bytes]
-        for size in zoo.SIZES
-        if any(size in row.sizes for row in zoo.TASKS.values())
+        size: [level for level in levels[size] if needed_bytes(size, level) <= memory_bytes]
+        for size in levels
+        if any(size in zoo.task_row(task).sizes for task in zoo.task_names())
     }
     return {
         "device": runtime.device_name(),
@@ -128,7 +134,7 @@ def _listed(checkpoint: zoo.Checkpoint, size: str, path: Path | None) -> dict[st
         "file": str(path) if path else None,
         "bytes": path.stat().st_size if path else None,
         "bundled": checkpoint.bundled,
-        "download_bytes": 0 if path or checkpoint.bundled else None,  # the hub is not asked here
+        "download_bytes": 0 if path or checkpoint.bundled else None,  # not known: the hub is not asked here
         "repo": checkpoint.repo if checkpoint.published else None,
         "licence": checkpoint.licence.name,
         "licence_url": checkpoint.licence.url,
@@ -140,6 +146,7 @@ def as_text(listing: dict[str, Any]) -> str:
     lines = [f"{'task':9} {'size':8} {'on this machine':16} {'from':40} licence"]
     for row in listing["checkpoints"]:
         here = amount(row["bytes"]) if row["file"] else "no"
+        here += f" ({amount(row['download_bytes'])})" if row["download_bytes"] else ""
         source = "ships with the project, no download" if row["bundled"] else row["repo"] or "not published yet"
         lines.append(f"{row['task']:9} {row['size']:8} {here:16} {source:40} {row['licence']}")
     lines += ["", f"conversions kept in {listing['cache']}:"]
@@ -151,6 +158,8 @@ def as_text(listing: dict[str, Any]) -> str:
     licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
     lines += ["", *(f"{name}: {url}" for name, url in licences.items())]
     lines += ["", f"demo: {zoo.DEMO_NOTICE}"]
+    needed = ", ".join(f"{amount(needed_bytes(zoo.WILOR.name, level))} at {level}" for level in zoo.HANDS.levels)
+    lines += [f"hands: {HANDS_NOTICE} They take about {needed} of memory."]
     return "\n".join(lines)
 
 

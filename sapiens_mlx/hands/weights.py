@@ -15,6 +15,7 @@ from .mano import Mano
 from .network import HandNetworks
 from .network import load as load_networks
 
+PLAIN_BYTES = 4 * zoo.WILOR.parameters
 # As wilor-mlx's author states them.
 PACKED_BYTES, DETECTOR_BYTES, MANO_BYTES = 490_000_000, 107_000_000, 5_000_000
 MANO_WORDS = "about 5 MB of WiLoR-mini's checkpoint"
@@ -84,7 +85,7 @@ def download_bytes(level: str, weights: str | Path | None = None) -> dict[str, i
     found = local(level, weights)
     name = pose_checkpoint(level).filename
     missing = [
-        (found.pose, name, PACKED_BYTES if level == "4bit" else 4 * zoo.WILOR.parameters),
+        (found.pose, name, PACKED_BYTES if level == "4bit" else PLAIN_BYTES),
         (found.detector, zoo.HAND_DETECTOR.filename, DETECTOR_BYTES),
         (found.mano, "mano.npz", MANO_BYTES),
     ]

@@ -49,6 +49,6 @@ def check() -> None:
     if not is_accepted():
         raise LicencesError(
             "The weights for hands have licences of their own, to be accepted before the first download: "
-            f"{'; '.join(lines())}. Add --accept-licences, accept them on the page, or in Python call "
-            "sapiens_mlx.weights.consent.accept()."
+            f"{'; '.join(lines())}. Add --accept-licences, accept them in the tab Studio of the page, or in Python "
+            "call sapiens_mlx.weights.consent.accept()."
         )

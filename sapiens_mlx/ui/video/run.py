@@ -24,7 +24,6 @@ from .. import controls, jpeg, people, words
 from ..problems import explained
 from ..progress import POLL_S, Step, follow
 from ..storage import MAX_FILE_SIZE, VIDEO, Visits
-from ..studio import choices as studio_choices
 from ..tab import RunActions, Updates, Values
 from ..visit import Visit
 from . import options, sentences
@@ -135,11 +134,12 @@ class VideoActions(RunActions):
     def chosen(self, wanted: str, request: gr.Request, **values: Any) -> Updates:
         """Another task, size or level. `wanted` is the size that the visitor chose last."""
         view, task = self._view, values["task"]
-        size, level, fitting = studio_choices.fitting([task], values["size"], values["level"], wanted)
+        size, level, fitting = options.fitting(task, values["size"], values["level"], wanted)
         return {
             **dict(zip((view.size, view.level, view.too_large), fitting, strict=True)),
             view.foreground: gr.update(visible=task in controls.CUT_OUT),
             view.people: gr.update(visible=task in people.TASKS),
+            view.hands: gr.update(visible=task == options.HANDS),
             view.flip: gr.update(visible=task == "pose"),
             view.about: self.about(request, **values | {"size": size, "level": level}),
         }

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ... import zoo
 from .. import command as commands
-from .. import words
+from .. import terms, words
 from ..progress import Step, step
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ HINTS = words.HINTS | {
     "pose": "308 named keypoints for every person, who keeps a number and a colour",
     "pointmap": "how far away it is, in metres, by one scale of colours for the whole clip",
     "detect": "a box around everyone, who keeps a number",
+    "hands": "21 points and a mesh in 3-D for every hand, found anew in each frame",
 }
 NO_CLIP = "There is no clip yet. Drop one into the frame, or press the example."
 WAITING = "Waiting: another clip is being worked on"
@@ -37,6 +38,7 @@ FILES = {
     ".mp4": "Video",
     "_pose.jsonl": "Keypoints, a line a frame",
     "_detect.jsonl": "Boxes, a line a frame",
+    "_hands.jsonl": "Hands, a line a frame",
     "_angles.csv": "Joint angles",
     "_angles.png": "Chart",
     "_clip.json": "Report",
@@ -78,7 +80,13 @@ def given(name: str, poster: str, facts: "Facts", named: bool) -> str:
 
 def about(task: str, size: str, level: str, cost: str = "") -> str:
     """What is about to be run."""
-    return words.choice([task], size, level, cost, HINTS)
+    if task != zoo.HANDS.name:
+        return words.choice([task], size, level, cost, HINTS)
+    return (
+        f'<div class="choice"><p>{zoo.HANDS.title}: {HINTS[task]}.</p>'
+        f"<p>WiLoR, {zoo.WILOR.parameters / 1e6:.0f} million parameters; {words.LEVELS[level]}. "
+        f"{terms.links(task, size)}</p><p>{escape(terms.ASKED)}</p>{cost}</div>"
+    )
 
 
 def cost(wrong: str, frames: int | None, total: "Cost | None") -> str:
@@ -168,7 +176,7 @@ def card(report: "ClipReport", clip_seconds: float | None) -> str:
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
         "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
-        "Weights": words.licence(zoo.checkpoint(report.task, report.size).licence),
+        "Weights": terms.links(report.task, report.size),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h2>What was run</h2><dl>{rows}</dl></section>'
@@ -193,8 +201,10 @@ def command(
     if task in commands.people.TASKS:
         found = {"people": "find", "detector": zoo.DETECTORS[0], "nms_threshold": zoo.DEFAULTS.nms_threshold}
         parts += commands.people_options(task, values | found)
+    if task == zoo.HANDS.name and values["hand_threshold"] != zoo.DEFAULTS.hand_threshold:
+        parts += ["--hand-threshold", f"{values['hand_threshold']:g}"]
     default = type(chosen)()
-    for option in ("view", "first_frame", "last_frame", "every", "longest_side", "detect_every"):
+    for option in ("view", "first_frame", "last_frame", "every", "longest_side", "detect_every", "mesh_opacity"):
         value = getattr(chosen, option)
         if value != getattr(default, option):
             parts += [f"--{option.replace('_', '-')}", str(value)]

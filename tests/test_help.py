@@ -4,6 +4,7 @@ search and the folds work in Chromium."""
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def test_every_task_size_level_and_licence_is_told(text: str, outline: Outline) 
     for level in zoo.LEVELS:
         assert f'<th scope="row">{level}</th>' in help_words.levels()
     for licence in (*zoo.LICENCES.values(), *zoo.HANDS_LICENCES.values()):
-        assert f">{licence.name}</a>" in help_words.licences()
+        assert f">{escape(licence.name)}</a>" in help_words.licences()
         assert licence.url in outline.links or licence is zoo.DEMO_LICENCE
     assert zoo.DEMO_LICENCE.name in text and "trained on drawn figures" in text
     assert "not a medical measurement" in text

@@ -94,7 +94,6 @@ LINKS = (
     ("MLX", "https://github.com/ml-explore/mlx"),
     ("WiLoR, hands in 3-D: arXiv 2409.12259, CVPR 2025", "https://arxiv.org/abs/2409.12259"),
     ("WiLoR in MLX: wilor-mlx", "https://github.com/lyonsno/wilor-mlx"),
-    ("MANO, the hand model", "https://mano.is.tue.mpg.de/"),
 )
 # As the authors ask to be cited.
 CITATION = """@article{khirodkarsapiens2,

@@ -189,7 +189,8 @@ def test_the_first_view_cuts_hands_off():
         ahead = radius + about[:, 2]
         assert (ahead > 0).all()
         seen = np.abs(about[:, :2]) / ahead[:, None] / np.tan(hands_space.VIEW_RAD / 2)
-        assert (seen <= np.array([width / height, 1]) + 1e-6).all() and seen[:, 1].max() > 0.1
+        shares = seen / [width / height, 1]  # 1 is the rim
+        assert 0.6 < shares.max() <= 1
         assert height / width >= hands_space.LEAST_SHARE - 1e-6
 
 
@@ -219,6 +220,7 @@ def test_licences_are_asked_for_too_often_or_not_at_all(machine, monkeypatch, tm
 def page_of(which: str, folder: Path, **environment: str) -> Iterator[Server]:
     pytest.importorskip("wilor_mlx", reason=made_up.REASON)
     browser.chromium_path()
+    folder.mkdir(exist_ok=True)
     own = {"PYTHONPATH": str(REPOSITORY), "HOME": str(folder)}
     with serving(["tests/hands_page_process.py", which], folder, own | environment) as server:
         yield server
@@ -253,22 +255,22 @@ def test_hands_are_not_shown_redrawn_turned_and_given_away(open_page: Callable, 
     run(page)
     assert surfaces(page) == ["hands", "hands_space"]
     assert page.locator(".hands-gallery.of-6 img").count() == 2
-    assert "Tick Pose too" in page.locator(".pose-angles:visible").inner_text()
+    assert "Tick Pose too" in page.locator(".block.hands-table").inner_text()
     card = page.locator(".report .card").first.inner_text()
     assert "find hands" in card and "2 hands: 1 left, 1 right" in card and "CC BY-NC-ND 4.0" in card
     show(page, "hands", "picture")
     before = shown(page)
     assert before.shape == PHOTO.shape and (before != PHOTO).any(-1).mean() > 0.02
     page.evaluate("document.querySelector('#status .status').classList.add('old')")
-    slider = page.locator(".style:visible input[type=number]").first
+    slider = page.locator(".style:visible input[type=range]").first
 
     def fade() -> None:
-        slider.fill("0.2")
-        slider.press("Enter")
+        box = slider.bounding_box()
+        slider.click(position={"x": 0.2 * box["width"], "y": box["height"] / 2})
 
     assert (changed(page, fade) != before).any(-1).mean() > 0.01
     assert page.locator("#status .old").count() == 1  # a run would have said that it is at work
-    page.locator(".report .cm-content", has_text="--mesh-opacity 0.2").wait_for()
+    page.locator(".report .cm-content", has_text="--mesh-opacity 0.").wait_for()
     assert set(files_shown(page)) == {f"my_hands_{end}" for end in FILES}
 
     show(page, "hands_space")
@@ -377,7 +379,7 @@ def test_hands_and_pose_together_or_a_phone_break_the_page(open_page: Callable, 
     run(page)
     assert surfaces(page) == ["pose", "hands", "hands_space", "all"]
     show(page, "hands")
-    assert "Apart from Pose" in page.locator(".pose-angles:visible").inner_text()
+    assert "Apart from Pose" in page.locator(".block.hands-table").inner_text()
     assert "my_hands_hands_people.json" in files_shown(page)
     page.locator(".report .cm-content", has_text="--task hands --size wilor").wait_for()
     show(page, "all")

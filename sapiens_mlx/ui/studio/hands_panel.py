@@ -45,7 +45,7 @@ def build() -> HandsPanel:
     """Lay it out in the current Blocks, hidden."""
     with gr.Column(visible=False) as column:
         close_ups = _gallery("Hands close up", 6)
-        whose = gr.HTML(elem_classes="pose-angles")
+        whose = gr.HTML(elem_classes=["pose-angles", "hands-table"])
         beside = _gallery("WiLoR beside Pose", 3)
     return HandsPanel(column, close_ups, whose, beside)
 
@@ -97,8 +97,8 @@ def table(result: "HandsResult", owners: "list[Owner] | None", pose: "PoseResult
         rows.append(f"<tr>{''.join(cells)}</tr>")
     note = TICK_POSE if owners is None else ABOUT
     return (
-        f'<div tabindex="0" role="region" aria-label="Hands"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div><p>{note}</p>"
+        f'<p>{note}</p><div tabindex="0" role="region" aria-label="Hands"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

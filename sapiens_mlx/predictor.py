@@ -378,7 +378,7 @@ class Predictor:
             hands = find.whole(photo_hw, options.hand_crop)
         else:
             with stages.stage("detect"):
-                progress("detect", 0, 1)
+                progress("hands", 0, 1)
                 hands = find.find(model.detector, photo_rgb, options.hand_threshold, options.hand_iou)
         notices += notices_of(hands, photo_hw, options.hand_crop is not None, network.AT_ONCE)
         return hands

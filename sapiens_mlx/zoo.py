@@ -334,6 +334,22 @@ def size_like(task: str, wanted: str) -> str:
     return wanted if wanted in sizes else next(size for size in sizes if size != "demo")
 
 
+def level_like(task: str, wanted: str) -> str:
+    """The level of `task` that goes with the level `wanted` of another task: the same, or else, of those that its
+    weights come at, the one with the fewest bits that has no fewer.
+
+    >>> level_like("hands", "8bit")
+    'bf16'
+    """
+
+    def bits(name: str) -> int:
+        row = level(name)
+        return row.bits or int(row.dtype.removeprefix("b").removeprefix("float"))
+
+    levels = task_row(task).levels
+    return wanted if not levels or wanted in levels else min((n for n in levels if bits(n) >= bits(wanted)), key=bits)
+
+
 def detector_size(size: str) -> str:
     """Which detector finds people for networks of `size`: the demo's own for "demo", RTMDet-m for all others.
 

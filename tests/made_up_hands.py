@@ -178,7 +178,7 @@ def mano_arrays(seed: int = 0) -> dict[str, np.ndarray]:
     faces = np.concatenate([quad.reshape(-1, 3) for quad in quads])  # 1480
     pole = np.stack([grid[-1], np.full(columns, rows * columns), beside[-1]], -1)
     faces = np.concatenate([faces, pole])
-    faces = np.concatenate([faces, faces[: 1538 - len(faces)]])
+    faces = np.concatenate([faces, faces[: 1538 - len(faces)]])[:, ::-1]  # anticlockwise from outside
     parents = [-1] + [0 if joint % 3 == 0 else joint for joint in range(15)]
     regressor = rng.random((16, 778)) ** 40
     weights = rng.random((778, 16)) ** 8

@@ -260,8 +260,8 @@ def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: 
     )
     if not len(hands):
         said.append(
-            "No hand was found. Lower --hand-threshold, or cut the photo to the hand and say which one it is with "
-            "--hand-crop left or --hand-crop right."
+            "No hand was found. Lower the hand threshold (--hand-threshold), or cut the photo to one hand and say "
+            "which it is (--hand-crop left or right)."
         )
     if max(photo_hw) >= LARGE_PX:
         said.append(small)

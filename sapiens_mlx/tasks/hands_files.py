@@ -1,5 +1,6 @@
 """Hands as files for other programs: named joints as JSON, shaded meshes as GLB, plain ones as OBJ."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +88,23 @@ def faces_of(result: "HandsResult", number: int) -> np.ndarray:
     return result.faces if result.sides[number] == "right" else result.faces[:, ::-1]
 
 
-def write_glb(path: str | Path, result: "HandsResult") -> Path:
-    """Every hand as a mesh in the colour of its side, with the light of its picture, in metres; y is up."""
+def write_glb(
+    path: str | Path, result: "HandsResult", recoloured: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Path:
+    """Every hand as a mesh in the colour of its side, with the light of its picture, in metres; y is up.
+
+    `recoloured` may change the colours (V, 3) uint8 for a viewer that has its own way with them.
+    """
     primitives = []
     for number, vertices in enumerate(scene_vertices_m(result)):
         faces = faces_of(result, number)
-        colours = shade(normals(vertices, faces), np.array(SIDE_RGB[result.sides[number]], np.float32))
+        shaded = shade(normals(vertices, faces), np.array(SIDE_RGB[result.sides[number]], np.float32))
+        colours = np.clip(np.rint(shaded), 0, 255).astype(np.uint8)
+        if recoloured is not None:
+            colours = recoloured(colours)
         attributes = {
             "POSITION": np.ascontiguousarray(vertices * TO_GLTF),
-            "COLOR_0": linear()[np.clip(np.rint(colours), 0, 255).astype(np.uint8)],
+            "COLOR_0": linear()[colours],
         }
         primitives.append(gltf.Primitive(attributes, np.ascontiguousarray(faces, np.uint32)))
     with writing(path) as partial, partial.open("wb") as file:

@@ -93,6 +93,12 @@ def side_by_side(hands: HandsResult, hand: int, pose: PoseResult, person: int) -
     ]
 
 
+def mean_distance_px(pairs: list[JointPair]) -> float:
+    """How far apart the two networks see a hand, over the joints that Sapiens2 is sure of: its wrist at the least."""
+    sure = [pair.distance_px for pair in pairs if pair.keypoint_score >= zoo.DEFAULTS.keypoint_threshold]
+    return float(np.mean(sure))
+
+
 def pictures(
     hands: HandsResult, pose: PoseResult, photo_rgb: np.ndarray | None = None, *, px: int = 320
 ) -> list[tuple[np.ndarray, str]]:
@@ -131,7 +137,6 @@ def _row(hands: HandsResult, pose: PoseResult, owner: Owner) -> dict[str, Any]:
     if owner.person is None:
         return row | {"wrists_apart_px": None, "mean_distance_px": None, "joints": []}
     pairs = side_by_side(hands, owner.hand, pose, owner.person)
-    sure = [pair.distance_px for pair in pairs if pair.keypoint_score >= zoo.DEFAULTS.keypoint_threshold]
     joints = [
         {
             "name": pair.name,
@@ -147,6 +152,6 @@ def _row(hands: HandsResult, pose: PoseResult, owner: Owner) -> dict[str, Any]:
     ]
     return row | {
         "wrists_apart_px": round(owner.distance_px, 3),
-        "mean_distance_px": round(float(np.mean(sure)), 3),
+        "mean_distance_px": round(mean_distance_px(pairs), 3),
         "joints": joints,
     }

@@ -24,8 +24,12 @@ from PIL import Image
 from sapiens_mlx import inventory, zoo
 from sapiens_mlx.arguments import argument_parser
 from sapiens_mlx.compare import Comparison
+from sapiens_mlx.errors import LicencesError
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
+from sapiens_mlx.ui import consent
 from sapiens_mlx.ui.video import options, sentences
+from sapiens_mlx.ui.visit import Visit
 from sapiens_mlx.video import arguments
 from sapiens_mlx.video.report import ClipReport
 
@@ -174,6 +178,16 @@ def test_a_photo_without_hands_is_compared(machine, monkeypatch, tmp_path):
     assert all("no hand was found" in entry.error for entry in comparison)
 
 
+def test_on_a_space_the_yes_of_another_visitor_counts(machine, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SPACE_ID", "me/space")
+    first, second, predictors = Visit(tmp_path / "a"), Visit(tmp_path / "b"), [Predictor("hands", level="fp32")]
+    consent.accept(first)
+    consent.check(first, predictors)
+    with pytest.raises(LicencesError, match="Accept them in the tab Studio"):
+        consent.check(second, predictors)
+
+
 @pytest.mark.browser
 def test_levels_of_hands_are_not_compared(chromium, server, photo):
     with browser.visiting(chromium, server.url) as visit:
@@ -189,7 +203,7 @@ def test_levels_of_hands_are_not_compared(chromium, server, photo):
         page.locator("#compare-run").click()
         problem = page.locator("#compare-status").get_by_role("alert")
         expect(problem).to_contain_text("licences of their own", timeout=RUN_MS)
-        expect(problem).to_contain_text("accept them in the tab Studio")
+        expect(problem).to_contain_text("Accept them in the tab Studio")
         with packed(server):
             browser.run(page, "compare")
         rows = page.locator("#levels tbody tr")
@@ -234,13 +248,6 @@ def test_the_command_line_of_a_clip_asks_for_other_hands():
     assert options.choices(VALUES | {"task": "seg"}).mesh_opacity == zoo.DEFAULTS.mesh_opacity  # hidden there
 
 
-def test_a_level_that_hands_do_not_come_at_stays_chosen():
-    size, level, (sizes, levels, _) = options.fitting("hands", "0.8b", "6bit", "0.8b")
-    assert (size, level, levels["value"], levels["choices"]) == ("0.8b", "fp32", "fp32", list(zoo.HANDS.levels))
-    assert not sizes["visible"] and "value" not in sizes
-    assert options.fitting("seg", "demo", "fp32", "demo")[2][0]["visible"]
-
-
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_clip_of_hands_gives_no_file_of_them(chromium, server, tmp_path):
@@ -253,10 +260,15 @@ def test_a_clip_of_hands_gives_no_file_of_them(chromium, server, tmp_path):
         browser.check(page.locator("#video").get_by_role("radio", name="Hands", exact=True))
         expect(page.locator("#video-about")).to_contain_text("WiLoR, 632 million parameters")
         expect(page.locator("#video-about").get_by_role("link", name="MANO licence")).to_be_visible()
-        expect(page.locator("#video-size")).to_have_count(0)
+        expect(page.locator("#video-size label")).to_have_text(["WiLoR"])
+        problem = page.locator("#video-status").get_by_role("alert")
+        browser.check(page.locator("#video").get_by_role("radio", name="4bit", exact=True))
+        page.locator("#video-run").click()
+        expect(problem).to_contain_text("Accept them in the tab Studio", timeout=RUN_MS)
+        browser.check(page.locator("#video").get_by_role("radio", name="bf16", exact=True))
         browser.run(page, "video")
         lines = browser.download(page, "Hands, a line a frame", "video").read_text().splitlines()
         assert [len(json.loads(line)["hands"]) for line in lines] == [2, 2, 1]
         expect(page.locator("#video .card")).to_contain_text("Hands wilor")
         browser.check(page.locator("#video").get_by_role("radio", name="Pose", exact=True))
-        expect(page.locator("#video-size")).to_be_visible()
+        expect(page.locator("#video-size label.selected")).to_have_text(["demo"])  # as it was

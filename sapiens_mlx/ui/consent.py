@@ -1,12 +1,14 @@
-"""Licences that are shown and accepted before weights are downloaded: the panel of a tab, and when it is wanted."""
+"""Licences that are shown and accepted before weights are downloaded: the panel of a tab, and when it is wanted; and
+what is said where there is no panel."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from ..errors import SapiensError
+from ..errors import LicencesError, SapiensError
 from . import words
 from .visit import Visit
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ..predictor import Predictor
 
 WAITING = "Not run yet: there are licences to accept"
+ELSEWHERE = "The tab Studio asks for these licences before the first download."
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,23 @@ def is_wanted(visit: Visit, predictor: "Predictor") -> bool:
     except SapiensError:
         return False
     return bool(to_accept) or (is_hosted() and not visit.accepted)
+
+
+def check(studio: Visit, predictors: Iterable["Predictor"]) -> None:
+    """Before a tab without the panel runs hands: whether the visitor has accepted in the Studio, by the visit of that.
+
+    Raises:
+        LicencesError: not yet; it says where that is done.
+        SapiensError: the package is not installed.
+    """
+    from ..weights import consent
+
+    if any([bool(one.to_accept()) or is_wanted(studio, one) for one in predictors]):
+        raise LicencesError(
+            "The weights for hands have licences of their own, to be accepted before the first download: "
+            f"{'; '.join(consent.lines())}. Accept them in the tab Studio, which asks when Hands are ticked and run; "
+            "on the command line --accept-licences does."
+        )
 
 
 def accept(visit: Visit) -> None:

@@ -20,7 +20,6 @@ from gradio_client.utils import is_file_obj_with_meta
 from ... import zoo
 from ...errors import SapiensError
 from ...runtime import Job, inference
-from .. import terms
 from ..progress import follow
 from ..storage import Visits
 from ..visit import Visit, tame_stem
@@ -246,6 +245,7 @@ class Programs:
             from ...files import write_bytes
             from ...image import read_image, write_png
             from ...variants import parse_list
+            from ...weights import consent
 
             values.check_choice("foreground", foreground, ("auto", "none"))
             if runs is not None:
@@ -264,7 +264,8 @@ class Programs:
                 foreground=foreground,
                 name=_name(photo),
             )
-            terms.check(comparison.predictors)
+            if any([one.to_accept() for one in comparison.predictors]):
+                consent.check()
             while True:
                 job = inference.submit(lambda progress: next(comparison.run(progress), None))
                 for words in _followed(visit, job):

@@ -14,7 +14,7 @@ import gradio as gr
 from ... import runtime, zoo
 from ...errors import SapiensError
 from ...runtime import inference
-from .. import people, terms, words
+from .. import people, words
 from ..photos import SHOWN_PX
 from ..problems import explained
 from ..progress import Step
@@ -148,7 +148,7 @@ class CompareActions(TabActions):
         photo = None
         try:
             photo = self._photo_of_run(visit, values["photo"])
-            compared = self._compared(photo, values)
+            compared = self._compared(photo, values, request)
             yield self._published(photo)  # what is done already, where the run before was stopped; else the empty page
             while (yield from self._next(visit, photo, compared)) is not None:
                 yield self._published(photo)
@@ -166,7 +166,7 @@ class CompareActions(TabActions):
                 explained(problem)  # for the log
             return {}
 
-    def _compared(self, photo: Photo, values: Values) -> Compared:
+    def _compared(self, photo: Photo, values: Values, request: gr.Request) -> Compared:
         """What these choices ask for: a comparison that Stop has left unfinished goes on, any other begins anew."""
         from ...compare import Comparison
         from ...variants import Variant, check
@@ -194,7 +194,7 @@ class CompareActions(TabActions):
             name=photo.name,
             **who,
         )
-        terms.check(made.predictors)
+        self._check_licences(request, task, made.predictors)
         photo.compared = Compared(made, wanted)
         return photo.compared
 

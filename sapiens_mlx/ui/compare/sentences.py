@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ... import zoo
-from .. import terms, words
+from .. import consent, hands, words
 
 if TYPE_CHECKING:
     from ...compare import Comparison, Entry
@@ -44,9 +44,10 @@ def about(task: str, levels: Mapping[str, Sequence[str]]) -> str:
     checkpoints = [zoo.checkpoint(task, size) for size in levels]
     notices = [zoo.task_row(task).notice if any(not one.bundled for one in checkpoints) else ""]
     notices += [one.notice for one in checkpoints]
+    notices += [hands.missing()] if task == hands.TASK else []
     number = sum(map(len, levels.values()))
     count = f"{number} {'variant is' if number == 1 else 'variants are'} ticked"
-    asked = f"<p>{escape(terms.ASKED)}</p>" if task == zoo.HANDS.name else ""
+    asked = f"<p>{consent.ELSEWHERE}</p>" if task == hands.TASK else ""
     return (
         f'<div class="choice">{words.asides(notices)}<p>{count}, of 2 to 10. '
         f"Each is computed by itself, one network in memory at a time.</p><p>{_licences(task, levels)}</p>{asked}</div>"
@@ -55,9 +56,8 @@ def about(task: str, levels: Mapping[str, Sequence[str]]) -> str:
 
 def _licences(task: str, sizes: Iterable[str]) -> str:
     """Those of the weights, each with the size that it is of; of hands with the part."""
-    if task == zoo.HANDS.name:
-        return terms.links(task, zoo.WILOR.name)
-    return "; ".join(f"{escape(size)}: {terms.links(task, size)}" for size in sizes)
+    named = zoo.HANDS_LICENCES if task == hands.TASK else {size: zoo.checkpoint(task, size).licence for size in sizes}
+    return "; ".join(f"{escape(name)}: {words.licence(row)}" for name, row in named.items())
 
 
 def too_large(levels: Mapping[str, int], limit_bytes: int) -> str:

@@ -133,8 +133,8 @@ def _people(inputs: dict[str, Any]) -> None:
 
 def _hands(inputs: dict[str, Any]) -> None:
     least = zoo.DEFAULTS.hand_threshold
-    inputs["hand_threshold"] = gr.Slider(0.05, 0.95, least, step=0.05, label="Least score of a hand")
-    inputs["mesh_opacity"] = gr.Slider(0, 1, DEFAULT.mesh_opacity, step=0.05, label="Opacity of the meshes")
+    inputs["hand_threshold"] = gr.Slider(0.05, 0.95, least, step=0.05, label="Hand threshold")
+    inputs["mesh_opacity"] = gr.Slider(0, 1, DEFAULT.mesh_opacity, step=0.05, label="Mesh opacity")
 
 
 def _outcome() -> dict[str, Any]:

@@ -5,21 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import gradio as gr
-
-from ... import runtime, zoo
+from ... import zoo
 from ...errors import SapiensError
 from ...video.choices import ClipChoices
-from .. import controls, words
+from .. import controls, hands
 from ..people import TASKS as ABOUT_PEOPLE
-from ..studio import choices as studio_choices
 from . import sentences
 from .given import Facts
 
 if TYPE_CHECKING:
     from ...predictor import Options
 
-HANDS = zoo.HANDS.name
 HOSTED_FRAMES = 900  # of a run where strangers share one machine: half a minute of a phone's clip
 
 
@@ -39,29 +35,9 @@ def choices(values: Mapping[str, Any]) -> ClipChoices:
         every=values["every"] or default.every,
         longest_side=values["longest_side"] or None,
         detect_every=values["detect_every"] if values["task"] in ABOUT_PEOPLE else default.detect_every,
-        mesh_opacity=values["mesh_opacity"] if values["task"] == HANDS else default.mesh_opacity,
+        mesh_opacity=values["mesh_opacity"] if values["task"] == hands.TASK else default.mesh_opacity,
         sound=values["sound"],
     )
-
-
-def fitting(task: str, size: str, level: str, wanted: str) -> tuple[str, str, list[Any]]:
-    """The size and the level that are chosen now, and updates for the sizes, the levels, and what does not fit.
-
-    `wanted` is the size that the visitor chose last. Hands come in one size, so that none is offered: what was chosen
-    waits for the next task.
-    """
-    if task != HANDS:
-        size, level, (sizes, *others) = studio_choices.fitting([task], size, level, wanted)
-        return size, level, [sizes | {"visible": True}, *others]
-    from ...inventory import amount, needed_bytes
-
-    limit = runtime.memory_limit_bytes()
-    needed = {one: needed_bytes(zoo.WILOR.name, one) for one in zoo.HANDS.levels}
-    possible = [one for one in needed if needed[one] <= limit] or [min(needed, key=needed.get)]
-    there = level if level in possible else possible[0]
-    levels = gr.update(choices=possible, visible=True, **({} if there == level else {"value": there}))
-    missing = [f"{one}: {amount(most)}" for one, most in needed.items() if most > limit]
-    return size, there, [gr.update(visible=False), levels, words.too_large(missing, amount(limit))]
 
 
 def within(chosen: ClipChoices, facts: Facts, most: int | None) -> ClipChoices:
@@ -87,7 +63,7 @@ def of_predictor(values: Mapping[str, Any]) -> "Options":
 
     if values["task"] in ABOUT_PEOPLE:
         return Options(box_threshold=values["box_threshold"], flip=values["flip"])
-    if values["task"] == HANDS:
+    if values["task"] == hands.TASK:
         return Options(hand_threshold=values["hand_threshold"])
     return Options(foreground=foreground(values))
 

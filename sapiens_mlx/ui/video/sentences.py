@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ... import zoo
 from .. import command as commands
-from .. import terms, words
+from .. import consent, hands, words
 from ..progress import Step, step
 
 if TYPE_CHECKING:
@@ -80,13 +80,10 @@ def given(name: str, poster: str, facts: "Facts", named: bool) -> str:
 
 def about(task: str, size: str, level: str, cost: str = "") -> str:
     """What is about to be run."""
-    if task != zoo.HANDS.name:
-        return words.choice([task], size, level, cost, HINTS)
-    return (
-        f'<div class="choice"><p>{zoo.HANDS.title}: {HINTS[task]}.</p>'
-        f"<p>WiLoR, {zoo.WILOR.parameters / 1e6:.0f} million parameters; {words.LEVELS[level]}. "
-        f"{terms.links(task, size)}</p><p>{escape(terms.ASKED)}</p>{cost}</div>"
-    )
+    missing = []
+    if task == hands.TASK:
+        cost, missing = f"<p>{consent.ELSEWHERE}</p>{cost}", [hands.missing()]
+    return words.choice([task], size, level, cost, HINTS, missing)
 
 
 def cost(wrong: str, frames: int | None, total: "Cost | None") -> str:
@@ -167,6 +164,8 @@ def card(report: "ClipReport", clip_seconds: float | None) -> str:
     """How the video came about."""
     length = f", {report.wall_s / clip_seconds:.2g} times the clip's length" if clip_seconds else ""
     near_far = report.depth_range_m
+    of_hands = report.task == hands.TASK
+    whose = words.credit(report) if of_hands else words.licence(zoo.checkpoint(report.task, report.size).licence)
     facts = {
         "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Frames": f"{report.frames}{' before Stop' if report.stopped else ''}",
@@ -176,7 +175,7 @@ def card(report: "ClipReport", clip_seconds: float | None) -> str:
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
         "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
-        "Weights": terms.links(report.task, report.size),
+        "Weights": whose,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h2>What was run</h2><dl>{rows}</dl></section>'
@@ -201,7 +200,7 @@ def command(
     if task in commands.people.TASKS:
         found = {"people": "find", "detector": zoo.DETECTORS[0], "nms_threshold": zoo.DEFAULTS.nms_threshold}
         parts += commands.people_options(task, values | found)
-    if task == zoo.HANDS.name and values["hand_threshold"] != zoo.DEFAULTS.hand_threshold:
+    if task == hands.TASK and values["hand_threshold"] != zoo.DEFAULTS.hand_threshold:
         parts += ["--hand-threshold", f"{values['hand_threshold']:g}"]
     default = type(chosen)()
     for option in ("view", "first_frame", "last_frame", "every", "longest_side", "detect_every", "mesh_opacity"):

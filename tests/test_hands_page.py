@@ -253,7 +253,7 @@ def test_hands_are_not_shown_redrawn_turned_and_given_away(open_page: Callable, 
     until(lambda: sizes.evaluate_all("all => all.map(one => one.value)") == ["wilor", *zoo.HANDS.levels])
     choose(page, "fp32")
     run(page)
-    assert surfaces(page) == ["hands", "hands_space"]
+    until(lambda: surfaces(page) == ["hands", "hands_space"])
     assert page.locator(".hands-gallery.of-6 img").count() == 2
     assert "Tick Pose too" in page.locator(".block.hands-table").inner_text()
     card = page.locator(".report .card").first.inner_text()
@@ -328,7 +328,8 @@ def test_licences_are_not_shown_or_the_run_does_not_go_on(chromium, tmp_path: Pa
         page.evaluate("document.querySelector('#status .status').classList.add('old')")
         page.get_by_role("button", name="Accept and run").click()
         page.locator("#status .done:not(.old)").wait_for(timeout=browser.RUN_MS)
-        assert surfaces(page) == ["hands", "hands_space"] and not panel.is_visible()
+        until(lambda: surfaces(page) == ["hands", "hands_space"])
+        assert not panel.is_visible()
         assert (tmp_path / "page/cache" / kept.FILE).exists()
 
 
@@ -377,7 +378,7 @@ def test_hands_and_pose_together_or_a_phone_break_the_page(open_page: Callable, 
     upload(page, photo_of(tmp_path))
     tick(page, "pose", "hands")
     run(page)
-    assert surfaces(page) == ["pose", "hands", "hands_space", "all"]
+    until(lambda: surfaces(page) == ["pose", "hands", "hands_space", "all"])
     show(page, "hands")
     assert "Apart from Pose" in page.locator(".block.hands-table").inner_text()
     assert "my_hands_hands_people.json" in files_shown(page)

@@ -22,7 +22,8 @@ def load(
     """A predictor for one task: call it with a photo. Nothing is read before it is needed.
 
     Args:
-        task: "seg", "pose", "normal", "pointmap", "albedo", "matting", "features" or "detect".
+        task: "seg", "pose", "normal", "pointmap", "albedo", "matting", "features", "detect", or "hands" with
+            the extra of that name.
         size: "demo", "0.4b", "0.8b", "1b" or "5b", for features also "0.1b" and "1b-4k"; default demo, whose weights
             ship with the project and were trained on drawn figures: choose 0.4b or larger for photographs.
         level: "fp32", "fp16", "bf16", "8bit" or "4bit"; default bf16 on a GPU, fp32 on the CPU.

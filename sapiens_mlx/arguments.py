@@ -17,6 +17,7 @@ PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --task pose --boxes 30,20,400,780 --out results --json
   python -m sapiens_mlx predict photo.jpg --task pose --pose-formats coco17,openpose,angles --out results
   python -m sapiens_mlx predict clip.mp4 --task pose --view side-by-side --out results
+  python -m sapiens_mlx predict photo.jpg --task pose,hands --size 0.4b --out results
   python -m sapiens_mlx predict photos 'more/**/*.jpg' list.txt --task seg,pose,normal --size 0.4b --out results
   mlx.launch -n 2 --env OPENBLAS_NUM_THREADS=1 python -m sapiens_mlx predict photos --size 0.4b --out results
   python -m sapiens_mlx predict --merge results"""
@@ -95,12 +96,18 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--merge", metavar="OUT", help="join what the processes of mlx.launch wrote there, and say what is missing"
     )
-    parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)}; several with commas (seg)")
+    parser.add_argument(
+        "--task", default=default.task, help=f"{', '.join(zoo.task_names())}; several with commas (seg)"
+    )
     parser.add_argument("--size", help=f"{', '.join(zoo.SIZES)}; for detect also rtmdet-m ({default.size})")
     parser.add_argument("--level", help=f"{', '.join(zoo.LEVELS)} (bf16; fp32 on the CPU)")
     _add_weights(parser)
     _add_out(parser)
     _add_people(parser)
+    _add_hands(parser)
+    parser.add_argument(
+        "--mesh-opacity", type=float, default=default.mesh_opacity, metavar="0..1", help="of the meshes of hands"
+    )
     parser.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
     parser.add_argument(
         "--pose-formats",
@@ -132,7 +139,7 @@ def _add_compare(commands: Any) -> None:
     )
     default = zoo.DEFAULTS
     parser.add_argument("photo", metavar="PHOTO")
-    parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.TASKS)} ({default.task})")
+    parser.add_argument("--task", default=default.task, help=f"{', '.join(zoo.task_names())} ({default.task})")
     parser.add_argument("--size", default=default.size, help=f"of --levels: {', '.join(zoo.SIZES)} ({default.size})")
     parser.add_argument("--levels", metavar="L,L,...", help=f"of {', '.join(zoo.LEVELS)}")
     parser.add_argument(
@@ -142,6 +149,7 @@ def _add_compare(commands: Any) -> None:
     _add_weights(parser)
     _add_out(parser)
     _add_people(parser)
+    _add_hands(parser)
     parser.add_argument(
         "--foreground",
         default="auto",
@@ -233,6 +241,31 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
     parser.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
     parser.add_argument("--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher")
+
+
+def _add_hands(parser: argparse.ArgumentParser) -> None:
+    """How hands are looked for, and that their licences are accepted."""
+    default = zoo.DEFAULTS
+    parser.add_argument(
+        "--hand-threshold", type=float, default=default.hand_threshold, metavar="0..1", help="least score of a hand"
+    )
+    parser.add_argument(
+        "--hand-iou", type=float, default=default.hand_iou, metavar="0..1", help="of hands that overlap by more, one"
+    )
+    parser.add_argument("--hand-crop", choices=("left", "right"), help="the photo is a ready crop of this hand")
+    parser.add_argument(
+        "--hand-norms",
+        choices=("package", "trained"),
+        default=default.hand_norms,
+        help="statistics of the refinement's norms: each hand's own, as wilor-mlx has it, or those of the weights",
+    )
+    parser.add_argument("--no-vertices", action="store_true", help="the points of hands without their meshes")
+    parser.add_argument(
+        "--accept-licences",
+        action="store_true",
+        help="download the weights of hands without asking; they are CC BY-NC-ND, their detector under Ultralytics' "
+        "terms, MANO under its own",
+    )
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:

@@ -31,6 +31,10 @@ from .weights import conversion, locate
 LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
 RUNS = 3  # of each network; the median counts
 SLOW_S = 3.0  # one run is enough where the CPU takes longer: its first is then no slower than the others
+NO_HAND = (
+    "no hand was found in the photo, so that there is nothing to compare. Take one with larger hands; on the command "
+    "line also lower --hand-threshold, or say which hand a crop is of with --hand-crop."
+)
 ON_THE_CPU = "On the CPU every level computes in float32, so the rounding of 16-bit activations is absent here."
 
 
@@ -125,10 +129,11 @@ class Comparison:
         self.task = zoo.task_row(task).name
         self.figures = tasks.figures(task)
         if not self.figures:
-            compared = ", ".join(name for name in zoo.TASKS if tasks.figures(name))
+            compared = ", ".join(name for name in zoo.task_names() if tasks.figures(name))
             raise SapiensError(f"Results of {task} cannot be compared. Choose one of: {compared}.")
-        self.variants = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
-        self._asked_reference = None if reference is None else chosen(reference, self.variants)
+        parsed = [one if isinstance(one, Variant) else Variant.parse(one) for one in variants]
+        self.variants = [one.of_task(self.task) for one in parsed]
+        self._asked_reference = None if reference is None else chosen(reference, self.variants).of_task(self.task)
         check(self.variants, self._asked_reference)
         if not zoo.task_row(task).across_sizes and _sizes_differ(*self.variants, self._asked_reference):
             raise SapiensError(
@@ -201,6 +206,11 @@ class Comparison:
         if text not in self.notices:
             self.notices.append(text)
 
+    @property
+    def predictors(self) -> list[Predictor]:
+        """One for each variant asked for."""
+        return [self._predictor(variant) for variant in self.variants]
+
     def _predictor(self, variant: Variant) -> Predictor:
         return Predictor(self.task, variant.size, variant.level, self.weights)
 
@@ -229,6 +239,8 @@ class Comparison:
         result = predictor(self.photo_rgb, progress=progress, **vars(self.options))
         if not result.is_finite():
             raise SapiensError(_not_finite(variant))
+        if self.task == "hands" and not len(result):
+            raise SapiensError(NO_HAND)
         result.photo_rgb = self.photo_rgb  # one copy for all
         self._share_people(result)
         for notice in result.report.notices:
@@ -263,7 +275,7 @@ class Comparison:
 
     def _share_people(self, result: Result) -> None:
         """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
-        if not hasattr(result, "boxes_xyxy"):
+        if self.task != "pose":
             return
         if self._reference_result is not None:
             result.box_scores = self._reference_result.box_scores
@@ -352,6 +364,11 @@ def _file_bytes(predictor: Predictor) -> int | None:
     if given is not None:
         return given.model_bytes
     level = zoo.level(predictor.level)
+    if predictor.task == "hands":
+        from .hands.weights import local
+
+        path = local(level.name, predictor.weights).pose
+        return path.stat().st_size if path else None
     source = locate.find_local(predictor.checkpoint, predictor.weights, level)
     if level.dtype == "float32":
         return conversion.source_of(source).bytes if source else None

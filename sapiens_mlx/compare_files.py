@@ -160,9 +160,23 @@ def command_line(comparison: Comparison, out: str = "out") -> str:
         words += ["--runs", str(comparison.runs)]
     if comparison.options.boxes_xyxy is not None:  # the people who were found, so that they are the same again
         words += [f"--boxes={','.join(f'{value:g}' for value in box)}" for box in comparison.options.boxes_xyxy]
+    words += _of_hands(comparison)
     if not comparison.options.flip:
         words.append("--no-flip")
     return f"python -m sapiens_mlx {shlex.join([*words, '--out', out])}"
+
+
+def _of_hands(comparison: Comparison) -> list[str]:
+    """The options of hands that are not the defaults."""
+    if comparison.task != "hands":
+        return []
+    options, default = comparison.options, zoo.DEFAULTS
+    words = []
+    for name in ("hand_threshold", "hand_iou", "hand_norms"):
+        if getattr(options, name) != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", f"{getattr(options, name)}"]
+    words += ["--hand-crop", options.hand_crop] if options.hand_crop else []
+    return words + ([] if options.vertices else ["--no-vertices"])
 
 
 def in_a_line(comparison: Comparison, entry: Entry) -> str:

@@ -79,6 +79,11 @@ def convert(
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
     if task == "detect":
         raise SapiensError("The person detector is small and is not quantized: there is nothing to convert.")
+    if task == "hands":
+        raise SapiensError(
+            "The weights of hands may not be changed and passed on, by their licence: there is nothing to convert. "
+            f"Their author offers {zoo.WILOR_POSE_4BIT.filename}, which is the level 4bit."
+        )
     folder = None if out is None else Path(out).expanduser().resolve()
     if folder is None and (row.dtype == "float32" or checkpoint.bundled):
         which = "The demo weights are converted in no time" if checkpoint.bundled else "fp32 is the original's own type"

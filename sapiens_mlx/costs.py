@@ -79,7 +79,9 @@ def _keep(what: str, names: tuple[str, ...], run: list[float]) -> None:
 
 
 def inputs_of(result: "Result", flip: bool = zoo.DEFAULTS.flip) -> int:
-    """How many inputs went through the network for a result: of pose each person, with `flip` twice."""
+    """How many inputs went through the network for a result: of pose each person, with `flip` twice; of hands each."""
+    if result.report.task == "hands":
+        return len(result.scores)
     if result.report.task != "pose":
         return 1
     return len(result.boxes_xyxy) * (PERSON_AND_MIRROR if flip else 1)
@@ -216,7 +218,9 @@ def cost(task: str, size: str, level: str, weights: str | Path | None = None, *,
     """
     from . import inventory, runtime
 
-    checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
+    checkpoint, row = zoo.checkpoint(task, size), zoo.level_of(task, level)
+    if task == "hands":
+        size = checkpoint.size
     if inputs is None:
         inputs = PERSON_AND_MIRROR if task == "pose" else 1
     is_detector = task == "detect"
@@ -261,6 +265,10 @@ def _download(checkpoint: zoo.Checkpoint, level: zoo.Level, weights: str | Path 
     from .inventory import bytes_each
     from .weights import locate, store
 
+    if checkpoint.task == "hands":
+        from .hands.weights import download_bytes
+
+        return download_bytes(level.name, weights)
     if checkpoint.bundled or store.is_here(checkpoint, level.name, weights):
         return {}
     if not checkpoint.published and locate.repo_named(weights) is None:

@@ -29,5 +29,9 @@ class WeightsMissingError(WeightsError):
     """No source of the wanted weights could be found or downloaded."""
 
 
+class LicencesError(WeightsMissingError):
+    """The weights could be downloaded once their licences are accepted: see weights/consent.py."""
+
+
 class CancelledError(Exception):
     """The user pressed Stop. Raised out of a progress callback and never shown as an error."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import runtime, zoo
 from .errors import SapiensError
+from .hands import weights as hand_files
 from .nn.backbone import EXTRA_TOKENS, PATCH, WINDOW, WINDOWS_AT_A_TIME
 from .weights import hub, locate, store
 
@@ -18,6 +19,11 @@ ACTIVATION_BYTES = 1.2e9
 # Of a token in a block, in widths of the backbone: SwiGLU's two halves (8), their product, which the CPU holds twice at
 # a time (8), and what stands beside (6).
 BLOCK_WIDTHS = 22
+HANDS_BYTES = 0.6e9  # of hands: the activations of a batch, the detector, and WiLoR's refinement
+HANDS_NOTICE = (
+    "Their weights come from others, each under a licence of its own, asked for before the first download "
+    "(--accept-licences accepts them)."
+)
 FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -56,7 +62,9 @@ def needed_bytes(size: str, level: str, task: str | None = None) -> int:
 
     Without `task`, of one with a head, where the size comes with any.
     """
-    row, network = zoo.level(level), zoo.SIZES[size]
+    row, network = zoo.level(level), zoo.size_row(size)
+    if network is zoo.WILOR:
+        return int(network.parameters * bytes_each(level) + HANDS_BYTES)
     rows = [zoo.task_row(task)] if task else [one for one in zoo.TASKS.values() if size in one.sizes]
     float_bytes = FLOAT_BYTES[row.dtype]
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
@@ -74,7 +82,8 @@ def too_large(task: str, size: str, level: str) -> str:
     needed, limit = needed_bytes(size, level, task), runtime.memory_limit_bytes()
     if needed <= limit:
         return ""
-    fitting = [name for name in zoo.LEVELS if needed_bytes(size, name, task) <= limit]
+    levels = zoo.task_row(task).levels or zoo.LEVELS
+    fitting = [name for name in levels if needed_bytes(size, name, task) <= limit]
     remedy = f"At this size {', '.join(fitting)} would fit." if fitting else "Choose a smaller size."
     return (
         f"{size} at {level} takes about {amount(needed)} of memory, and this machine has {amount(limit)} for it: "
@@ -88,24 +97,22 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
     for row in zoo.TASKS.values():
         for size in row.sizes:
             checkpoint = zoo.checkpoint(row.name, size)
-            path = locate.find_local(checkpoint, weights)
-            checkpoints.append(
-                {
-                    "task": row.name,
-                    "size": size,
-                    "file": str(path) if path else None,
-                    "bytes": path.stat().st_size if path else None,
-                    "bundled": checkpoint.bundled,
-                    "download_bytes": 0 if path or checkpoint.bundled else None,  # the hub is not asked here
-                    "repo": checkpoint.repo if checkpoint.published else None,
-                    "licence": checkpoint.licence.name,
-                    "licence_url": checkpoint.licence.url,
-                }
-            )
+            checkpoints.append(_listed(checkpoint, size, locate.find_local(checkpoint, weights)))
+    here = hand_files.local("fp32", weights)
+    packed = hand_files.local("4bit", weights).pose
+    for checkpoint, size, path, download_bytes in (
+        (zoo.WILOR_POSE, zoo.WILOR.name, here.pose, hand_files.PLAIN_BYTES),
+        (zoo.WILOR_POSE_4BIT, "4bit", packed, hand_files.PACKED_BYTES),
+        (zoo.HAND_DETECTOR, "detector", here.detector, hand_files.DETECTOR_BYTES),
+        (zoo.WILOR_MINI, "mano", here.mano, hand_files.MANO_BYTES),
+    ):
+        row = _listed(checkpoint, size, path)
+        checkpoints.append(row | ({} if path else {"download_bytes": download_bytes}))
+    levels = {size: tuple(zoo.LEVELS) for size in zoo.SIZES} | {zoo.WILOR.name: zoo.HANDS.levels}
     fits = {
-        size: [level for level in zoo.LEVELS if needed_bytes(size, level) <= memory_bytes]
-        for size in zoo.SIZES
-        if any(size in row.sizes for row in zoo.TASKS.values())
+        size: [level for level in levels[size] if needed_bytes(size, level) <= memory_bytes]
+        for size in levels
+        if any(size in zoo.task_row(task).sizes for task in zoo.task_names())
     }
     return {
         "device": runtime.device_name(),
@@ -119,11 +126,27 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
     }
 
 
+def _listed(checkpoint: zoo.Checkpoint, size: str, path: Path | None) -> dict[str, Any]:
+    """A row of the listing."""
+    return {
+        "task": checkpoint.task,
+        "size": size,
+        "file": str(path) if path else None,
+        "bytes": path.stat().st_size if path else None,
+        "bundled": checkpoint.bundled,
+        "download_bytes": 0 if path or checkpoint.bundled else None,  # not known: the hub is not asked here
+        "repo": checkpoint.repo if checkpoint.published else None,
+        "licence": checkpoint.licence.name,
+        "licence_url": checkpoint.licence.url,
+    }
+
+
 def as_text(listing: dict[str, Any]) -> str:
     """The listing for people."""
     lines = [f"{'task':9} {'size':8} {'on this machine':16} {'from':40} licence"]
     for row in listing["checkpoints"]:
         here = amount(row["bytes"]) if row["file"] else "no"
+        here += f" ({amount(row['download_bytes'])})" if row["download_bytes"] else ""
         source = "ships with the project, no download" if row["bundled"] else row["repo"] or "not published yet"
         lines.append(f"{row['task']:9} {row['size']:8} {here:16} {source:40} {row['licence']}")
     lines += ["", f"conversions kept in {listing['cache']}:"]
@@ -135,6 +158,8 @@ def as_text(listing: dict[str, Any]) -> str:
     licences = {row["licence"]: row["licence_url"] for row in listing["checkpoints"]}
     lines += ["", *(f"{name}: {url}" for name, url in licences.items())]
     lines += ["", f"demo: {zoo.DEMO_NOTICE}"]
+    needed = ", ".join(f"{amount(needed_bytes(zoo.WILOR.name, level))} at {level}" for level in zoo.HANDS.levels)
+    lines += [f"hands: {HANDS_NOTICE} They take about {needed} of memory."]
     return "\n".join(lines)
 
 
@@ -166,7 +191,7 @@ def downloads() -> list[Kept]:
 
 def _repos() -> list[str]:
     """Every repository that weights may be taken from unasked."""
-    found = [zoo.RFDETR_BASE.repo]
+    found = [zoo.RFDETR_BASE.repo, zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo]
     for row in zoo.TASKS.values():
         for checkpoint in (zoo.checkpoint(row.name, size) for size in row.sizes):
             if checkpoint.published:

@@ -12,6 +12,7 @@ from .weights import store
 
 if TYPE_CHECKING:
     from .detect_rfdetr import RFDETRDetector
+    from .hands.network import HandNetworks
 
 KEPT = 2  # networks; the detector, small and needed for every photo of pose, is kept beside them
 
@@ -21,7 +22,7 @@ class Models:
 
     def __init__(self) -> None:
         self.kept = KEPT  # at most; a job of several tasks asks for as many, or each photo would load them anew
-        self._estimators: OrderedDict[tuple, store.Model] = OrderedDict()
+        self._estimators: OrderedDict[tuple, store.Model | HandNetworks] = OrderedDict()
         self._detectors: dict[tuple, Any] = {}  # one at most
 
     def estimator(self, task: str, size: str, level: str, weights: str | None, progress: Progress) -> store.Model:
@@ -31,6 +32,18 @@ class Models:
             runtime.limit_cache()
             self._make_room(needed_bytes(size, level, task))
             self._estimators[key] = store.load(task, size, level, weights, progress=progress)
+        self._estimators.move_to_end(key)
+        return self._estimators[key]
+
+    def hands(self, level: str, weights: str | None, progress: Progress) -> "HandNetworks":
+        """WiLoR and its detector, loaded if need be. Raises as hands.weights.load does."""
+        from .hands.weights import load  # brings an optional package
+
+        key = (zoo.HANDS.name, zoo.WILOR.name, level, weights)
+        if key not in self._estimators:
+            runtime.limit_cache()
+            self._make_room(needed_bytes(zoo.WILOR.name, level, zoo.HANDS.name))
+            self._estimators[key] = load(level, weights, progress=progress)
         self._estimators.move_to_end(key)
         return self._estimators[key]
 

@@ -1,14 +1,20 @@
 """What a run of one task leaves: the files of its result, and the report that `predict --json` prints."""
 
+import json
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import zoo
+from .files import write_bytes
 from .tasks.background import Background
 from .tasks.base import Result
+
+TOGETHER = ("pose", "hands")  # whose results of one photo say something together
 
 
 def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
@@ -42,6 +48,7 @@ def save(
     pose_formats: Sequence[str] = (),
     points: int = zoo.DEFAULTS.points,
     background: Background = None,
+    mesh_opacity: float = zoo.DEFAULTS.mesh_opacity,
 ) -> dict[str, Any]:
     """Writes the task's files as `<stem>_...` into `folder`.
 
@@ -60,12 +67,34 @@ def save(
         "pose": {"keypoint_threshold": keypoint_threshold, "formats": pose_formats},
         "pointmap": {"points": points},
         "matting": {"background": background},
+        "hands": {"opacity": mesh_opacity},
     }
     options = of_task.get(result.report.task, {})
     start = time.perf_counter()
     paths = result.save(folder, stem, style=style, side_by_side=side_by_side, **options)
     result.report.seconds["draw"] = round(time.perf_counter() - start, 4)
     return {"input": photo, "files": [str(path) for path in paths], **vars(result.report)}
+
+
+def save_together(results: Mapping[str, Result], last: str, folder: str | Path, stem: str) -> list[str]:
+    """Writes what results of one photo say together: of pose and hands `<stem>_hands_people.json` and, where a hand is
+    somebody's, `.png`. Returns the paths.
+
+    Args:
+        results: by task.
+        last: the task that came last: what it is not part of was written before.
+    """
+    if last not in TOGETHER or not set(TOGETHER) <= results.keys():
+        return []
+    from .image import write_png
+    from .tasks.hands_people import pictures, to_json
+
+    hands, pose = results["hands"], results["pose"]
+    path = Path(folder) / f"{stem}_hands_people.json"
+    paths = [write_bytes(path, json.dumps(to_json(hands, pose), allow_nan=False).encode())]
+    if found := [picture for picture, _ in pictures(hands, pose)]:
+        paths.append(write_png(path.with_suffix(".png"), np.vstack(found)))
+    return [str(one) for one in paths]
 
 
 def failure(photo: str, task: str, problem: Exception) -> dict[str, str]:

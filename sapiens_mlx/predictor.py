@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -25,6 +25,10 @@ from .tasks.detect import DetectResult
 from .tasks.fit import normalise
 from .weights import locate, store
 
+if TYPE_CHECKING:
+    from .hands.find import Hands
+    from .hands.network import HandNetworks
+
 # On the CPU two inputs at once gain 5 % at the size demo, and more of them, or of a larger network, nothing: 0.4b pose
 # takes as long an input, 0.5 GB more, and Stop would wait for both.
 CPU_BATCH, CPU_BATCH_BYTES = 2, 1e9
@@ -34,6 +38,9 @@ CPU_BATCH, CPU_BATCH_BYTES = 2, 1e9
 SMALL_SHARE = 0.25
 
 FOREGROUNDS = ("none", "auto", "matting", "seg")
+NO_FOREGROUND = ("pose", "seg", "matting", "hands")  # tasks whose pictures are not cut to people
+HAND_SIDES = ("left", "right")
+HAND_NORMS = ("package", "trained")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Options:
     its thresholds are 0..1. `flip` averages pose with the mirrored photo, as the reference does. `foreground` is what
     pictures and meshes of the dense tasks are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a
     picture file that is light on people.
+
+    Of hands: `hand_threshold` and `hand_iou` are those of the hand detector, 0..1. `vertices` of False leaves the
+    meshes out and gives points alone. `hand_crop` of "left" or "right" says that the photo is a ready crop of that
+    hand: none is looked for. `hand_norms` is how the network's refinement normalises: "package", each hand by itself,
+    as wilor-mlx 0.3 does; or "trained", by the statistics that came with the weights, as WiLoR in PyTorch.
     """
 
     boxes_xyxy: Sequence[Sequence[float]] | np.ndarray | None = None
@@ -53,6 +65,11 @@ class Options:
     nms_threshold: float = zoo.DEFAULTS.nms_threshold
     flip: bool = zoo.DEFAULTS.flip
     foreground: str | Path | np.ndarray = zoo.DEFAULTS.foreground
+    hand_threshold: float = zoo.DEFAULTS.hand_threshold
+    hand_iou: float = zoo.DEFAULTS.hand_iou
+    vertices: bool = True
+    hand_crop: str | None = None
+    hand_norms: str = zoo.DEFAULTS.hand_norms
 
     def __post_init__(self) -> None:
         if isinstance(self.detector, str) and self.detector not in zoo.DETECTORS:
@@ -60,7 +77,11 @@ class Options:
                 f"There is no detector {self.detector!r}. Choose one of: {', '.join(zoo.DETECTORS)}; "
                 "or pass a function of your own, photo to People."
             )
-        for name in ("box_threshold", "nms_threshold"):
+        if self.hand_crop is not None and self.hand_crop not in HAND_SIDES:
+            raise SapiensError(f"There is no {self.hand_crop!r} hand. Say whether the crop is of a left or right one.")
+        if self.hand_norms not in HAND_NORMS:
+            raise SapiensError(f"There are no norms {self.hand_norms!r}. Choose one of: {', '.join(HAND_NORMS)}.")
+        for name in ("box_threshold", "nms_threshold", "hand_threshold", "hand_iou"):
             if not 0 <= getattr(self, name) <= 1:  # nor is NaN
                 raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
 
@@ -111,6 +132,7 @@ class Predictor:
         Args:
             task, size, level: names from zoo.py; default size zoo.DEFAULTS.size, default level by device. "detect"
                 takes any size, and is the detector that goes with it; a file of one's own is taken for an RTMDet-m.
+                "hands" takes any, too, for WiLoR, and comes at some levels.
             weights: a folder in the reference's layout, one file, or a model that says what it is, whose size and level
                 are then the defaults: a folder that `convert --out`, mlx-vlm or transformers wrote, or such a
                 repository on the hub as "owner/name". Default: see weights/locate.py.
@@ -126,12 +148,12 @@ class Predictor:
                 f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
             )
         own_detector = task == "detect" and self.weights is not None and Path(self.weights).is_file()
-        given = store.given(self.weights)
+        given = store.given(self.weights) if task != "hands" else None
         if given is not None and given.task in (None, task):
             size, level = size or given.size, level or given.level
         self.checkpoint = zoo.checkpoint(task, size or ("rtmdet-m" if own_detector else zoo.DEFAULTS.size))
         self.size = self.checkpoint.size
-        self._level = zoo.level(level).name if level else None
+        self._level = zoo.level_of(task, level).name if level else None
         # One model is one task's: the detector's and the mask's weights lie only in a folder of all.
         self._folder = self.weights if self.weights and Path(self.weights).is_dir() and given is None else None
 
@@ -142,7 +164,8 @@ class Predictor:
 
     @property
     def module(self) -> nn.Module:
-        """The network, loaded if need be: (B, *input_hw, 3) normalised float to the raw output, channels last."""
+        """The network, loaded if need be: (B, *input_hw, 3) normalised float to the raw output, channels last. Of hands
+        it is wilor-mlx's WiLoR, which is no module: (B, 256, 256, 3) uint8 to arrays by name."""
         return inference.run(self._load_module)
 
     def __call__(self, photo: ImageSource, *, progress: Progress = no_progress, **options: Any) -> Result:
@@ -164,7 +187,7 @@ class Predictor:
 
     def prepare(self, photo_rgb: np.ndarray) -> "Prepared":
         """What `begin` takes: an (H, W, 3) uint8 photo, fitted for the network on the thread of the caller."""
-        if self.task in ("pose", "detect"):  # there people have to be found first, by a network
+        if self.task in ("pose", "detect", "hands"):  # there something has to be found first, by a network
             return Prepared(photo_rgb)
         input_hw = zoo.SIZES[self.size].input_hw
         return Prepared(photo_rgb, tasks.get(self.task).fit(photo_rgb, input_hw), input_hw)
@@ -184,6 +207,19 @@ class Predictor:
         last_resort = candidates[0] if candidates[0].checkpoint.bundled else None
         return next((one for one in candidates if store.is_here(one.checkpoint, one.level, self._folder)), last_resort)
 
+    def to_accept(self) -> list[str]:
+        """The licences to show before this one's weights are downloaded, a line each. Empty where they are here, ask
+        for nothing, or were accepted: see weights/consent.py.
+
+        Raises:
+            SapiensError: the task needs a package that is not installed.
+        """
+        if self.task != "hands":
+            return []
+        from .hands.weights import to_accept
+
+        return to_accept(self.level, self.weights)
+
     def detector(self) -> "Predictor":
         """What finds people for this one where its task is pose: the detector that goes with its size, by itself."""
         return self if self.task == "detect" else Predictor("detect", self.size, weights=self._folder)
@@ -196,9 +232,13 @@ class Predictor:
     def _load_module(self, progress: Progress) -> nn.Module:
         if self.task == "detect":
             return models.detector(self.size, self.weights, progress)
+        if self.task == "hands":
+            return models.hands(self.level, self.weights, progress).wilor
         return self._load(progress).module
 
-    def _load(self, progress: Progress) -> store.Model:
+    def _load(self, progress: Progress) -> "store.Model | HandNetworks":
+        if self.task == "hands":
+            return models.hands(self.level, self.weights, progress)
         return models.estimator(self.task, self.size, self.level, self.weights, progress)
 
     def _predict(self, photo: ImageSource, options: Options, progress: Progress) -> Result:
@@ -228,6 +268,10 @@ class Predictor:
             with stages.stage("load"):
                 model = self._load(progress)
             fit_options, result_options = {}, {}
+            if self.task == "hands":
+                hands = self._hands(model, photo_rgb, options, stages, notices, progress)
+                fit_options = {"hands": hands}
+                result_options = {"hands": hands, "faces": model.faces, "vertices": options.vertices}
             if self.task == "pose":
                 fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
                 result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
@@ -236,7 +280,7 @@ class Predictor:
             finish = self._infer(model, prepared, stages, progress, fit_options, result_options)
             if given_mask is not None:
                 mask = given_mask
-            elif options.foreground != "none" and self.task not in ("pose", "seg", "matting"):
+            elif options.foreground != "none" and self.task not in NO_FOREGROUND:
                 mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
 
         looked = people is not None and options.boxes_xyxy is None and isinstance(options.detector, str)
@@ -248,7 +292,7 @@ class Predictor:
             level=self.level,
             device=runtime.device_name(),
             compute_dtype=runtime.compute_dtype(zoo.level(self.level).dtype),
-            licence=checkpoint.licence.name,
+            licence=_licences(checkpoint),
             weights_bytes=model.nbytes if model else 0,
             quantized_share=model.quantized_share if model else 0.0,
             detector=detector,
@@ -288,13 +332,13 @@ class Predictor:
 
         def decoded(raw: Any, one: Fitted, number: int) -> Any:
             with stages.stage("decode"):
-                _naming_people(progress, number, count)("decode", 0, 1)
+                self._naming(progress, number, count)("decode", 0, 1)
                 return task.decode(raw, one)
 
         for batch in stages.each("fit", _batches(fitted, most)):
             pixels = np.concatenate([one.pixels for one in batch])
             with stages.stage("network"):
-                raw = _forward_in_turns(model, pixels, most, _naming_people(progress, len(parts), count))
+                raw = _forward_in_turns(model, pixels, most, self._naming(progress, len(parts), count))
             start = 0
             for one in batch:
                 rows = slice(start, start := start + len(one.pixels))
@@ -308,6 +352,36 @@ class Predictor:
                 return task.result(ready, prepared.photo_rgb, **result_options)
 
         return finish
+
+    def _naming(self, progress: Progress, done: int, total: int) -> Progress:
+        """With several people or hands, the network's reports say which one it is at."""
+        if total < 2:
+            return progress
+        what = "hand" if self.task == "hands" else "person"
+        return lambda stage, blocks, all_blocks: progress(f"{what} {done + 1} of {total}", blocks, all_blocks)
+
+    def _hands(
+        self,
+        model: "HandNetworks",
+        photo_rgb: np.ndarray,
+        options: Options,
+        stages: _Stages,
+        notices: list[str],
+        progress: Progress,
+    ) -> "Hands":
+        from .hands import find, network
+        from .tasks.hands import notices_of
+
+        photo_hw = photo_rgb.shape[:2]
+        model.use_norms(options.hand_norms)
+        if options.hand_crop is not None:
+            hands = find.whole(photo_hw, options.hand_crop)
+        else:
+            with stages.stage("detect"):
+                progress("hands", 0, 1)
+                hands = find.find(model.detector, photo_rgb, options.hand_threshold, options.hand_iou)
+        notices += notices_of(hands, photo_hw, options.hand_crop is not None, network.AT_ONCE)
+        return hands
 
     def _people(
         self, photo_rgb: np.ndarray, options: Options, stages: _Stages, notices: list[str], progress: Progress
@@ -367,10 +441,17 @@ def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) 
     return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
 
 
+def _licences(checkpoint: zoo.Checkpoint) -> str:
+    """By name, for the report; of hands those of all that they are made with."""
+    if checkpoint.task != "hands":
+        return checkpoint.licence.name
+    return ", ".join(f"{licence.name} ({what})" for what, licence in zoo.HANDS_LICENCES.items())
+
+
 def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> str | None:
     """What there is to say of a photo that the 4K network gains nothing from; None for any other."""
     photo_pixels, pixels = photo_rgb[..., 0].size, input_hw[0] * input_hw[1]
-    if not zoo.SIZES[size].tokenizer_layers or photo_pixels > SMALL_SHARE * pixels:
+    if not zoo.size_row(size).tokenizer_layers or photo_pixels > SMALL_SHARE * pixels:
         return None
     height, width = photo_rgb.shape[:2]
     return (
@@ -383,9 +464,9 @@ def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> st
 
 
 def forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
-    """Raw output for (n, h, w, 3) RGB 0..255 as float32 NumPy."""
+    """Raw output for (n, h, w, 3) uint8 RGB as float32 NumPy."""
     progress("network", 0, 1)
-    raw = model.run(mx.array(normalise(pixels)), progress)
+    raw = model.run(mx.array(pixels if model.takes_bytes else normalise(pixels)), progress)
     outputs = raw if isinstance(raw, tuple) else (raw,)
     arrays = tuple(np.array(output.astype(mx.float32), copy=False) for output in outputs)
     return arrays if isinstance(raw, tuple) else arrays[0]
@@ -420,13 +501,6 @@ def _cut(raw: Any, rows: slice) -> Any:
     return tuple(array[rows] for array in raw) if isinstance(raw, tuple) else raw[rows]
 
 
-def _naming_people(progress: Progress, done: int, total: int) -> Progress:
-    """With several people, the network's reports say which one it is at."""
-    if total < 2:
-        return progress
-    return lambda stage, blocks, all_blocks: progress(f"person {done + 1} of {total}", blocks, all_blocks)
-
-
 def _as_foreground(progress: Progress) -> Progress:
     """The network of the mask reports as the stage "foreground"."""
     return lambda stage, done, total: progress("foreground" if stage == "network" else stage, done, total)
@@ -435,6 +509,11 @@ def _as_foreground(progress: Progress) -> Progress:
 def _inputs_at_once(model: store.Model) -> int:
     """How many inputs go through the network together: what fits half of the memory that the weights leave, and on the
     CPU few enough that they take no more than CPU_BATCH_BYTES."""
+    if model.takes_bytes:
+        from .hands import network
+
+        room = (runtime.memory_limit_bytes() - models.nbytes) / 2 / network.HAND_BYTES
+        return max(1, min(network.AT_ONCE, int(room)))
     embed_dim = model.backbone.config.embed_dim
     bytes_each = activation_bytes(embed_dim, model.input_hw, model.compute_dtype.size)
     most = (runtime.memory_limit_bytes() - models.nbytes) / 2 / bytes_each

@@ -31,6 +31,17 @@ class NearKeypoint:
 
 
 @dataclass(frozen=True)
+class NearJoint:
+    """A joint of a hand close to the place that was asked about. `hand` counts from 0, in the order of the result, and
+    `side` is "left" or "right"; `distance_px` is in pixels of the photo."""
+
+    hand: int
+    side: str
+    name: str
+    distance_px: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """What is known about one place in a photo. What the results do not say, or say in no number, is None.
 
@@ -39,6 +50,7 @@ class Reading:
         is. Outside people `normal`, `depth_m`, `position_m` and `albedo` are the network's guesses and mean little.
     part: the name of a class of tasks.seg.classes(), "Background" among them.
     keypoint: the nearest keypoint above the threshold, of whichever person, if one is near.
+    joint: the nearest joint of a hand, of whichever, if one is near.
     normal: the unit vector of the surface, x right, y up, z towards the camera.
     depth_m: metres from the camera, along its view.
     position_m: metres from the camera: x right, y down, z away from it.
@@ -51,6 +63,7 @@ class Reading:
     on_person: bool | None = None
     part: str | None = None
     keypoint: NearKeypoint | None = None
+    joint: NearJoint | None = None
     normal: Vector | None = None
     depth_m: float | None = None
     position_m: Vector | None = None
@@ -92,8 +105,8 @@ def reading(
     if not (0 <= x < width and 0 <= y < height):  # also what is no number
         raise SapiensError(f"The place {x:g}, {y:g} is outside the photo of {width} x {height} pixels.")
     row, column = int(y), int(x)
-    seg, pose, normal, pointmap, albedo, matting = (
-        results.get(name) for name in ("seg", "pose", "normal", "pointmap", "albedo", "matting")
+    seg, pose, hands, normal, pointmap, albedo, matting = (
+        results.get(name) for name in ("seg", "pose", "hands", "normal", "pointmap", "albedo", "matting")
     )  # each of them Any: the name says which type it is
     position_m = None if pointmap is None else _before_camera(pointmap.points[row, column])
     return Reading(
@@ -102,6 +115,7 @@ def reading(
         on_person=_on_person(results, row, column),
         part=None if seg is None else _part(seg.labels[row, column]),
         keypoint=None if pose is None else _near(pose, x, y, keypoint_threshold),
+        joint=None if hands is None else _near_joint(hands, x, y),
         normal=None if normal is None else _unit(normal.normals[row, column]),
         depth_m=None if position_m is None else position_m[2],
         position_m=position_m,
@@ -171,6 +185,21 @@ def _near(pose: Any, x: float, y: float, threshold: float) -> NearKeypoint | Non
     person, index = np.unravel_index(np.where(there, distance_px, np.inf).argmin(), there.shape)
     score = float(pose.keypoint_scores[person, index])
     return NearKeypoint(int(person), keypoints().names[index], score, float(distance_px[person, index]))
+
+
+def _near_joint(hands: Any, x: float, y: float) -> NearJoint | None:
+    """The nearest joint within reach, which follows the size of each hand."""
+    if not len(hands):
+        return None
+    from .tasks.hands import JOINTS
+
+    from_middles = hands.keypoints_xy + np.float32(0.5)  # as of keypoints
+    distance_px = np.hypot(from_middles[..., 0] - x, from_middles[..., 1] - y)  # (N, 21)
+    reach_px = np.maximum(LEAST_REACH_PX, REACH_SHARE * hands.crops_px[:, None])
+    hand, index = np.unravel_index(np.where(distance_px <= reach_px, distance_px, np.inf).argmin(), distance_px.shape)
+    if distance_px[hand, index] > reach_px[hand]:
+        return None
+    return NearJoint(int(hand), hands.sides[hand], JOINTS[index], float(distance_px[hand, index]))
 
 
 def _unit(vector: np.ndarray) -> Vector | None:

@@ -22,7 +22,7 @@ from typing import Any
 from .errors import CancelledError
 
 # progress(stage, done, total): stages are "download" (bytes), "load" (tensors), "detect", "network", "foreground" and
-# "person 2 of 5" (blocks of a network), "decode".
+# "person 2 of 5", "hand 1 of 2" (blocks of a network), "decode".
 # It may raise CancelledError to stop the work at that point.
 Progress = Callable[[str, float, float], None]
 

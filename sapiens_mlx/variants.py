@@ -1,7 +1,7 @@
 """What can be compared: a network at a size and a level, as text "0.4b:bf16"; and which of several is the reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import inventory, runtime, zoo
 from .errors import SapiensError
@@ -29,13 +29,17 @@ class Variant:
             first, second = size, first
         if not first or not second:
             raise SapiensError(f"{text!r} is no variant. Write a size and a level, such as 0.4b:bf16.")
-        if first not in zoo.SIZES:
+        if first not in (*zoo.SIZES, zoo.WILOR.name):
             raise SapiensError(f"There is no size {first!r}. Choose one of: {', '.join(zoo.SIZES)}.")
         return cls(first, zoo.level(second).name)
 
+    def of_task(self, task: str) -> "Variant":
+        """The same for a task that comes in one size, whatever size was said."""
+        return replace(self, size=zoo.WILOR.name) if task == zoo.HANDS.name else self
+
     @property
     def parameters(self) -> int:
-        return zoo.SIZES[self.size].parameters
+        return zoo.size_row(self.size).parameters
 
     def __str__(self) -> str:
         return f"{self.size}:{self.level}"

@@ -21,6 +21,10 @@ SAPIENS2_LICENCE = Licence("Sapiens2 License", "https://github.com/facebookresea
 APACHE_2 = Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0")
 DEMO_LICENCE = Licence("MIT License", "assets/demo/LICENSE")  # our own: the demo weights are this project's
 LICENCES = {row.name: row for row in (SAPIENS2_LICENCE, APACHE_2, DEMO_LICENCE)}
+# Of hands, which are WiLoR's: each is shown, and has to be accepted, before anything is downloaded.
+WILOR_LICENCE = Licence("CC BY-NC-ND 4.0", "https://creativecommons.org/licenses/by-nc-nd/4.0/")
+ULTRALYTICS_LICENCE = Licence("Ultralytics' terms", "https://www.ultralytics.com/license")
+MANO_LICENCE = Licence("MANO licence", "https://mano.is.tue.mpg.de/license.html")
 DEMO_NOTICE = "These weights were trained on drawn figures; choose 0.4b or larger for photographs."
 
 
@@ -53,6 +57,14 @@ SIZES = {
         Size("1b-4k", 1536, 40, 24, 1_607_000_000, None, (4096, 3072), 4),
     )
 }
+
+# Of hands alone, run by the optional package wilor-mlx (see hands/): no size of Sapiens2, and in no list of those.
+WILOR = Size("wilor", 1280, 32, 16, 632_000_000, None, (256, 256))
+
+
+def size_row(name: str) -> Size:
+    """The row of a size of Sapiens2, or of WiLoR. KeyError for any other name."""
+    return WILOR if name == WILOR.name else SIZES[name]
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,9 @@ class TaskRow:
     """`final_layer` is the tensor name that tells one task's checkpoint from another's; a task without one takes the
     backbone alone. `published_as` is the word for the task in names of repositories and files, where it is another
     one. `notice` is shown to users. Only results that mean the same at every size are compared `across_sizes`.
+    `levels` are those that its weights come at; none stands for all.
 
-    Every task comes in the size "demo", which stands first.
+    Every task of TASKS comes in the size "demo", which stands first.
     """
 
     name: str
@@ -101,6 +114,7 @@ class TaskRow:
     notice: str = ""
     published_as: str = ""
     across_sizes: bool = True
+    levels: tuple[str, ...] = ()
 
 
 TASKS = {
@@ -130,6 +144,14 @@ TASKS = {
         TaskRow("detect", "People", ("demo", "rtmdet-m"), "bbox_head"),
     )
 }
+
+# Of another family than Sapiens2, run by an optional package: TASKS are those that everybody has.
+HANDS = TaskRow("hands", "Hands", (WILOR.name,), final_layer="", levels=("fp32", "bf16", "4bit"))
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task that there is, hands among them."""
+    return (*TASKS, HANDS.name)
 
 
 @dataclass(frozen=True)
@@ -173,6 +195,40 @@ RFDETR_BASE = Checkpoint(
 )
 RFDETR_BASE_CONFIG = replace(RFDETR_BASE, local_path="detector/rfdetr-base/config.json", filename="config.json")
 
+# WiLoR as wilor-mlx's author converted it, and where MANO is read from, which nobody may pass on: see hands/mano.py.
+WILOR_POSE = Checkpoint(
+    task="hands",
+    size=WILOR.name,
+    local_path="hands/wilor-mlx.safetensors",
+    repo="BasinShapers/wilor-mlx",
+    filename="wilor-mlx.safetensors",
+    licence=WILOR_LICENCE,
+)
+WILOR_POSE_4BIT = replace(
+    WILOR_POSE, local_path="hands/wilor-mlx-int4.safetensors", filename="wilor-mlx-int4.safetensors"
+)
+HAND_DETECTOR = replace(
+    WILOR_POSE,
+    local_path="hands/hand-detector.safetensors",
+    filename="hand-detector.safetensors",
+    licence=ULTRALYTICS_LICENCE,
+)
+WILOR_MINI = replace(
+    WILOR_POSE,
+    local_path="hands/wilor_final.ckpt",
+    repo="warmshao/WiLoR-mini",
+    filename="pretrained_models/wilor_final.ckpt",
+    licence=MANO_LICENCE,
+)
+MANO_MEAN = replace(
+    WILOR_MINI, local_path="hands/mano_mean_params.npz", filename="pretrained_models/mano_mean_params.npz"
+)
+HANDS_LICENCES = {
+    "WiLoR's weights": WILOR_LICENCE,
+    "its hand detector": ULTRALYTICS_LICENCE,
+    "the hand model MANO": MANO_LICENCE,
+}
+
 DETECTORS = ("rtmdet", "rfdetr", "none")  # the last takes the whole photo for one person
 
 
@@ -189,6 +245,10 @@ class Defaults:
     style: str = "readme"
     foreground: str = "none"
     points: int = 1_000_000
+    hand_threshold: float = 0.3
+    hand_iou: float = 0.5
+    hand_norms: str = "package"
+    mesh_opacity: float = 0.65
 
 
 DEFAULTS = Defaults()
@@ -200,7 +260,8 @@ def default_level(device: str) -> str:
 
 
 def checkpoint(task: str, size: str) -> Checkpoint:
-    """Where the original weights of `task` at `size` lie. For "detect" any size will do: see detector_size.
+    """Where the original weights of `task` at `size` lie. For "detect" any size will do: see detector_size. So it will
+    for "hands", whose one network is WiLoR.
 
     Raises:
         SapiensError: for an unknown task or size, or a size that the task does not come in.
@@ -208,8 +269,12 @@ def checkpoint(task: str, size: str) -> Checkpoint:
     row = task_row(task)
     if task == "detect":
         size = detector_size(size)
+    if row is HANDS and size in SIZES:
+        size = WILOR.name
     if size not in row.sizes:
         raise _no_such_size(row, size)
+    if row is HANDS:
+        return WILOR_POSE
     if size == "demo":
         return _demo_checkpoint(task)
     if task == "detect":
@@ -269,6 +334,22 @@ def size_like(task: str, wanted: str) -> str:
     return wanted if wanted in sizes else next(size for size in sizes if size != "demo")
 
 
+def level_like(task: str, wanted: str) -> str:
+    """The level of `task` that goes with the level `wanted` of another task: the same, or else, of those that its
+    weights come at, the one with the fewest bits that has no fewer.
+
+    >>> level_like("hands", "8bit")
+    'bf16'
+    """
+
+    def bits(name: str) -> int:
+        row = level(name)
+        return row.bits or int(row.dtype.removeprefix("b").removeprefix("float"))
+
+    levels = task_row(task).levels
+    return wanted if not levels or wanted in levels else min((n for n in levels if bits(n) >= bits(wanted)), key=bits)
+
+
 def detector_size(size: str) -> str:
     """Which detector finds people for networks of `size`: the demo's own for "demo", RTMDet-m for all others.
 
@@ -289,9 +370,17 @@ def _no_such_size(row: TaskRow, size: str) -> SapiensError:
 
 def task_row(name: str) -> TaskRow:
     """The row of a task; a SapiensError that lists the known ones otherwise."""
-    if name not in TASKS:
-        raise SapiensError(f"There is no task {name!r}. Choose one of: {', '.join(TASKS)}.")
-    return TASKS[name]
+    if name not in task_names():
+        raise SapiensError(f"There is no task {name!r}. Choose one of: {', '.join(task_names())}.")
+    return HANDS if name == HANDS.name else TASKS[name]
+
+
+def level_of(task: str, name: str) -> Level:
+    """As level(), of those that the task's weights come at."""
+    row, chosen = task_row(task), level(name)
+    if row.levels and chosen.name not in row.levels:
+        raise SapiensError(f"{row.title} do not come at {name}. Choose one of: {', '.join(row.levels)}.")
+    return chosen
 
 
 def level(name: str) -> Level:

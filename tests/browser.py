@@ -274,7 +274,7 @@ def surfaces(page: "Page") -> list[str]:
 def show(page: "Page", surface: str, view: str = "slider") -> None:
     """Shows another surface in a view, and waits for the picture."""
     check(radio(page, surface, ".surfaces"))
-    if surface == "space":
+    if surface in ("space", "hands_space"):
         page.locator(".outcome .space:visible").first.wait_for()
         return
     if surface == "all":

@@ -84,8 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Silent."""
 
     def _serve(self) -> None:
-        hub, asked = self.hub, re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        hub, asked = self.hub, re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else None
+        end = int(asked[2]) + 1 if asked and asked[2] else None
         hub.requests.append(Request(self.command, self.path, start, self.headers.get("Authorization")))
         on_cdn = self.path.startswith("/cdn/")
         time.sleep(hub.silent_s)
@@ -96,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status is not None and not cuts:
             return self._answer(status, hub.headers, b"{}")
         if on_cdn:
-            return self._bytes(hub.files[self.path.removeprefix("/cdn/")], start, cuts)
+            return self._bytes(hub.files[self.path.removeprefix("/cdn/")], start, end, cuts)
         if about := re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(?:\?blobs=True)?", self.path, re.IGNORECASE):
             return self._about(about[1])
         where = re.fullmatch(rf"/(.+)/resolve/(?:main|{COMMIT})/(.+)", self.path)
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, answer: dict) -> None:
         self._answer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
-    def _bytes(self, data: bytes, start: int | None, cuts: bool) -> None:
+    def _bytes(self, data: bytes, start: int | None, end: int | None, cuts: bool) -> None:
         hub = self.hub
         if hub.damaged:
             data = bytes(len(data))
@@ -178,8 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
         if start is None or not hub.ranges:
             status, rest = 200, data
         else:
-            status, rest = 206, data[start:]
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            status, rest = 206, data[start:end]
+            headers["Content-Range"] = f"bytes {start}-{start + len(rest) - 1}/{len(data)}"
         self._answer(status, headers, rest, sent=hub.cut_after if cuts else None)
         if cuts:
             hub.cuts -= 1

@@ -26,7 +26,7 @@ def memory(monkeypatch):
 
 def changed(tasks, size="demo", level="fp32", wanted="demo"):
     """The updates, by what they are of."""
-    names = ("size", "level", "too_large", "people", "flip", "about")
+    names = ("size", "level", "too_large", "people", "flip", "hands", "about")
     return dict(zip(names, choices.changed(tasks, size, level, wanted, None), strict=True))
 
 
@@ -46,6 +46,9 @@ def names(update):
         (["matting", "seg"], ["demo", "0.4b", "0.8b", "1b", "5b"]),
         (["detect"], ["demo", "rtmdet-m"]),
         (["detect", "matting"], ["demo", "1b"]),
+        (["hands"], ["wilor"]),
+        (["hands", "matting"], ["demo", "1b"]),
+        (["hands", "detect"], ["demo", "rtmdet-m"]),
         ([], ["demo", "0.4b", "0.8b", "1b", "5b"]),
     ],
 )
@@ -62,6 +65,9 @@ def test_the_sizes_that_any_of_the_tasks_comes_in_are_offered(memory, tasks, siz
         (["detect"], "0.4b", "0.4b", "rtmdet-m"),
         (["detect"], "demo", "demo", None),
         (["seg"], "rtmdet-m", "demo", "demo"),
+        (["hands"], "0.4b", "0.4b", "wilor"),
+        (["seg", "hands"], "wilor", "0.4b", "0.4b"),
+        (["hands", "detect"], "wilor", "0.4b", "rtmdet-m"),
     ],
 )
 def test_the_size_stays_what_the_visitor_chose_where_it_can(memory, tasks, size, wanted, chosen):
@@ -71,12 +77,39 @@ def test_the_size_stays_what_the_visitor_chose_where_it_can(memory, tasks, size,
 def test_what_is_looked_at_one_by_one_has_people_and_pose_the_mirrored_pass(memory):
     def visible(tasks):
         updates = changed(tasks)
-        return [updates[name]["visible"] for name in ("level", "people", "flip")]
+        return [updates[name]["visible"] for name in ("level", "people", "flip", "hands")]
 
-    assert visible(["seg"]) == [True, False, False]
-    assert visible(["seg", "pose"]) == [True, True, True]
-    assert visible(["detect"]) == [False, True, False]
-    assert visible(["detect", "seg"]) == [True, True, False]
+    assert visible(["seg"]) == [True, False, False, False]
+    assert visible(["seg", "pose"]) == [True, True, True, False]
+    assert visible(["detect"]) == [False, True, False, False]
+    assert visible(["detect", "seg"]) == [True, True, False, False]
+    assert visible(["hands"]) == [True, False, False, True]
+    assert visible(["detect", "hands"]) == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "level", "offered", "chosen"),
+    [
+        (["hands"], "4bit", zoo.HANDS.levels, None),
+        (["hands"], "8bit", zoo.HANDS.levels, "bf16"),
+        (["hands", "detect"], "nvfp4", zoo.HANDS.levels, "4bit"),
+        (["hands", "seg"], "8bit", ALL, None),
+    ],
+)
+def test_levels_that_hands_come_at_are_offered_where_nothing_comes_at_others(memory, tasks, level, offered, chosen):
+    updates = changed(tasks, level=level)
+    assert (names(updates["level"]), updates["level"].get("value")) == (list(offered), chosen)
+
+
+def test_hands_name_their_licences_and_the_level_that_is_taken(memory, machine):
+    told = changed(["hands", "seg"], level="8bit")["about"]
+    assert "which do not come at 8bit: bf16 is taken" in told
+    assert all(told.count(f'"{licence.url}"') == 1 for licence in zoo.HANDS_LICENCES.values())
+    assert zoo.WILOR_POSE.repo in told and zoo.WILOR_MINI.repo in told
+    assert "taken" not in changed(["hands"], level="4bit")["about"]
+    memory(1e8)  # for not even the least level of hands
+    least = changed(["hands"], level="fp32")
+    assert names(least["level"]) == ["4bit"] and "Too large" in least["too_large"]
 
 
 def test_levels_that_do_not_fit_are_not_offered_and_told_with_what_they_take(memory):

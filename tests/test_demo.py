@@ -266,13 +266,13 @@ def test_the_card_of_a_run_says_which_share_of_the_weights_is_quantized(capsys, 
     shares = {}
     for level in ("fp16", "4bit"):
         report = sm.load("seg", "demo", level)(PHOTO).report
-        shares[level], card = report.quantized_share, words.card(report, zoo.DEMO_LICENCE, "")
+        shares[level], card = report.quantized_share, words.card(report, "")
         memory = inventory.amount(report.weights_bytes)
         quantized = f"{report.quantized_share:.0%} of them quantized; " if report.quantized_share else ""
         assert f"weights stored as {level} ({quantized}{memory} in memory), computed in " in card
     assert shares["fp16"] == 0 and 0.5 < shares["4bit"] < 0.9
     report = sm.load("detect", "demo")(PHOTO).report
-    assert "weights stored as fp32, computed in" in words.card(report, zoo.DEMO_LICENCE, "")
+    assert "weights stored as fp32, computed in" in words.card(report, "")
 
     options = ["--task", "seg", "--level", "4bit", "--out", tmp_path]
     status, out, _ = run(capsys, "predict", examples_folder() / "face.jpg", *options)

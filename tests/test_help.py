@@ -4,6 +4,7 @@ search and the folds work in Chromium."""
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -88,14 +89,14 @@ def test_groups_have_the_colours_of_the_pictures() -> None:
 
 
 def test_every_task_size_level_and_licence_is_told(text: str, outline: Outline) -> None:
-    for row in zoo.TASKS.values():
+    for row in map(zoo.task_row, zoo.task_names()):
         assert f'<th scope="row">{row.title}</th>' in help_words.tasks()
     for size in zoo.SIZES:
         assert f'<th scope="row">{size}</th>' in help_words.sizes()
     for level in zoo.LEVELS:
         assert f'<th scope="row">{level}</th>' in help_words.levels()
-    for licence in zoo.LICENCES.values():
-        assert f">{licence.name}</a>" in help_words.licences()
+    for licence in (*zoo.LICENCES.values(), *zoo.HANDS_LICENCES.values()):
+        assert f">{escape(licence.name)}</a>" in help_words.licences()
         assert licence.url in outline.links or licence is zoo.DEMO_LICENCE
     assert zoo.DEMO_LICENCE.name in text and "trained on drawn figures" in text
     assert "not a medical measurement" in text
@@ -210,7 +211,7 @@ def test_pictures_are_shown_with_a_text_and_memory_is_told_when_unfolded(visit: 
     page.get_by_role("button", name="Memory that each size and level needs").click()
     rows = page.locator("#help-memory tbody tr")
     rows.first.wait_for()
-    assert rows.count() == len(zoo.SIZES)
+    assert rows.count() == len(zoo.SIZES) + 1  # and that of hands
     assert page.locator("#help-memory thead th").count() == 1 + len(zoo.LEVELS)
     assert help_words.CITATION.splitlines()[1].strip() in page.locator("#help-citation").inner_text()
 

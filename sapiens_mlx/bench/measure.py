@@ -60,6 +60,8 @@ def measure(
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
     if task == "detect":
         raise SapiensError("The detector is not a Sapiens2 network. Choose another task.")
+    if task == "hands":
+        raise SapiensError("Hands are not a Sapiens2 network. Run: python -m benchmarks.hands, or choose another task.")
     has_no_peer = task not in ARCHITECTURES or zoo.SIZES[size].tokenizer_layers or checkpoint.backbone_of
     if against is not None and has_no_peer:
         raise SapiensError(f"{against} has no {task} at {size}. Leave --against out, or choose another task or size.")

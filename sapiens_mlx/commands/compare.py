@@ -9,7 +9,7 @@ from ..compare import Comparison
 from ..errors import CancelledError, SapiensError
 from ..files import output_folder
 from ..variants import parse_list
-from . import terminal
+from . import licences, terminal
 from .people import people_of
 
 
@@ -25,6 +25,7 @@ def compare(options: argparse.Namespace) -> int:
         foreground=options.foreground,
         **people_of(options),
     )
+    licences.ask(options, comparison.predictors)
     folder, stem = output_folder(options.out), Path(options.photo).stem
     try:
         for entry in comparison.run(terminal.progress_line()):

@@ -32,6 +32,7 @@ QUIET_S = 30.0  # between two lines of progress where there is no terminal
 # Options of predict by what they are called in a manifest; a task's results depend on these beside `style` and so on.
 _PEOPLE = ("boxes_xyxy", "detector", "box_threshold", "nms_threshold")
 _OF_TASK = {"pose": (*_PEOPLE, "flip", "keypoint_threshold", "pose_formats"), "detect": _PEOPLE}
+_OF_TASK |= {"hands": ("hand_threshold", "hand_iou", "hand_crop", "hand_norms", "vertices", "mesh_opacity")}
 _OF_TASK |= {"matting": ("background",), "pointmap": ("points", "foreground"), "seg": ()}
 _OF_OTHERS = ("foreground",)
 
@@ -180,7 +181,8 @@ def _work(
     asked = vars(choices) | saving | {"background": options.background}
     chosen = {name: asked[name] for name in names if asked[name] != defaults[name]}
     clip, default = vars(clip_choices), vars(ClipChoices())
-    no_matter = {"style", "keypoint_threshold", "background", "segment"}  # said above, or no difference in the end
+    said = {"style", "keypoint_threshold", "background", "mesh_opacity"}
+    no_matter = {*said, "segment"}  # makes no difference in the end
     of_clips = {name: clip[name] for name in clip if name not in no_matter and clip[name] != default[name]}
     if of_clips:
         chosen[OF_CLIPS] = of_clips

@@ -1,4 +1,4 @@
-"""Who is in the photo, as the commands are told."""
+"""Who is in the photo, and which hands, as the commands are told."""
 
 import argparse
 from typing import Any
@@ -7,7 +7,7 @@ from ..boxes import read_boxes
 
 
 def people_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of predictor.Options that say who is in the photo."""
+    """The fields of predictor.Options that say who and which hands are in the photo."""
     boxes = list(options.boxes or [])
     if options.boxes_file:
         boxes += read_boxes(options.boxes_file)
@@ -17,4 +17,9 @@ def people_of(options: argparse.Namespace) -> dict[str, Any]:
         "box_threshold": options.box_threshold,
         "nms_threshold": options.nms,
         "flip": not options.no_flip,
+        "hand_threshold": options.hand_threshold,
+        "hand_iou": options.hand_iou,
+        "hand_crop": options.hand_crop,
+        "hand_norms": options.hand_norms,
+        "vertices": not options.no_vertices,
     }

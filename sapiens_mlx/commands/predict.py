@@ -9,8 +9,9 @@ from ..errors import SapiensError
 from ..files import output_folder
 from ..predictor import Options, Predictor
 from ..tasks import background, pose_formats
+from ..tasks.base import Result
 from ..video.arguments import choices_of
-from . import clips, folders, terminal
+from . import clips, folders, licences, terminal
 from .people import people_of
 
 
@@ -24,7 +25,8 @@ def predict(options: argparse.Namespace) -> int:
     predictors = [Predictor(name, options.size, options.level, options.weights) for name in names]
     choices = Options(**people_of(options), foreground=options.foreground)
     saving = _saving(options)
-    clip_choices = choices_of(options, saving["background"])
+    licences.ask(options, predictors)
+    clip_choices = choices_of(options, saving["background"], saving["mesh_opacity"])
     for warning in (inventory.too_large(one.task, one.size, one.level) for one in predictors):
         if warning:
             terminal.note(warning)
@@ -44,6 +46,7 @@ def _saving(options: argparse.Namespace) -> dict[str, Any]:
         "keypoint_threshold": options.keypoint_threshold,
         "pose_formats": pose_formats.resolved(formats) if formats else (),
         "points": options.points,
+        "mesh_opacity": options.mesh_opacity,
         "background": None if options.background == "none" else background.resolved(options.background),
     }
 
@@ -53,10 +56,13 @@ def _photos(options: argparse.Namespace, predictors: list[Predictor], choices: O
     asked = len(options.inputs) * len(predictors)
     results, failed, told = [], [], set()
     for stem, photo in predict_files.stems(options.inputs):
+        of_photo: dict[str, Result] = {}
         for predictor in predictors:
             try:
                 result = predictor(photo, progress=terminal.progress_line(), **vars(choices))
                 done = predict_files.save(result, folder, stem, photo, **saving)
+                of_photo[predictor.task] = result
+                done["files"] += predict_files.save_together(of_photo, predictor.task, folder, stem)
                 costs.remember(result.report, costs.inputs_of(result, choices.flip))
             except SapiensError as problem:
                 if asked == 1:

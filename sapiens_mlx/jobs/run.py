@@ -69,6 +69,7 @@ class _Read:
     is_video: bool = False
     failed: bool = False
     is_unfinished: bool = False
+    results: dict[str, Any] = field(default_factory=dict)  # of tasks that say something together
 
 
 class _Room:
@@ -299,6 +300,10 @@ class Runner:
         report = result = pending()
         if not read.is_video:
             report = predict_files.save(result, folder, stem, read.item.file, **self._saving)
+            if task in predict_files.TOGETHER and set(predict_files.TOGETHER) <= set(read.item.tasks):
+                with self._lock:
+                    read.results[task] = result
+                report["files"] += predict_files.save_together(read.results, task, folder, stem)
         self._told(read.item, report)
         with self._lock:
             self.tally.peak_memory_bytes = max(self.tally.peak_memory_bytes, report["peak_memory_bytes"])

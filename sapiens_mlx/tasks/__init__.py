@@ -14,6 +14,7 @@ _CLASSES = {
     "albedo": "AlbedoTask",
     "matting": "MattingTask",
     "features": "FeaturesTask",
+    "hands": "HandsTask",
 }
 
 

@@ -119,7 +119,7 @@ class Result:
         if not self.FIGURES or type(self) is not type(reference):
             raise SapiensError(
                 f"A result of {self.NAME} cannot be compared with one of {reference.NAME}. "
-                "Compare two of one task: seg, pose, normal, pointmap, albedo, matting or features."
+                "Compare two of one task: seg, pose, normal, pointmap, albedo, matting, features or hands."
             )
         if self.photo_rgb.shape != reference.photo_rgb.shape:
             sizes = " and ".join("{1} x {0}".format(*one.photo_rgb.shape) for one in (self, reference))

@@ -8,7 +8,7 @@ import gradio as gr
 
 from .. import zoo
 from ..tasks.base import Report
-from . import background, controls, people
+from . import background, controls, hands, people
 
 
 def build() -> gr.Code:
@@ -36,7 +36,8 @@ def command_line(
         values: of the page's inputs, by name.
         background_name: the file of the visitor's own background.
     """
-    tasks, report = [one.task for one in reports], reports[0]
+    tasks = [one.task for one in reports]
+    report = next((one for one in reports if one.task != hands.TASK), reports[0])  # hands come with any size
     words = ["predict", photo, "--task", ",".join(tasks), "--size", report.size]
     if report.task != "detect":
         words += ["--level", report.level]
@@ -48,6 +49,9 @@ def command_line(
     if "pose" in tasks:
         threshold = values["pose_keypoint_threshold"]
         words += _changed("--keypoint-threshold", threshold, zoo.DEFAULTS.keypoint_threshold)
+    if hands.TASK in tasks:
+        words += hands.words(values)
+        words += _changed("--mesh-opacity", values["hands_opacity"], zoo.DEFAULTS.mesh_opacity)
     if {*controls.TWO_STYLES} & {*tasks} and values["style"] != zoo.DEFAULTS.style:
         words += ["--style", values["style"]]
     if {*controls.CUT_OUT} & {*tasks} and values["foreground"] != zoo.DEFAULTS.foreground:
@@ -60,15 +64,25 @@ def command_line(
 def command_lines(
     photo: str, reports: Iterable[Report], values: Mapping[str, Any], weights: str | None, background_name: str = ""
 ) -> str:
-    """The same for several tasks, a line for each size and level that they were run at."""
+    """The same for several tasks, a line for each size and level that they were run at.
+
+    Hands, which go with any size, are in the line of pose where that has their level: both then write whose each hand
+    is.
+    """
     alike: dict[tuple[str, str], list[Report]] = {}
-    people_alone: list[Report] = []
+    alone: dict[str, list[Report]] = {}
     for report in reports:
-        if report.task == "detect":
-            people_alone.append(report)
+        if report.task in ("detect", hands.TASK):
+            alone[report.task] = [report]
         else:
             alike.setdefault((report.size, report.level), []).append(report)
-    groups = [*alike.values(), *([people_alone] if people_alone else [])]
+    if hands.TASK in alone:
+        level = alone[hands.TASK][0].level
+        lines = [line for line in alike.values() if line[0].level == level]
+        lines.sort(key=lambda line: all(one.task != "pose" for one in line))
+        if lines:
+            lines[0] += alone.pop(hands.TASK)
+    groups = [*alike.values(), *alone.values()]
     return "\n".join(command_line(photo, group, values, weights, background_name) for group in groups)
 
 

@@ -52,6 +52,12 @@ CONTROLS: dict[str, tuple[Control, ...]] = {
     "albedo": (),
     "matting": (Control("photo_colours", "Colours of the photo", False, False),),
     "detect": (Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 1), automatic=True),),
+    zoo.HANDS.name: (
+        Control("opacity", "Mesh opacity", zoo.DEFAULTS.mesh_opacity, zoo.DEFAULTS.mesh_opacity, limits=(0, 1, 0.05)),
+        Control("skeleton", "Skeletons", True, True),
+        Control("labels", "Labels", True, True),
+        Control("line_width", "Line width (0: auto)", 0, 0, limits=(0, 30, 0.5), automatic=True),
+    ),
     "relit": (
         Control("azimuth_deg", "Light from left to right, degrees", -40, -40, limits=(-180, 180, 1)),
         Control("elevation_deg", "Light from below to above, degrees", 30, 30, limits=(-90, 90, 1)),
@@ -66,7 +72,7 @@ CONTROLS: dict[str, tuple[Control, ...]] = {
     ),
 }
 
-TASKS = tuple(task for task in CONTROLS if task in zoo.TASKS)  # features have a tab of their own
+TASKS = tuple(task for task in CONTROLS if task in zoo.task_names())  # features have a tab of their own
 TWO_STYLES = ("seg", "pose", "pointmap", "albedo", "matting")  # elsewhere both styles are one
 CUT_OUT = ("normal", "pointmap", "albedo")  # tasks that can be drawn for people only
 

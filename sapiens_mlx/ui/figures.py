@@ -32,6 +32,16 @@ _JOINTS += ((34, 46), (37, 60), (37, 76))
 _BONES = "M30 13 L30 25 M24 27 L36 27 M24 27 L15 38 L16 50 M36 27 L46 37 L50 25 M30 25 L26 46 L23 60 L23 76"
 _BONES += " M26 46 L34 46 L37 60 L37 76"
 
+# Of hands: the wrist and each finger from its root to its tip, and its colour in the pictures.
+_FINGERS = (
+    ("#e84855", "M30 76 L19 65 L11 55 L6 45"),
+    ("#f5b041", "M30 76 L21 46 L18 32 L16 20"),
+    ("#58c46c", "M30 76 L29 43 L29 27 L29 13"),
+    ("#409cff", "M30 76 L37 45 L40 31 L42 19"),
+    ("#ba68eb", "M30 76 L44 50 L50 39 L54 30"),
+)
+_PALM = "M30 76 L19 65 L21 46 L29 43 L37 45 L44 50 Z"
+
 _GRADIENTS = {
     # As normals look: towards the camera violet, to its left and right green-blue and pink.
     "normal": (("0", "#6fd0c0"), ("0.45", "#8a8df5"), ("1", "#e07ab8")),
@@ -52,6 +62,8 @@ def _inside(task: str) -> str:
     if task == "pose":
         points = "".join(f'<circle cx="{x}" cy="{y}" r="2.1" fill="#ffd21f" stroke="#111"/>' for x, y in _JOINTS)
         return f'{_person(_GREY, 0.45)}<path d="{_BONES}" fill="none" stroke="#0f8f83" stroke-width="1.6"/>{points}'
+    if task == "hands":
+        return _hand()
     if task == "detect":
         frame = '<rect x="9" y="4" width="46" height="77" fill="none" stroke="#2fae3f" stroke-width="2"/>'
         return _person(_GREY) + frame
@@ -73,6 +85,21 @@ def _person(colours: dict[str, str], opacity: float = 1) -> str:
         f'<g opacity="{opacity}"><g fill="none" stroke-width="6.5" stroke-linecap="round" stroke-linejoin="round">'
         f'{limbs}</g><path d="{_TORSO}" fill="{colours["torso"]}"/>'
         f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{colours["head"]}"/></g>'
+    )
+
+
+def _hand() -> str:
+    flesh = "".join(f'<path d="{shape}"/>' for _, shape in _FINGERS)
+    bones = "".join(f'<path d="{shape}" stroke="{colour}"/>' for colour, shape in _FINGERS)
+    joints = "".join(
+        f'<circle cx="{x}" cy="{y}" r="2.2" fill="{colour}" stroke="#111" stroke-width="0.8"/>'
+        for colour, shape in _FINGERS
+        for x, y in (point.split() for point in shape.removeprefix("M").split(" L"))
+    )
+    return (
+        f'<g fill="none" stroke="#9aa7b2" stroke-width="9" stroke-linecap="round" stroke-linejoin="round" '
+        f'opacity="0.45">{flesh}<path d="{_PALM}" fill="#9aa7b2"/></g>'
+        f'<g fill="none" stroke-width="1.8">{bones}</g>{joints}'
     )
 
 

@@ -38,6 +38,11 @@ def _features(result: Any) -> str:
     )
 
 
+def _hands(result: Any) -> str:
+    sides = [f"{result.sides.count(side)} {side}" for side in ("left", "right") if side in result.sides]
+    return f"{_count(len(result), 'hand', 'hands')}{': ' if sides else ''}{', '.join(sides)}"
+
+
 def _people(result: Any) -> str:
     return _count(len(result.boxes_xyxy), "person", "people")
 
@@ -52,4 +57,5 @@ _FINDINGS: dict[str, Callable[[Any], str]] = {
     "pointmap": _pointmap,
     "features": _features,
     "detect": _people,
+    "hands": _hands,
 }

@@ -15,7 +15,7 @@ class OpenRadio(gr.Radio):
     """
 
     # No __init__ of its own: Gradio reads its signature for what an update may change.
-    KNOWN = frozenset((*zoo.SIZES, *zoo.task_row("detect").sizes, *zoo.LEVELS))
+    KNOWN = frozenset((*zoo.SIZES, *zoo.task_row("detect").sizes, *zoo.HANDS.sizes, *zoo.LEVELS))
 
     def get_block_name(self) -> str:
         return "radio"  # in the browser it is one

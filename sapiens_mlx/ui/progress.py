@@ -14,6 +14,7 @@ _WORDS = {
     "start": "Starting",
     "load": "Loading weights",
     "detect": "Looking for people",
+    "hands": "Looking for hands",
     "fit": "Preparing the photo",
     "decode": "Reading the result",
     "draw": "Drawing",
@@ -45,7 +46,7 @@ def step(stage: str, done: float, total: float) -> Step:
         return Step(_block(done, total) or "Working", share, network=True)
     if stage == "foreground":
         return Step(", ".join(filter(None, ("Cutting out people", _block(done, total).lower()))), share)
-    if stage.startswith("person "):
+    if stage.startswith(("person ", "hand ")):
         return Step(", ".join(filter(None, (stage.capitalize(), _block(done, total).lower()))), share)
     return Step(_WORDS.get(stage, stage.capitalize()), None)
 

@@ -4,19 +4,22 @@ A handler returns or yields {component: update}; what it leaves out stays as it 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
-from . import photos, words
+from . import consent, hands, photos, words
 from .progress import Step, follow, seconds_left, step
 from .storage import Visits
 from .visit import Photo, Visit
+
+if TYPE_CHECKING:
+    from ..predictor import Predictor
 
 Updates = dict[gr.blocks.Block, Any]
 Values = Mapping[str, Any]
@@ -70,6 +73,11 @@ class RunActions(ABC):
 
     def _visit(self, request: gr.Request) -> Visit:
         return self._visits.of(request.session_hash, self.tab)
+
+    def _check_licences(self, request: gr.Request, task: str, predictors: "Iterable[Predictor]") -> None:
+        """Of hands, where the Studio asks for them. Raises as consent.check."""
+        if task == hands.TASK:
+            consent.check(self._visits.of(request.session_hash), predictors)
 
     def begin(self) -> Updates:
         """At once after a run is asked for, before the queue."""

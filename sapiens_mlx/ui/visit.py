@@ -88,8 +88,9 @@ class Visit:
     `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs; it stays when the photo changes. `look` are
     the page's inputs, by name, as the newest event of the tab gave them. `surface` is the picture that is shown, and
     `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be
-    chosen, and `in_space` whether the 3-D viewer holds a file. `pressed_ms` is when, by the browser's clock, the
-    newest example was pressed.
+    chosen, and `in_space` the surface whose file the 3-D viewer holds. `pressed_ms` is when, by the browser's clock,
+    the newest example was pressed, and `accepted` whether the visitor has accepted licences of weights here: see
+    consent.py.
     """
 
     folder: Path
@@ -100,7 +101,8 @@ class Visit:
     look: dict[str, Any] = field(default_factory=dict)
     surface: str = ""
     picked: bool = False
-    in_space: bool = False
+    in_space: str = ""
+    accepted: bool = False
     posed: Result | None = None
     job: Job | None = None
     closed: bool = False

@@ -18,6 +18,7 @@ def connect_run(
     examples: Sequence[gr.Button],
     taken: Sequence[gr.blocks.Block],
     turns: Mapping[str, Any] = MODEL,
+    also: Sequence[Any] = (),
     **event: Any,
 ) -> list[gr.events.Dependency]:
     """Connect Run, and the examples, each of which is taken and then run.
@@ -26,6 +27,7 @@ def connect_run(
         examples: their buttons, of which there may be none.
         taken: what taking an example changes.
         turns: with which other events it takes turns.
+        also: other triggers after which there is a run.
         event: of the run: its inputs and outputs, and how its progress is shown.
 
     Returns:
@@ -41,7 +43,7 @@ def connect_run(
             do.run, **event, **again, api_visibility="private", **turns
         )
 
-    running = [runs_after(view.run.click)]
+    running = [runs_after(trigger) for trigger in (view.run.click, *also)]
     if examples:
         clicks = [button.click for button in examples]
         # One at a time, each with the time of the press: requests of one browser may overtake each other.

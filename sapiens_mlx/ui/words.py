@@ -25,6 +25,7 @@ HINTS = {
     "matting": "people cut out, with soft edges",
     "features": "what the pretrained network sees, patch by patch",
     "detect": "a box around everyone",
+    "hands": "21 joints and a mesh of every hand, in 3-D",
 }
 LEVELS = {
     "fp32": "weights of 32 bit, nothing rounded",
@@ -52,6 +53,7 @@ STAGES = {
     "foreground": "cut out",
     "draw": "draw",
 }
+HAND_STAGES = STAGES | {"detect": "find hands", "fit": "cut out hands"}
 
 
 def header(device: str, memory_bytes: int) -> str:
@@ -95,25 +97,41 @@ def _tile(title: str, text: str, drawing: str = "") -> str:
     return f"<li>{drawing}<div><h3>{escape(title)}</h3><p>{text}</p></div></li>"
 
 
-def choice(tasks: Sequence[str], size: str, level: str, cost: str = "", hints: Mapping[str, str] = HINTS) -> str:
-    """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them."""
+def choice(
+    tasks: Sequence[str],
+    size: str,
+    level: str,
+    cost: str = "",
+    hints: Mapping[str, str] = HINTS,
+    missing: Iterable[str] = (),
+) -> str:
+    """What is about to be run: the tasks in a line, the weights with their licence, and what is special about them,
+    the `missing` packages first."""
     if not tasks:
         return '<div class="choice"><p>Tick at least one of what there is to see.</p></div>'
     checkpoints = [zoo.checkpoint(task, zoo.size_like(task, size)) for task in tasks]
+    networks = [one for one in checkpoints if one.task not in ("detect", zoo.HANDS.name)]
     notices = [one.notice for one in checkpoints]
     notices += [zoo.task_row(one.task).notice for one in checkpoints if not one.bundled]
     hint = f"<p>{escape(zoo.task_row(tasks[0]).title)}: {hints[tasks[0]]}.</p>" if len(tasks) == 1 else ""
     repos = dict.fromkeys(one.repo for one in checkpoints if one.repo and one.published)
+    if zoo.HANDS.name in tasks:
+        repos[zoo.WILOR_MINI.repo] = None
     source = f"<p>Where they are not here, they come from {escape(', '.join(repos))}.</p>" if repos else ""
     others = "".join(
         f"<p>{escape(zoo.task_row(one.task).title)} does not come in {size}: {one.size} is taken.</p>"
-        for one in checkpoints
-        if one.task != "detect" and one.size != size
+        for one in networks
+        if one.size != size
     )
-    licences = {one.licence.name: one.licence for one in checkpoints}.values()
-    what = DETECTORS[checkpoints[0].size] if tasks == ["detect"] else f"{_size_words(size)}; {LEVELS[level]}"
+    if networks and zoo.HANDS.name in tasks:
+        others += f"<p>{_hands_words(level)}.</p>"
+    licences = {row.name: row for one in checkpoints for row in _licences(one.task, one.licence)}.values()
+    if networks:
+        what = f"{_size_words(size)}; {LEVELS[level]}"
+    else:
+        what = _hands_words(level) if zoo.HANDS.name in tasks else DETECTORS[checkpoints[0].size]
     return (
-        f'<div class="choice">{asides(dict.fromkeys(notices))}{hint}{others}'
+        f'<div class="choice">{asides(dict.fromkeys([*missing, *notices]))}{hint}{others}'
         f"<p>{what}. {', '.join(map(licence, licences))}</p>{source}{cost}</div>"
     )
 
@@ -131,6 +149,43 @@ def _size_words(size: str) -> str:
     unit, amount = ("billion", parameters / 1e9) if parameters >= 1e9 else ("million", parameters / 1e6)
     digits = 1 if parameters >= 1e9 or parameters < 1e7 else 0
     return f"Sapiens2 {size}, {amount:.{digits}f} {unit} parameters"
+
+
+def _hands_words(level: str) -> str:
+    """Of the networks for hands, where another task or level is what `level` was chosen for."""
+    taken = zoo.level_like(zoo.HANDS.name, level)
+    other = f", which do not come at {level}: {taken} is taken" if taken != level else ""
+    return f"Hands by WiLoR, {zoo.WILOR.parameters / 1e6:.0f} million parameters, and its hand detector{other}"
+
+
+def _licences(task: str, of_file: zoo.Licence) -> Collection[zoo.Licence]:
+    """Those of all weights that a task takes."""
+    return zoo.HANDS_LICENCES.values() if task == zoo.HANDS.name else [of_file]
+
+
+def credit(report: Report) -> str:
+    """Whose weights a result was made with: links to their licences."""
+    if report.task != zoo.HANDS.name:
+        return licence(zoo.LICENCES[report.licence])
+    return ", ".join(f"{licence(row)} ({escape(what)})" for what, row in zoo.HANDS_LICENCES.items())
+
+
+def to_accept(download_bytes: int, is_hosted: bool) -> str:
+    """The licences of hands, to be accepted before anything is downloaded."""
+    from ..inventory import amount  # brings the networks, which the page does without until its first event
+
+    items = "".join(f"<li>{escape(what)}: {licence(row)}</li>" for what, row in zoo.HANDS_LICENCES.items())
+    coming = f"About {amount(download_bytes)} will be downloaded, once. " if download_bytes else ""
+    kept = (
+        "They are for everyone who uses the weights, so every visitor is asked, once a visit."
+        if is_hosted
+        else "That you have accepted them is remembered on this machine, and nobody is asked again."
+    )
+    return (
+        '<section class="to-accept" role="alert"><h2>Hands need weights with licences of their own</h2>'
+        f"<ul>{items}</ul><p>The first allows no commercial use, and no changed weights to be passed on. "
+        f"{coming}{kept} Untick Hands to go on without.</p></section>"
+    )
 
 
 def cost(total: "Cost") -> str:
@@ -232,7 +287,7 @@ def cards(results: Collection[Result]) -> str:
         f"{_seconds(sum(one.report.seconds.values()))}</dd>"
         for one in results
     )
-    licences = ", ".join(licence(zoo.LICENCES[name]) for name in dict.fromkeys(one.report.licence for one in results))
+    licences = ", ".join(dict.fromkeys(credit(one.report) for one in results))
     weights = f"<dt>Weights</dt><dd>{licences}</dd>"
     return f'<section class="card"><h2>What was run</h2><dl>{rows}{weights}</dl></section>'
 
@@ -242,11 +297,12 @@ def photo_caption(name: str, done: int) -> str:
     return f"{name} · {done}" if done else name
 
 
-def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
+def card(report: Report, findings: str) -> str:
     """How the picture came about: seconds by stage, memory, device, precision, licence."""
     total = sum(report.seconds.values())
+    titles = HAND_STAGES if report.task == zoo.HANDS.name else STAGES
     stages = "".join(
-        f"<li><span>{STAGES.get(name, name)}</span><b>{_seconds(seconds)}</b></li>"
+        f"<li><span>{titles.get(name, name)}</span><b>{_seconds(seconds)}</b></li>"
         for name, seconds in report.seconds.items()
         if seconds >= 0.005
     )
@@ -258,7 +314,7 @@ def card(report: Report, licence_row: zoo.Licence, findings: str) -> str:
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
         "Precision": f"weights stored as {_storage(report)}, computed in {escape(report.compute_dtype)}",
-        "Weights": licence(licence_row),
+        "Weights": credit(report),
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h2>What was run</h2><dl>{rows}</dl></section>'
@@ -291,6 +347,8 @@ def file_label(path: Path) -> str:
         "_openpose.json": "OpenPose",
         "_angles.csv": "Joint angles",
         "_all.png": "All on one sheet",
+        "_hands_people.json": "Whose hands",
+        "_hands_people.png": "Beside Pose",
     }
     formats = {
         ".png": "Picture",
@@ -298,6 +356,7 @@ def file_label(path: Path) -> str:
         ".json": "Data",
         ".ply": "Points",
         ".glb": "3-D mesh",
+        ".obj": "3-D mesh",
         ".csv": "Table",
     }
     title = next((words for ending, words in endings.items() if path.name.endswith(ending)), formats[path.suffix])

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from .. import zoo
 from .choices import FRAMES_PER_S, VIEWS, ClipChoices
 
 
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-charts", action="store_true", help="no joint angles over time, of pose")
 
 
-def choices_of(options: argparse.Namespace, background: Any = None) -> ClipChoices:
+def choices_of(
+    options: argparse.Namespace, background: Any = None, mesh_opacity: float = zoo.DEFAULTS.mesh_opacity
+) -> ClipChoices:
     """What was chosen for clips, with `--style`, `--keypoint-threshold` and `--side-by-side` as for photos.
 
     Raises:
@@ -50,6 +53,7 @@ def choices_of(options: argparse.Namespace, background: Any = None) -> ClipChoic
         style=options.style,
         keypoint_threshold=options.keypoint_threshold,
         background=background,
+        mesh_opacity=mesh_opacity,
         charts=not options.no_charts,
         sound=not options.no_sound,
     )

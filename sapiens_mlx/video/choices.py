@@ -55,8 +55,9 @@ class ClipChoices:
     `view` is one of VIEWS. Frames from `first_frame` to `last_frame` are taken, both included and counted from 0,
     every `every`-th of them, none with a longer side above `longest_side`. People are looked for in every
     `detect_every`-th frame taken, and followed between. The video is made in pieces of `segment` frames: so many are
-    lost at most when a run is killed. `frames_per_s` is of a folder of frames. `style`, `keypoint_threshold` and
-    `background` are as for photos. `charts` are the joint angles of pose; `sound` says whether the clip's goes along.
+    lost at most when a run is killed. `frames_per_s` is of a folder of frames. `style`, `keypoint_threshold`,
+    `background` and `mesh_opacity` are as for photos. `charts` are the joint angles of pose; `sound` says whether the
+    clip's goes along.
 
     Raises:
         SapiensError: for values that cannot be.
@@ -73,6 +74,7 @@ class ClipChoices:
     style: str = zoo.DEFAULTS.style
     keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold
     background: Any = None
+    mesh_opacity: float = zoo.DEFAULTS.mesh_opacity
     charts: bool = True
     sound: bool = True
 

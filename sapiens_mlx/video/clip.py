@@ -28,7 +28,7 @@ from .ahead import Ahead, Behind
 from .choices import ClipChoices
 from .depth import DepthStore
 from .frames import Clip, Frame, Lacks
-from .people import ABOUT_PEOPLE, Looker
+from .people import Looker
 from .read import ClipSource, open_clip
 from .report import ClipReport, Newest
 from .segments import Made, Parts
@@ -55,8 +55,8 @@ def run_clip(
 ) -> ClipReport:
     """Runs a predictor over a clip and writes `<stem>_<task>.mp4` and what belongs to it into `folder`.
 
-    That is `<stem>_<task>_clip.json`, the report; for pose and people `<stem>_<task>.jsonl`, a line a frame; for pose
-    `<stem>_pose_angles.csv` and `.png`. While it runs, a folder `.<stem>_<task>.parts` holds what is done.
+    That is `<stem>_<task>_clip.json`, the report; for pose, people and hands `<stem>_<task>.jsonl`, a line a frame; for
+    pose `<stem>_pose_angles.csv` and `.png`. While it runs, a folder `.<stem>_<task>.parts` holds what is done.
 
     Args:
         source: as for read.open_clip().
@@ -186,7 +186,7 @@ class _Run:
         def finish(
             frame: Frame, result: Result, numbers: list[int] | None, drawn: np.ndarray | None, state: Any
         ) -> None:
-            line = None if numbers is None else results.line(frame, result, numbers)
+            line = results.line(frame, result, numbers) if result.NAME in results.WRITTEN else None
             self._add(parts, frame, self._picture(result, numbers) if drawn is None else drawn, line, state)
 
         self._through(self._clip.frames(choices.chosen, skip), work, finish)
@@ -276,6 +276,8 @@ class _Run:
             options["keypoint_threshold"] = choices.keypoint_threshold
         elif task == "matting":
             options["background"] = choices.background
+        elif task == "hands":
+            options["opacity"] = choices.mesh_opacity
         elif task == "features":
             options["like"] = self._like
         return views.shown(result, choices.view, numbers, style=choices.style, **options)
@@ -318,7 +320,7 @@ class _Run:
         """The files, the report among them, which is told of all."""
         task, report, choices = self._predictor.task, self.report, self._choices
         paths: list[Path] = []
-        if task in ABOUT_PEOPLE:
+        if task in results.WRITTEN:
             rows = results.write(folder / f"{stem}_{task}.jsonl", parts.lines())
             paths.append(rows)
             if task == "pose" and choices.charts:

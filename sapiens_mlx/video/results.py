@@ -1,4 +1,4 @@
-"""Boxes and keypoints of a clip as JSON lines: one object a frame, people by their numbers."""
+"""Boxes and keypoints of a clip as JSON lines: one object a frame, people by their numbers, and hands."""
 
 import json
 import math
@@ -6,14 +6,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..files import writing
 from ..tasks.base import Result
 from .frames import Frame
 
+WRITTEN = ("pose", "detect", "hands")  # the tasks whose results are
 
-def line(frame: Frame, result: Result, numbers: list[int]) -> str:
+
+def line(frame: Frame, result: Result, numbers: list[int] | None) -> str:
     """{"frame", "time_s", "people": [{"track_id", "box_xyxy", "box_score", and for pose "keypoints": 308 of
-    [x, y, score]}]}, in pixels of the frame, the keypoints in the order of tasks.keypoints.keypoints().names."""
+    [x, y, score]}]}, in pixels of the frame, the keypoints in the order of tasks.keypoints.keypoints().names.
+
+    Of hands {"frame", "time_s", "hands": [{"side", "score", "box_xyxy", "joints": 21 of [x, y, x_mm, y_mm, z_mm]}]},
+    the joints in the order of tasks.hands.JOINTS."""
+    if result.NAME == "hands":
+        return _json(frame, "hands", _hands(result))
     people: list[dict[str, Any]] = [
         {
             "track_id": number,
@@ -27,7 +36,25 @@ def line(frame: Frame, result: Result, numbers: list[int]) -> str:
             person["keypoints"] = [
                 [_number(x, 3), _number(y, 3), _number(score, 6)] for (x, y), score in zip(points, scores, strict=True)
             ]
-    row = {"frame": frame.index, "time_s": round(frame.time_s, 6), "people": people}
+    return _json(frame, "people", people)
+
+
+def _hands(result: Any) -> list[dict[str, Any]]:
+    """The rows of a HandsResult."""
+    places = np.concatenate([result.keypoints_xy, result.keypoints_3d], axis=-1)  # (N, 21, 5)
+    return [
+        {
+            "side": side,
+            "score": _number(score, 6),
+            "box_xyxy": [_number(value, 3) for value in box],
+            "joints": [[_number(value, 3) for value in joint] for joint in joints],
+        }
+        for side, score, box, joints in zip(result.sides, result.scores, result.boxes_xyxy, places, strict=True)
+    ]
+
+
+def _json(frame: Frame, name: str, rows: list[dict[str, Any]]) -> str:
+    row = {"frame": frame.index, "time_s": round(frame.time_s, 6), name: rows}
     return json.dumps(row, allow_nan=False, separators=(",", ":"))
 
 

@@ -57,7 +57,7 @@ def _lit(result: Result, options: dict[str, Any]) -> np.ndarray:
 
 
 _Drawn = dict[str, Callable[[Result, dict[str, Any]], np.ndarray]]
-_ALONE: _Drawn = {"pose": _on_black, "detect": _on_black, "seg": _solid_on_black}
+_ALONE: _Drawn = {"pose": _on_black, "detect": _on_black, "hands": _on_black, "seg": _solid_on_black}
 _OVER: _Drawn = {
     "normal": _over_people,
     "pointmap": _over_people,

@@ -213,6 +213,56 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
         return _enter(folder, remote.commit, filename, blob)
 
 
+def ask(repo: str, filename: str, progress: Progress) -> _Remote:
+    """What the hub says about a file, asked with patience. Raises as download does."""
+
+    def asking() -> None:
+        progress("load", 0, 1)
+
+    with _explaining(repo, filename):
+        return _persisting(lambda: watched(lambda: _ask(repo, filename), asking), lambda: 0, asking)
+
+
+def part(repo: str, filename: str, remote: _Remote, start: int, end: int, progress: Progress) -> bytes:
+    """The bytes of a file from `start` up to `end`, and no others.
+
+    Raises:
+        UnavailableError: they cannot be had, or the server gives only whole files.
+        CancelledError: from `progress("load", 0, 1)`, called while nothing arrives.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = build_hf_headers(library_name="sapiens-mlx") | {"Accept-Encoding": "identity"}
+    headers["Range"] = f"bytes={start}-{end - 1}"
+    expected = f"bytes {start}-{end - 1}/{remote.size_bytes}"
+
+    def receive() -> bytes:
+        with get_session().stream(
+            "GET", remote.url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
+        ) as response:
+            hf_raise_for_status(response)
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise _no_hub()
+            if response.status_code != 206 or response.headers.get("Content-Range") != expected:
+                raise UnavailableError("the hub gives no parts of files", "Try again later")
+            data = bytearray()
+            for chunk in response.iter_raw():
+                data += chunk
+                if len(data) > end - start:
+                    raise UnavailableError("more bytes arrived than were asked for", "Try again later")
+            return bytes(data)
+
+    def waiting() -> None:
+        progress("load", 0, 1)
+
+    with _explaining(repo, filename):
+        data = _persisting(lambda: watched(receive, waiting), lambda: 0, waiting)
+    if len(data) != end - start:
+        raise UnavailableError("the connection ended early", "Try again")
+    return data
+
+
 def _ask(repo: str, filename: str, commit: str | None = None) -> _Remote:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 

@@ -194,6 +194,16 @@ def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: s
     return Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
 
 
+def download(checkpoint: zoo.Checkpoint, progress: Progress) -> Path:
+    """The checkpoint's file, downloaded now from its own repository. Raises as hub.download does."""
+    global coming
+    try:
+        coming = Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
+        return _download(coming, progress)
+    finally:
+        coming = None
+
+
 def community_repo(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
     """Where mlx-community would have the checkpoint's conversion to `level`."""
     return f"{COMMUNITY}/{checkpoint.repo.rpartition('/')[2]}-{level.name}"

@@ -67,11 +67,11 @@ def network(task: str, size: str) -> nn.Module:
     """The network of `task` at `size` in plain MLX, with lazy arrays: nothing is allocated.
 
     Raises:
-        SapiensError: for an unknown task or size, the size demo, whose own weights are always there, or the detector,
-            which is of another family.
+        SapiensError: for an unknown task or size, the size demo, whose own weights are always there, or the detector
+            and hands, which are of other families.
     """
     zoo.checkpoint(task, size)  # which says what is wrong with the names
-    if task == "detect" or size == "demo":
+    if task in ("detect", "hands") or size == "demo":
         raise SapiensError(f"There are no seeded weights for {task} at {size}. Choose another task and size.")
     row = zoo.SIZES[size]
     kv_heads = [row.num_heads] * row.num_layers

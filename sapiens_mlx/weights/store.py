@@ -33,6 +33,7 @@ class Model:
     compute_dtype: mx.Dtype
     licence: zoo.Licence
     input_hw: tuple[int, int]
+    takes_bytes = False  # of pixels, as WiLoR does, but normalised floats
 
     def run(self, pixels: mx.array, progress: Progress = no_progress) -> Any:
         """The raw output for normalised pixels (B, H, W, 3), evaluated; on the inference thread.

@@ -4,11 +4,12 @@ Such a file is a zip: `data.pkl` describes the objects (see torch_pickle.py), `d
 """
 
 import contextlib
+import io
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,12 +45,23 @@ _DTYPES = {
 _SYMPTOMS = (zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, TypeError, ValueError, OverflowError)
 
 
-def read_tensors(path: str | Path, wanted: Callable[[str], bool] | None = None) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Opened:
+    """A file that lies elsewhere and can be read and sought in, and what to call it."""
+
+    name: str
+    file: BinaryIO
+
+
+Source = str | Path | Opened
+
+
+def read_tensors(path: Source, wanted: Callable[[str], bool] | None = None) -> dict[str, np.ndarray]:
     """The tensors of a .pth file's state dict: its entry "state_dict", or the top level where that holds tensors.
 
     Args:
         path: a file in the layout that torch.save has written since PyTorch 1.6.
-        wanted: which names to read, by default all. Only the storages of those are read from the disk.
+        wanted: which names to read, by default all. Only the storages of those are read, however large the file is.
 
     Returns:
         C-contiguous arrays by name, in the file's order and of its shapes and types, but float32 for bfloat16.
@@ -58,10 +70,11 @@ def read_tensors(path: str | Path, wanted: Callable[[str], bool] | None = None) 
     Raises:
         WeightsError: the file cannot be read, is of another kind, damaged or oversized, or a wanted entry is no tensor.
     """
-    path = Path(path)
+    opened = path if isinstance(path, Opened) else None
+    path = Path(opened.name if opened else path)
     with contextlib.ExitStack() as stack:
         with _refusing(path):
-            file = stack.enter_context(path.open("rb"))
+            file = opened.file if opened else stack.enter_context(path.open("rb"))
             archive = _Archive(path, file)
             state = archive.state_dict()
         names = [name for name in state if wanted is None or wanted(name)]
@@ -92,7 +105,8 @@ class _Archive:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path
-        file_bytes = os.fstat(file.fileno()).st_size
+        file_bytes = file.seek(0, io.SEEK_END)
+        file.seek(0)
         _refuse_other_kinds(path, file.read(512), file_bytes)
         self._bytes_left = _UNPACKED_PER_BYTE * file_bytes + _UNPACKED_BYTES
         self._zip = zipfile.ZipFile(file)

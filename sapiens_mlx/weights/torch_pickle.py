@@ -6,6 +6,7 @@ What it does not know stays an inert `Foreign`.
 """
 
 import pickletools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +51,26 @@ class Tensor:
     strides: Any
 
 
-def interpret(program: bytes) -> Any:
+def interpret(
+    program: bytes,
+    outcome: Callable[[Any, Any], Any] | None = None,
+    build: Callable[[Any, Any], None] = lambda target, state: None,
+) -> Any:
     """The object that a pickle describes, made of literals, containers, Tensor and Foreign.
 
     No object of the program is imported, called, given attributes, compared by rules of its own, or hashed (but text).
     A step costs bounded time and memory beyond the bytes it is written in, and there is no recursion.
     The opcodes are documented in the standard library's pickletools, which also decodes them.
 
+    Args:
+        outcome: what stands for the call of a callee with its arguments, both as described; default: of what a state
+            dict is made by, its tensors and containers.
+        build: hears of the state that an object is given. By default no object has any.
+
     Raises:
         DamagedError, or another ValueError, LookupError or TypeError: the program does not make sense.
     """
+    outcome = outcome or _outcome
     stack: list[Any] = []
     marks: list[int] = []  # heights of the stack
     memo: dict[int, Any] = {}
@@ -93,17 +104,18 @@ def interpret(program: bytes) -> Any:
                 stack.append(())
             case "REDUCE" | "NEWOBJ":
                 arguments = stack.pop()
-                stack.append(_outcome(stack.pop(), arguments))
+                stack.append(outcome(stack.pop(), arguments))
             case "NEWOBJ_EX":
                 del stack[-2:]
-                stack.append(_outcome(stack.pop(), None))
+                stack.append(outcome(stack.pop(), None))
             case "INST":
-                stack.append(_outcome(Foreign(argument), tuple(above_mark())))
+                stack.append(outcome(Foreign(argument), tuple(above_mark())))
             case "OBJ":
                 callee, *arguments = above_mark()
-                stack.append(_outcome(callee, tuple(arguments)))
+                stack.append(outcome(callee, tuple(arguments)))
             case "BUILD":
-                stack.pop()  # the state of an object: a Foreign has none, and a state dict's container needs none
+                state = stack.pop()
+                build(stack[-1], state)
             case "GLOBAL":
                 stack.append(Foreign(argument))
             case "STACK_GLOBAL":

@@ -34,10 +34,12 @@ LEVELS = ("fp32", "8bit", "4bit")  # what is compared where nothing is said
 MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it is copied from there at once, so that it can go soon
 MCP_MISSING = 'The MCP server needs packages that are not installed here. Run: pip install "gradio[mcp]"'
 
-Size = Literal[(*zoo.SIZES, "rtmdet-m")]
+Size = Literal[(*zoo.SIZES, "rtmdet-m", zoo.WILOR.name)]
 Level = Literal[tuple(zoo.LEVELS)]
 Detector = Literal[zoo.DETECTORS]
 Foreground = Literal["none", "auto", "matting", "seg"]
+HandCrop = Literal["none", "left", "right"]
+HandNorms = Literal["package", "trained"]
 
 
 def connect(visits: Visits, weights: str | None) -> None:
@@ -86,18 +88,26 @@ class Programs:
         background: str = "none",
         background_picture: FileData | None = None,
         points: int = zoo.DEFAULTS.points,
+        hand_threshold: float = zoo.DEFAULTS.hand_threshold,
+        hand_iou: float = zoo.DEFAULTS.hand_iou,
+        hand_crop: HandCrop = "none",
+        hand_norms: HandNorms = zoo.DEFAULTS.hand_norms,
+        vertices: bool = True,
+        mesh_opacity: float = zoo.DEFAULTS.mesh_opacity,
     ) -> tuple[list[FileData], dict[str, Any], FileData]:
-        """See people in a photo by Sapiens2: body parts, 308 keypoints, normals, depth in metres, albedo, cut-outs.
+        """See people in a photo by Sapiens2: body parts, 308 keypoints, normals, depth in metres, albedo, cut-outs; and
+        hands in 3-D by WiLoR.
 
         Gives the files (pictures, arrays, JSON, meshes), a report of how they came about (of several tasks: "results"
         and "failed"), and a small picture to look at. The size "demo" is for drawn figures; for photographs take 0.4b
-        or larger, whose weights are under the Sapiens2 License and are downloaded once.
+        or larger, whose weights are under the Sapiens2 License and are downloaded once. Those of hands are CC BY-NC-ND
+        4.0, their detector is under Ultralytics' terms and MANO under its own: whoever runs the server accepts them.
 
         Args:
             photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
-            tasks: of seg, pose, normal, pointmap, albedo, matting, features, detect: a list, or with commas.
+            tasks: of seg, pose, normal, pointmap, albedo, matting, features, detect, hands: a list, or with commas.
             size: of the network: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; rtmdet-m for detect.
-            level: how the weights are stored, fp32 to nvfp4; default bf16, on the CPU fp32.
+            level: how the weights are stored, fp32 to nvfp4 (hands: fp32, bf16, 4bit); default bf16, on the CPU fp32.
             boxes: for pose, people as [x1, y1, x2, y2] in photo pixels; default: a detector finds them.
             detector: who finds people for pose and detect: rtmdet, rfdetr, or none (the whole photo is one person).
             box_threshold: the least score of a person who was found, 0 to 1.
@@ -109,13 +119,19 @@ class Programs:
             background: of matting's picture: none, blur, or a colour such as #00b140 or navy.
             background_picture: of matting's picture, in place of background.
             points: the most points of pointmap's mesh and point cloud.
+            hand_threshold: the least score of a hand that is found, 0 to 1.
+            hand_iou: of two hands that overlap by more than this (intersection over union, 0 to 1), one is kept.
+            hand_crop: left or right where the photo is a ready crop of that hand; none where hands are to be found.
+            hand_norms: statistics of the norms: package (each hand's own) or trained (those of the weights).
+            vertices: whether hands come with meshes, beside their 21 points.
+            mesh_opacity: of the meshes in the picture of hands, 0 to 1.
         """
         visit = self._visits.of(request.session_hash, TAB)
         try:
             from ... import costs, predict_files
             from ...image import read_image
             from ...inventory import too_large
-            from ...predictor import FOREGROUNDS, Options, Predictor
+            from ...predictor import FOREGROUNDS, HAND_NORMS, HAND_SIDES, Options, Predictor
             from ...tasks.background import resolved
 
             values.check_choice("foreground", foreground, FOREGROUNDS)  # else it would be the name of a file here
@@ -125,17 +141,35 @@ class Programs:
             values.check_number("box_threshold", box_threshold, 0, 1)
             values.check_number("nms_threshold", nms_threshold, 0, 1)
             values.check_number("points", points, 1, 10**9)
+            values.check_number("hand_threshold", hand_threshold, 0, 1)
+            values.check_number("hand_iou", hand_iou, 0, 1)
+            values.check_choice("hand_crop", hand_crop, ("none", *HAND_SIDES))
+            values.check_choice("hand_norms", hand_norms, HAND_NORMS)
+            values.check_number("mesh_opacity", mesh_opacity, 0, 1)
             predictors = [Predictor(name, size, level, self._weights) for name in values.names("tasks", tasks)]
             if not predictors:
-                raise SapiensError(f"There is no task. Choose one or more of: {', '.join(zoo.TASKS)}.")
+                raise SapiensError(f"There is no task. Choose one or more of: {', '.join(zoo.task_names())}.")
             folder = self._folder(visit)
             photo_rgb, name = read_image(self._upload(visit, "photo", photo)), _name(photo)
+            stem = tame_stem(name)
             if background_picture is not None:
                 behind = read_image(self._upload(visit, "background_picture", background_picture))
             else:
                 behind = None if background == "none" else resolved(values.colour(background))
-            options = Options(boxes, detector, box_threshold, nms_threshold, bool(flip), foreground)
-            reports, failures = [], []
+            options = Options(
+                boxes,
+                detector,
+                box_threshold,
+                nms_threshold,
+                bool(flip),
+                foreground,
+                hand_threshold,
+                hand_iou,
+                bool(vertices),
+                None if hand_crop == "none" else hand_crop,
+                hand_norms,
+            )
+            reports, failures, both = [], [], {}
             for predictor in predictors:
                 title = zoo.task_row(predictor.task).title
                 try:
@@ -146,13 +180,17 @@ class Programs:
                     done = predict_files.save(
                         result,
                         folder,
-                        tame_stem(name),
+                        stem,
                         name,
                         style=style,
                         keypoint_threshold=keypoint_threshold,
                         points=int(points),
                         background=behind,
+                        mesh_opacity=mesh_opacity,
                     )
+                    if predictor.task in predict_files.TOGETHER:  # others would be kept in memory for nothing
+                        both[predictor.task] = result
+                    done["files"] += predict_files.save_together(both, predictor.task, folder, stem)
                 except SapiensError as problem:
                     if len(predictors) == 1:
                         raise
@@ -192,9 +230,9 @@ class Programs:
 
         Args:
             photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
-            task: one of seg, pose, normal, pointmap, albedo, matting, features.
-            size: of levels: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k.
-            levels: of that size, fp32 to nvfp4; a list, or with commas. Default fp32, 8bit, 4bit.
+            task: one of seg, pose, normal, pointmap, albedo, matting, features, hands.
+            size: of levels: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; any for hands.
+            levels: of it, fp32 to nvfp4; a list, or with commas. Default fp32, 8bit, 4bit (hands: fp32, bf16, 4bit).
             variants: more, each a size and a level such as 0.4b:bf16; in place of levels where those are not given.
             reference: what all are measured by, a level or size:level; default the most precise that fits.
             foreground: where normals, depth and albedo are compared: auto (over people) or none (everywhere).
@@ -207,11 +245,13 @@ class Programs:
             from ...files import write_bytes
             from ...image import read_image, write_png
             from ...variants import parse_list
+            from ...weights import consent
 
             values.check_choice("foreground", foreground, ("auto", "none"))
             if runs is not None:
                 values.check_number("runs", runs, 1, 20)
-            named = values.names("levels", levels) or ([] if values.names("variants", variants) else LEVELS)
+            unsaid = [] if values.names("variants", variants) else zoo.task_row(task).levels or LEVELS
+            named = values.names("levels", levels) or unsaid
             wanted = parse_list(",".join(named), size, ",".join(values.names("variants", variants)))
             folder = self._folder(visit)
             comparison = Comparison(
@@ -224,6 +264,8 @@ class Programs:
                 foreground=foreground,
                 name=_name(photo),
             )
+            if any([one.to_accept() for one in comparison.predictors]):
+                consent.check()
             while True:
                 job = inference.submit(lambda progress: next(comparison.run(progress), None))
                 for words in _followed(visit, job):

@@ -11,10 +11,10 @@ from .. import command, controls, examples, people, photos
 from ..storage import COMPARE, Visits
 from ..wiring import PRIVATE, connect_run, connect_stop
 from . import sentences
-from .run import BEST, FIRST_TICKED, CompareActions, levels_name, reference_choices
+from .run import BEST, FIRST_TICKED, CompareActions, levels_name, levels_of, reference_choices
 from .view import CompareView
 
-TASKS = [row for row in zoo.TASKS.values() if row.name != "detect"]  # whose weights are not quantized
+TASKS = [*(row for row in zoo.TASKS.values() if row.name != "detect"), zoo.HANDS]  # of detect none are quantized
 VIEWS = (("Two in a slider", "slider"), ("All in step", "gallery"), ("Differences of one", "difference"))
 OVER = (("People", "auto"), ("The whole photo", "none"))
 SCRIPTS = Path(__file__).parent
@@ -47,7 +47,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button, dict[st
     inputs["task"] = gr.Radio(
         [(row.title, row.name) for row in TASKS], value=task, label="What to compare", elem_classes="chips"
     )
-    sizes = [size for size in zoo.SIZES if any(size in row.sizes for row in TASKS)]
+    sizes = [name for name in (*zoo.SIZES, zoo.WILOR.name) if any(name in row.sizes for row in TASKS)]
     levels, too_large, groups = {}, {}, {}
     with gr.Group(elem_classes="weights variants"):
         inputs["sizes"] = gr.CheckboxGroup(
@@ -56,9 +56,9 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button, dict[st
         for name in sizes:
             with gr.Group(visible=name == size, elem_classes="size") as groups[name]:
                 levels[name] = inputs[levels_name(name)] = gr.CheckboxGroup(
-                    list(zoo.LEVELS),
-                    value=list(FIRST_TICKED) if name == size else [],
-                    label=f"Levels of {name}",
+                    list(levels_of(name)),
+                    value=list(FIRST_TICKED.get(name, ())),
+                    label=f"Levels of {'WiLoR' if name == zoo.WILOR.name else name}",
                     elem_id=levels_name(name),
                     elem_classes="chips small",
                 )
@@ -73,7 +73,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], gr.Button, dict[st
         list(OVER), value="auto", label="Compared over", visible=task in controls.CUT_OUT, elem_classes="chips small"
     )
     people_parts = people.build(inputs)
-    about = gr.HTML(sentences.about(task, {size: FIRST_TICKED}))
+    about = gr.HTML(sentences.about(task, {size: FIRST_TICKED[size]}))
     with gr.Row(elem_classes="go"):
         run = gr.Button("Compare", variant="primary", scale=3, min_width=120, elem_id="compare-run")
         stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="compare-stop")

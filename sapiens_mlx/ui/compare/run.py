@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BEST = "best"  # the reference that is chosen for the visitor
 PHOTO = "photo"  # one of the pictures that the slider can show
-FIRST_TICKED = ("fp32", "8bit", "4bit")  # of the demo, for whoever has not chosen yet
+# By size, for whoever has not chosen yet.
+FIRST_TICKED = {zoo.DEFAULTS.size: ("fp32", "8bit", "4bit"), zoo.WILOR.name: zoo.HANDS.levels}
 
 
 @dataclass
@@ -88,7 +89,9 @@ class CompareActions(TabActions):
         """Another task: the sizes it comes in, and all that depends on them."""
         offered = [size for size in zoo.task_row(task).sizes if size in self._view.levels]
         updates = self.sizes_changed(task, sizes, reference, *levels)
-        of_sizes = updates[self._view.sizes] | gr.update(choices=offered)
+        # Of what comes in one size, none is ticked: those of the task before wait for the next.
+        shown = {"visible": False} if task == zoo.HANDS.name else {"visible": True, "choices": offered}
+        of_sizes = updates[self._view.sizes] | gr.update(**shown)
         return updates | {
             self._view.sizes: of_sizes,
             self._view.foreground: gr.update(visible=_is_over_people(task)),
@@ -102,19 +105,19 @@ class CompareActions(TabActions):
         """
         view = self._view
         ticked = dict(zip(view.levels, levels, strict=True))
-        offered = zoo.task_row(task).sizes
-        chosen = [size for size in view.levels if size in sizes and size in offered]
+        chosen = self._chosen_sizes(task, sizes)
         chosen = chosen or [zoo.size_like(task, next(iter(sizes), zoo.DEFAULTS.size))]  # one is always ticked
-        updates: Updates = {view.sizes: gr.update() if set(chosen) == set(sizes) else gr.update(value=chosen)}
+        same = task == zoo.HANDS.name or set(chosen) == set(sizes)
+        updates: Updates = {view.sizes: gr.update() if same else gr.update(value=chosen)}
         fitting: dict[str, list[str]] = {}
         for size, box in view.levels.items():
             updates[view.size_groups[size]] = gr.update(visible=size in chosen)
             if size not in chosen:
                 continue
             needed, limit = _needed_bytes(size), runtime.memory_limit_bytes()
-            fitting[size] = [level for level in zoo.LEVELS if needed[level] <= limit]
+            fitting[size] = [level for level in needed if needed[level] <= limit]
             wanted = [level for level in ticked[size] if level in fitting[size]] or _to_begin_with(fitting[size])
-            changes = {} if len(fitting[size]) == len(zoo.LEVELS) else {"choices": fitting[size]}
+            changes = {} if len(fitting[size]) == len(needed) else {"choices": fitting[size]}
             changes |= {} if wanted == ticked[size] else {"value": wanted}
             ticked[size], updates[box] = wanted, gr.update(**changes)
             too_large = {level: amount for level, amount in needed.items() if level not in fitting[size]}
@@ -128,7 +131,13 @@ class CompareActions(TabActions):
     def levels_changed(self, task: str, sizes: Sequence[str], *levels: Sequence[str]) -> str:
         """What is chosen, in words."""
         ticked = dict(zip(self._view.levels, levels, strict=True))
-        return sentences.about(task, {size: ticked[size] for size in self._view.levels if size in sizes})
+        return sentences.about(task, {size: ticked[size] for size in self._chosen_sizes(task, sizes)})
+
+    def _chosen_sizes(self, task: str, sizes: Sequence[str]) -> list[str]:
+        """Those of the task that are ticked; of hands the one there is."""
+        names = zoo.task_row(task).sizes
+        wanted = names if task == zoo.HANDS.name else sizes
+        return [size for size in self._view.levels if size in wanted and size in names]
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ class CompareActions(TabActions):
         photo = None
         try:
             photo = self._photo_of_run(visit, values["photo"])
-            compared = self._compared(photo, values)
+            compared = self._compared(photo, values, request)
             yield self._published(photo)  # what is done already, where the run before was stopped; else the empty page
             while (yield from self._next(visit, photo, compared)) is not None:
                 yield self._published(photo)
@@ -157,14 +166,13 @@ class CompareActions(TabActions):
                 explained(problem)  # for the log
             return {}
 
-    def _compared(self, photo: Photo, values: Values) -> Compared:
+    def _compared(self, photo: Photo, values: Values, request: gr.Request) -> Compared:
         """What these choices ask for: a comparison that Stop has left unfinished goes on, any other begins anew."""
         from ...compare import Comparison
         from ...variants import Variant, check
 
         task = values["task"]
-        names = zoo.task_row(task).sizes
-        sizes = [size for size in self._view.levels if size in values["sizes"] and size in names]
+        sizes = self._chosen_sizes(task, values["sizes"])
         order = list(zoo.LEVELS).index  # not that in which they were ticked
         variants = [Variant(size, level) for size in sizes for level in sorted(values[levels_name(size)], key=order)]
         reference = None if values["reference"] in (None, BEST) else Variant.parse(values["reference"])
@@ -186,6 +194,7 @@ class CompareActions(TabActions):
             name=photo.name,
             **who,
         )
+        self._check_licences(request, task, made.predictors)
         photo.compared = Compared(made, wanted)
         return photo.compared
 
@@ -296,6 +305,11 @@ def levels_name(size: str) -> str:
     return "levels_" + "".join(letter if letter.isalnum() else "_" for letter in size)
 
 
+def levels_of(size: str) -> tuple[str, ...]:
+    """Those that weights of a size come at."""
+    return zoo.HANDS.levels if size == zoo.WILOR.name else tuple(zoo.LEVELS)
+
+
 def reference_choices(levels: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """What the others can be measured by: the best of what is ticked, or any one level of the sizes chosen."""
     named = [(f"{size} {level}", f"{size}:{level}") for size, names in levels.items() for level in names]
@@ -306,7 +320,7 @@ def _needed_bytes(size: str) -> dict[str, int]:
     """About the memory of each level of a size."""
     from ...inventory import needed_bytes
 
-    return {level: needed_bytes(size, level) for level in zoo.LEVELS}
+    return {level: needed_bytes(size, level) for level in levels_of(size)}
 
 
 def _to_begin_with(fitting: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ... import zoo
-from .. import words
+from .. import consent, hands, words
 
 if TYPE_CHECKING:
     from ...compare import Comparison, Entry
@@ -44,13 +44,20 @@ def about(task: str, levels: Mapping[str, Sequence[str]]) -> str:
     checkpoints = [zoo.checkpoint(task, size) for size in levels]
     notices = [zoo.task_row(task).notice if any(not one.bundled for one in checkpoints) else ""]
     notices += [one.notice for one in checkpoints]
+    notices += [hands.missing()] if task == hands.TASK else []
     number = sum(map(len, levels.values()))
     count = f"{number} {'variant is' if number == 1 else 'variants are'} ticked"
-    licences = "; ".join(f"{escape(one.size)}: {words.licence(one.licence)}" for one in checkpoints)
+    asked = f"<p>{consent.ELSEWHERE}</p>" if task == hands.TASK else ""
     return (
         f'<div class="choice">{words.asides(notices)}<p>{count}, of 2 to 10. '
-        f"Each is computed by itself, one network in memory at a time.</p><p>{licences}</p></div>"
+        f"Each is computed by itself, one network in memory at a time.</p><p>{_licences(task, levels)}</p>{asked}</div>"
     )
+
+
+def _licences(task: str, sizes: Iterable[str]) -> str:
+    """Those of the weights, each with the size that it is of; of hands with the part."""
+    named = zoo.HANDS_LICENCES if task == hands.TASK else {size: zoo.checkpoint(task, size).licence for size in sizes}
+    return "; ".join(f"{escape(name)}: {words.licence(row)}" for name, row in named.items())
 
 
 def too_large(levels: Mapping[str, int], limit_bytes: int) -> str:
@@ -188,10 +195,8 @@ def notes(comparison: "Comparison") -> str:
         measured = f"<p>Compared with <b>{escape(title(comparison, comparison.reference))}</b> over {over}. "
         measured += f"Network: the median of {_runs(done)}. Quantized: the share of the network's numbers.</p>"
     sizes = dict.fromkeys(entry.variant.size for entry in comparison.entries)
-    licences = "; ".join(
-        f"{escape(size)}: {words.licence(zoo.checkpoint(comparison.task, size).licence)}" for size in sizes
-    )
-    return f'<div class="notes">{measured}{words.asides(comparison.notices)}<p>Weights: {licences}</p></div>'
+    weights = _licences(comparison.task, sizes)
+    return f'<div class="notes">{measured}{words.asides(comparison.notices)}<p>Weights: {weights}</p></div>'
 
 
 def _runs(done: Sequence["Entry"]) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ... import zoo
 from ...errors import SapiensError
 from .. import photos, words
 from ..findings import findings
@@ -200,10 +199,9 @@ class FeaturesActions(TabActions):
         if values["foreground"] == "auto" and visits[0].photo.mask is None:
             notices.append(NOBODY)
         names = [visit.photo.name for visit, _ in zip(visits, results, strict=False)]
-        licence = zoo.checkpoint("features", report.size).licence
         return updates | {
             view.notes: words.notes(replace(report, notices=notices)),
-            view.card: words.card(report, licence, findings(results[0])),
+            view.card: words.card(report, findings(results[0])),
             view.command: sentences.command(names, report, values["foreground"], self._weights),
             view.panel: gr.update(visible=True),
             view.empty: gr.update(visible=False),

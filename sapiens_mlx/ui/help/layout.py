@@ -70,8 +70,12 @@ def _memory() -> str:
     from ...inventory import needed_bytes
 
     limit = runtime.memory_limit_bytes()
-    table = [
-        (size, [(needed_bytes(size, level), needed_bytes(size, level) <= limit) for level in zoo.LEVELS])
-        for size in zoo.SIZES
-    ]
+
+    def cell(size: str, level: str) -> tuple[int, bool] | None:
+        if size == zoo.WILOR.name and level not in zoo.HANDS.levels:
+            return None
+        needed = needed_bytes(size, level)
+        return needed, needed <= limit
+
+    table = [(size, [cell(size, level) for level in zoo.LEVELS]) for size in (*zoo.SIZES, zoo.WILOR.name)]
     return sentences.memory(table, limit)

@@ -67,7 +67,17 @@ PICTURES = {
         "cosines from −1 to 1",
     ),
     "detect": ("A lime box around each person, with the detector's score.", "pixels of the photo; scores 0 to 1"),
+    "hands": (
+        "Each hand as a shaded mesh, blue for a left and orange for a right one, with the bones of its fingers; the "
+        "same meshes in 3-D.",
+        "millimetres: x right, y down, z away from the camera; pixels of the photo; rotations in radians",
+    ),
 }
+HANDS = (
+    "Hands are another network's, WiLoR, which the package wilor-mlx runs: <code>pip install '.[hands]'</code>. "
+    "Millimetres are its estimate, and distances mean something only between points of one hand: the camera that it "
+    "assumes has a very long lens."
+)
 
 LEFT_RIGHT = "Left and right are the person's own."
 
@@ -82,6 +92,8 @@ LINKS = (
     ),
     ("RTMDet, in MMDetection", "https://github.com/open-mmlab/mmdetection/tree/main/configs/rtmdet"),
     ("MLX", "https://github.com/ml-explore/mlx"),
+    ("WiLoR, hands in 3-D: arXiv 2409.12259, CVPR 2025", "https://arxiv.org/abs/2409.12259"),
+    ("WiLoR in MLX: wilor-mlx", "https://github.com/lyonsno/wilor-mlx"),
 )
 # As the authors ask to be cited.
 CITATION = """@article{khirodkarsapiens2,
@@ -105,6 +117,20 @@ LICENCE_OF = {
     zoo.DEMO_LICENCE.name: (
         "The demo weights, which are this project's own",
         "Allows nearly everything, with the notice kept.",
+    ),
+    zoo.WILOR_LICENCE.name: (
+        "WiLoR's weights, for hands",
+        "Allows passing them on unchanged, with the authors named and for no commercial purpose; what is changed, a "
+        "conversion too, may not be passed on.",
+    ),
+    zoo.ULTRALYTICS_LICENCE.name: (
+        "The detector of hands, a YOLOv8",
+        "AGPL-3.0, or a licence bought from Ultralytics.",
+    ),
+    zoo.MANO_LICENCE.name: (
+        "MANO, the hand model",
+        "For research, education and art without commercial purpose; may not be passed on. None of it is in this "
+        "project.",
     ),
 }
 
@@ -147,10 +173,13 @@ def begin() -> str:
 
 
 def tasks() -> str:
-    rows = [(escape(row.title), *PICTURES[row.name], ", ".join(row.sizes)) for row in zoo.TASKS.values()]
+    rows = [
+        (escape(row.title), *PICTURES[row.name], ", ".join(row.sizes)) for row in map(zoo.task_row, zoo.task_names())
+    ]
     notices = "".join(f"<p>{escape(row.notice)}</p>" for row in zoo.TASKS.values() if row.notice)
     inside = _texts("Tasks", ("Task", "What the picture shows", "Units", "Sizes"), rows) + notices
-    return _section("tasks", inside + "<p>Outside people normals, depth and albedo mean nothing: hide the rest.</p>")
+    outside = "<p>Outside people normals, depth and albedo mean nothing: hide the rest.</p>"
+    return _section("tasks", f"{inside}{outside}<p>{HANDS}</p>")
 
 
 def parts_intro() -> str:
@@ -222,8 +251,10 @@ def sizes() -> str:
         "<li>the folder given by <code>--weights</code>, by <code>$SAPIENS_CHECKPOINT_ROOT</code>, or "
         "<code>~/sapiens2_host</code>, laid out as the authors do it: "
         "<code>seg/sapiens2_0.4b_seg.safetensors</code>, likewise <code>pose/</code>, <code>normal/</code>, "
-        "<code>pointmap/</code>, <code>albedo/</code>, <code>matting/</code>, <code>pretrain/</code>, and "
-        "<code>detector/rtmdet_m.pth</code>;</li>"
+        "<code>pointmap/</code>, <code>albedo/</code>, <code>matting/</code>, <code>pretrain/</code>, "
+        "<code>detector/rtmdet_m.pth</code>, and for hands <code>hands/wilor-mlx.safetensors</code>, "
+        "<code>hands/hand-detector.safetensors</code> and <code>hands/mano.npz</code> or "
+        "<code>hands/MANO_RIGHT.pkl</code>;</li>"
         "<li>the cache of Hugging Face;</li><li>a download.</li></ol>"
         "<p>Whoever runs the page sees in the tab Weights what they occupy, and can remove them. "
         "<code>python -m sapiens_mlx models</code> lists what is here and what fits; with <code>--remove</code> it "
@@ -254,20 +285,18 @@ def _sizes_table() -> str:
         "<p>Parameters and FLOPs of 0.1b and larger as their authors state them. Pretrained on one billion images of "
         "people, all but 1b-4k at 768 × 1024. Their authors report for 5b 82.5 mIoU in body parts, 24.3 more than the "
         "first Sapiens.</p>"
+        f"<p>Hands come in one size, {zoo.WILOR.name}: {_parameters(zoo.WILOR.parameters)} million parameters, "
+        f"{zoo.WILOR.num_layers} blocks, {zoo.WILOR.input_hw[1]} × {zoo.WILOR.input_hw[0]} pixels a hand; at "
+        f"{', '.join(zoo.HANDS.levels)}.</p>"
     )
     return _table("Sizes", columns, rows) + note
 
 
-def memory(needed: Iterable[tuple[str, list[tuple[int, bool]]]], limit_bytes: int) -> str:
+def memory(needed: Iterable[tuple[str, list[tuple[int, bool] | None]]], limit_bytes: int) -> str:
     """About what one photo needs by size and level. `needed` has for each size its (bytes, whether they fit here) by
-    level; `limit_bytes` is what this machine has for it."""
+    level, None for one that it does not come at; `limit_bytes` is what this machine has for it."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(size)}</th>'
-        + "".join(
-            f'<td class="number{"" if fits else " no"}">{_gigabytes(amount)}{"" if fits else " ✕"}</td>'
-            for amount, fits in amounts
-        )
-        + "</tr>"
+        f'<tr><th scope="row">{escape(size)}</th>' + "".join(map(_memory_cell, amounts)) + "</tr>"
         for size, amounts in needed
     )
     note = (
@@ -275,6 +304,13 @@ def memory(needed: Iterable[tuple[str, list[tuple[int, bool]]]], limit_bytes: in
         f"{limit_bytes / 1e9:.1f} GB for it; what is marked ✕ does not fit.</p>"
     )
     return note + _table("Memory by size and level", ("Size", *zoo.LEVELS), rows)
+
+
+def _memory_cell(needed: tuple[int, bool] | None) -> str:
+    if needed is None:
+        return '<td class="number">–</td>'
+    amount, fits = needed
+    return f'<td class="number{"" if fits else " no"}">{_gigabytes(amount)}{"" if fits else " ✕"}</td>'
 
 
 def levels() -> str:
@@ -296,9 +332,14 @@ def _stored(level: zoo.Level) -> str:
 
 
 def licences() -> str:
-    rows = [(words.licence(licence), *LICENCE_OF[licence.name]) for licence in zoo.LICENCES.values()]
+    both = (*zoo.LICENCES.values(), *zoo.HANDS_LICENCES.values())
+    rows = [(words.licence(licence), *LICENCE_OF[licence.name]) for licence in both]
     inside = "<p>Which one holds is named wherever weights are chosen. In short, and not in place of the texts:</p>"
-    return _section("licences", inside + _texts("Licences", ("Licence", "Of what", "In short"), rows))
+    asked = (
+        "<p>Those of hands are asked for before the first download, once on a machine: in the tab Studio, or by "
+        "<code>--accept-licences</code> on the command line.</p>"
+    )
+    return _section("licences", inside + _texts("Licences", ("Licence", "Of what", "In short"), rows) + asked)
 
 
 def paper() -> str:

@@ -7,7 +7,7 @@ from .. import words
 
 SHOWS = (
     ("The newest frame", "one at a time: while it is worked on, later ones replace each other"),
-    ("Any task", "change it while the camera is on; people are boxed, coloured, or turned into metres"),
+    ("Most tasks", "change it while the camera is on; people are boxed, coloured, or turned into metres"),
     ("Nothing is kept", "frames go to the machine that serves this page, are drawn, and are forgotten"),
 )
 ON_CPU = "Here the models run on a processor, where only the demo size keeps up with a camera. Larger sizes: Studio."

@@ -32,6 +32,7 @@ def connect(
         view.empty,
         view.status,
         view.angles,
+        *view.hands.components,
     ]
     of_surface = [
         view.surface,
@@ -45,9 +46,10 @@ def connect(
         view.ball,
     ]
     of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
+    of_surface += [view.hands.column, view.space.look]
     whole = [*drawn, *of_surface, view.space.viewer]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
-    fresh = [view.photo, view.strip, view.boxes, view.people, *whole]
+    fresh = [view.photo, view.strip, view.boxes, view.people, view.consent.panel, *whole]
 
     brought = [  # each may bring a photo that has results
         view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4),
@@ -55,13 +57,15 @@ def connect(
         view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4),
     ]
 
+    accepted = view.consent.accept.click(do.licences_accepted, None, view.consent.panel, queue=False, **PRIVATE)
     running = connect_run(
         view,
         do,
         pressed,
         fresh,
+        also=[accepted.success],
         inputs_kwargs=inputs,
-        outputs=[*whole, view.strip, view.run, view.stop],
+        outputs=[*whole, view.strip, view.run, view.stop, view.consent.panel, view.consent.told],
         show_progress="minimal",
         show_progress_on=view.status,
     )
@@ -130,7 +134,8 @@ def _connect_choices(
     """What depends on what is ticked, before a run."""
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
     chosen = [inputs["tasks"], inputs["size"], inputs["level"]]
-    changed = [inputs["size"], inputs["level"], parts["too_large"], parts["people"], inputs["flip"], parts["about"]]
+    changed = [inputs["size"], inputs["level"], parts["too_large"], parts["people"], inputs["flip"], parts["hands"]]
+    changed += [parts["about"]]
     latest = {"trigger_mode": "always_last", **PRIVATE}
     remembers = {"fn": lambda size: size, "inputs": inputs["size"], "outputs": wanted, "queue": False, **PRIVATE}
     inputs["size"].input(**remembers)

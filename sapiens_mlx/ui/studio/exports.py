@@ -10,9 +10,9 @@ from ...tasks.base import Result
 from ..findings import findings
 from ..tab import Values
 from ..visit import Photo, Visit
-from . import surfaces
+from . import hands_panel, surfaces
 
-PACKED = (".json", ".csv", ".ply")  # the others are compressed already
+PACKED = (".json", ".csv", ".ply", ".obj")  # the others are compressed already
 
 
 def written(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
@@ -21,8 +21,8 @@ def written(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]
     Raises:
         SapiensError: they cannot be written, or a background is missing.
     """
-    if name == surfaces.SPACE:
-        return []  # which has buttons of its own
+    if name in surfaces.SPACES:
+        return []  # which have buttons of their own
     look = surfaces.look(visit, photo, name, values)
     before = photo.files.get(name)
     if before is None or before[0] != look:
@@ -40,7 +40,12 @@ def _write(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]:
     options = surfaces.options(visit, photo, name, values)
     if name == "pose":
         options["formats"] = tuple(FORMATS)
-    return surfaces.result(photo, name, values).save(folder, photo.stem, side_by_side=True, **options)
+    paths = surfaces.result(photo, name, values).save(folder, photo.stem, side_by_side=True, **options)
+    if name != hands_panel.TASK:
+        return paths
+    from ...predict_files import save_together
+
+    return paths + [Path(path) for path in save_together(photo.results, name, folder, photo.stem)]
 
 
 def sheet(visit: Visit, photo: Photo, values: Values) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 
 from ... import runtime, zoo
-from .. import background, command, controls, examples, people, photos, words
+from .. import background, command, consent, controls, examples, hands, people, photos, words
 from ..open_radio import OpenRadio
 from ..storage import STUDIO, Visits
-from . import asking, choices, light, pose_panel, probing, space
+from . import asking, choices, hands_panel, light, pose_panel, probing, space
 from .events import connect
 from .run import Actions
 from .view import View
@@ -47,7 +47,7 @@ def build(visits: Visits, weights: str | None, folder: Path) -> tuple[dict[str, 
 
 
 REMEMBERED = (
-    *("tasks", "size", "level", "view", "style", "foreground", "detector", "flip"),
+    *("tasks", "size", "level", "view", "style", "foreground", "detector", "flip", "hand_vertices", "hand_norms"),
     *(name for task in controls.TASKS for name in controls.names(task)),
 )
 
@@ -92,7 +92,7 @@ def _choices(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         )
         too_large = gr.HTML(elem_classes="limits")
     about = gr.HTML(words.choice([zoo.DEFAULTS.task], zoo.DEFAULTS.size, level), elem_id="about")
-    parts = people.build(inputs)
+    parts = people.build(inputs) | {"hands": hands.build(inputs)}
     with gr.Row(elem_classes="go"):
         run = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="run")
         stop = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
@@ -107,6 +107,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     shown: dict[str, Any] = {}
     parts: dict[str, Any] = {}
     shown["status"] = gr.HTML(elem_id="status", elem_classes="status-area")
+    shown["consent"] = consent.build()
     shown["empty"] = gr.HTML(words.empty(), elem_classes="start")
     with gr.Column(visible=False, elem_classes="panel") as shown["panel"]:
         gr.HTML(words.RESULT)
@@ -137,6 +138,7 @@ def _outcome(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             with gr.Column(visible=False) as groups["pose panel"]:
                 panel = pose_panel.build(inputs)
             shown |= {"angles": panel["angles"], "keypoints": panel["points"]}
+            shown["hands"] = hands_panel.build()
             shown["pose_inputs"] = {name: inputs[name] for name in pose_panel.NAMES}
             parts["keypoints"] = panel["table"]
             shown["notes"] = gr.HTML(elem_classes="notes-area")

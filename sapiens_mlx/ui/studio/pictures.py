@@ -5,14 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from ... import zoo
 from .. import background, controls, words
 from ..command import command_lines
 from ..findings import findings
 from ..photos import SHOWN_PX
 from ..tab import Updates, Values
 from ..visit import Photo, Visit
-from . import exports, light, pose_panel, probing, space, surfaces
+from . import exports, hands_panel, hands_space, light, pose_panel, probing, space, surfaces
 from .view import View
 
 ALONE = ("picture", "photo")  # the views that can be asked about
@@ -38,7 +37,7 @@ class Pictures:
         photo = visit.photo
         visit.surface = surfaces.chosen(photo, visit.surface)
         view, name = self._view, visit.surface
-        is_picture = name not in (surfaces.ALL, surfaces.SPACE)
+        is_picture = name not in surfaces.NO_PICTURE
         chips = gr.update(choices=surfaces.offered(photo), value=name)
         updates: Updates = {
             view.surface: chips,
@@ -49,8 +48,10 @@ class Pictures:
             view.asking: gr.update(visible=is_picture),
             view.told: self._told(photo),
         }
-        if visit.in_space and name != surfaces.SPACE:  # else the former view is seen first when it comes back
-            visit.in_space, updates[view.space.viewer] = False, None
+        if visit.in_space not in ("", name):  # else the former view is seen first when it comes back, or another's
+            visit.in_space, updates[view.space.viewer] = "", None
+        updates[view.space.look] = gr.update(visible=name == surfaces.SPACE)
+        updates[view.hands.column] = gr.update(visible=name == hands_panel.TASK)
         updates |= {group: gr.update(visible=one == name) for one, group in view.style_groups.items()}
         updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
         if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
@@ -66,10 +67,9 @@ class Pictures:
             notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
             return {view.notes: words.asides_area(notices), view.card: words.cards(results)}
         made_of = photo.results[surfaces.SURFACES[name].needs]
-        licence = zoo.LICENCES[made_of.report.licence]
         return {
             view.notes: words.notes(made_of.report),
-            view.card: words.card(made_of.report, licence, findings(made_of)),
+            view.card: words.card(made_of.report, findings(made_of)),
         }
 
     def _panel(self, photo: Photo, name: str, values: Values) -> Updates:
@@ -90,7 +90,7 @@ class Pictures:
             view.panel: gr.update(visible=True),
             view.empty: gr.update(visible=False),
         }
-        if name == surfaces.SPACE:
+        if name in surfaces.SPACES:
             return shown | self._frames("space")
         from ...image import shrink, write_png
 
@@ -102,6 +102,8 @@ class Pictures:
         if name == "pose":
             table = pose_panel.angles_table(photo.results["pose"], values)
             shown[view.angles] = gr.update(value=table, visible=bool(table))
+        if name == hands_panel.TASK:
+            shown |= hands_panel.drawn(view.hands, photo, values)
         if name == surfaces.ALL:
             return shown | self._frames("picture") | {view.picture: str(photo.drawn)}
         if values["view"] == "slider":
@@ -151,9 +153,12 @@ class Pictures:
         return command_lines(photo.name, reports, ran_with | look, self._weights, visit.background_name)
 
     def space(self, visit: Visit, values: Values) -> Updates:
-        """The 3-D surface's own part, which comes after the surface is there: see space.connect."""
-        visit.in_space = True
-        results, folder = surfaces.results(visit.photo, values), visit.photo.next_folder("space")
+        """A 3-D surface's own part, which comes after the surface is there: see space.connect."""
+        visit.in_space, folder = visit.surface, visit.photo.next_folder("space")
+        if visit.surface == surfaces.HANDS_SPACE:
+            hands = visit.photo.results[hands_panel.TASK]
+            return hands_space.updates(self._view.space, hands, folder, visit.photo.stem)
+        results = surfaces.results(visit.photo, values)
         return space.updates(self._view.space, results, folder, visit.photo.stem, values)
 
     # ---- what a click asks for --------------------------------------------------------------------------------------
@@ -174,7 +179,7 @@ class Pictures:
     def asked(self, visit: Visit, values: Values) -> Updates:
         """The answer for the places that are chosen, and the picture with them marked."""
         updates = {self._view.told: self._told(visit.photo)}
-        if values["view"] in ALONE and visit.surface not in (surfaces.ALL, surfaces.SPACE):
+        if values["view"] in ALONE and visit.surface not in surfaces.NO_PICTURE:
             updates[self._view.picture] = self._alone(visit.photo, values["view"])
         return updates
 

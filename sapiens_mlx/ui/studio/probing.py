@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ...probe import Distance, NearKeypoint, Reading, Vector
+    from ...probe import Distance, NearJoint, NearKeypoint, Reading, Vector
 
 HINT = "In the views Picture and Photo, press any place to read it, and a second one for the distance between them."
 ONE_MORE = "Press a second place for the distance between the two."
@@ -50,6 +50,7 @@ def _place(one: "Reading", number: int) -> str:
     rows = {
         "Body part": escape(one.part.replace("_", " ").capitalize()) if one.part else "",
         "Keypoint": _keypoint(one.keypoint) if one.keypoint else "",
+        "Joint": _joint(one.joint) if one.joint else "",
         "Depth": _metres(one.depth_m) if one.depth_m is not None else "",
         "Position": _position(one.position_m) if one.position_m else "",
         "Normal": _normal(one.normal) if one.normal else "",
@@ -70,6 +71,11 @@ def _list(rows: dict[str, str]) -> str:
 def _keypoint(near: "NearKeypoint") -> str:
     name = escape(near.name.replace("_", " ").capitalize())
     return f"{name} of person {near.person + 1}, {near.distance_px:.0f} px away, score {near.score:.2f}"
+
+
+def _joint(near: "NearJoint") -> str:
+    name = escape(near.name.replace("_", " ").capitalize())
+    return f"{name} of hand {near.hand + 1}, a {near.side} one, {near.distance_px:.0f} px away"
 
 
 def _position(position_m: "Vector") -> str:

@@ -6,14 +6,14 @@ A handler yields {component: update}; what it leaves out stays as it is. No mode
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from ... import zoo
 from ...errors import SapiensError
 from ...tasks.base import Result
-from .. import background, controls, people, photos, words
+from .. import background, consent, controls, hands, people, photos, words
 from ..problems import explained
 from ..progress import Step
 from ..tab import Updates, Values
@@ -21,10 +21,13 @@ from ..visit import Photo, Visit
 from . import choices
 from .shown import Shown
 
+if TYPE_CHECKING:
+    from ...predictor import Predictor
+
 NOT_CUT_OUT = "People are not cut out:"
 NO_MASK = f"{NOT_CUT_OUT} the weights of Body parts are not on this machine. Run Body parts once to get them."
 # What others build on comes first: the mask of people from seg or matting, the boxes of people from detect.
-ORDER = ("seg", "matting", "detect", "pose", "normal", "pointmap", "albedo")
+ORDER = ("seg", "matting", "detect", "pose", hands.TASK, "normal", "pointmap", "albedo")
 MOST_PHOTOS = 24
 
 
@@ -41,6 +44,7 @@ class Actions(Shown):
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
         view = self._view
         fresh = super()._fresh(visit, status) | people.nobody_yet(view.boxes, view.people) | self._strip(visit)
+        fresh |= view.consent.hide()
         if visit.photo is not None and visit.photo.results:  # another one of several, which has been run
             fresh |= self._whole(visit) | {view.status: status}
         return fresh
@@ -89,12 +93,17 @@ class Actions(Shown):
 
     def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes what is ticked for every photo, on the machine that serves this page, and shows each as it ends."""
-        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
+        # Again: the run before, which a new photo ended, may have said that it is over.
+        yield self.begin() | self._view.consent.hide()
         visit, first = self._visit(request), None
         visit.look, visit.picked = values, False
         try:
             first = self._photo_of_run(visit, values["photo"])
             jobs = self._jobs(visit, values)
+            with_hands = any(task == hands.TASK for _, task in jobs)
+            if with_hands and consent.is_wanted(visit, self._predictor(hands.TASK, values)):
+                yield self._idle(visit, words.line(consent.WAITING, kind="stopped")) | self._ask(values)
+                return
             if not first.results:
                 yield self._pictures.photo_alone(first)
             failed = yield from self._all(visit, jobs, values)
@@ -102,6 +111,23 @@ class Actions(Shown):
         except Exception as problem:
             moved_on = visit.closed or (first is not None and first not in visit.photos)
             yield self._idle(visit, explained(problem, moved_on))
+
+    def licences_accepted(self, request: gr.Request) -> Updates:
+        """They are: the run that waited for it comes next."""
+        consent.accept(self._visit(request))
+        return self._view.consent.hide()
+
+    def _ask(self, values: Values) -> Updates:
+        from ...hands.weights import download_bytes
+
+        level = zoo.level_like(hands.TASK, values["level"])
+        return self._view.consent.show(sum(download_bytes(level, self._weights).values()))
+
+    def _predictor(self, task: str, values: Values) -> "Predictor":
+        from ...predictor import Predictor
+
+        size, level = zoo.size_like(task, values["size"]), zoo.level_like(task, values["level"])
+        return Predictor(task, size, level, self._weights)
 
     def _jobs(self, visit: Visit, values: Values) -> list[tuple[Photo, str]]:
         """What is ticked and not there yet; where all of it is, what is ticked for the photo that is shown."""
@@ -155,9 +181,8 @@ class Actions(Shown):
     ) -> Generator[Updates, None, None]:
         """Compute one result, and where people are, if its picture is to be cut out."""
         from ... import costs
-        from ...predictor import Predictor
 
-        predictor = Predictor(task, zoo.size_like(task, values["size"]), values["level"], self._weights)
+        predictor = self._predictor(task, values)
         options, detector = self._options(photo, task, values)
         result = yield from self._follow(visit, photo, predictor.submit(photo.rgb, options), naming, expected)
         costs.remember(result.report, costs.inputs_of(result, values["flip"]))
@@ -177,6 +202,8 @@ class Actions(Shown):
         from ...detect import People
         from ...predictor import Options
 
+        if task == hands.TASK:
+            return Options(**hands.options(values)), ""
         if task not in people.TASKS:
             return Options(), ""
         options = people.options(values)
@@ -241,7 +268,9 @@ def _is_there(photo: Photo, task: str, values: Values) -> bool:
 
 def _wanted(task: str, values: Values) -> dict[str, Any]:
     """What decides a result, besides the photo. Raises as people.options."""
-    network = {"size": zoo.size_like(task, values["size"]), "level": values["level"]}
+    network = {"size": zoo.size_like(task, values["size"]), "level": zoo.level_like(task, values["level"])}
+    if task == hands.TASK:
+        return network | hands.options(values)
     if task not in people.TASKS:
         return network
     who = people.options(values) | {"flip": task == "pose" and values["flip"]}

@@ -62,7 +62,7 @@ class Shown(TabActions):
 
     def space(self, request: gr.Request, **values: Any) -> Updates:
         """The 3-D view, where that is what is shown."""
-        if self._visit(request).surface != surfaces.SPACE:
+        if self._visit(request).surface not in surfaces.SPACES:
             return gr.skip()
         return self._kept(request, values, lambda visit: self._pictures.space(visit, values))
 

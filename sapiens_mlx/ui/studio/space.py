@@ -45,9 +45,11 @@ TURN = "Seen from the direction of the camera. Drag to turn, scroll or pinch to 
 
 @dataclass(frozen=True)
 class Space:
-    """The components that the surface writes to; its controls are among the page's inputs, by the names in CONTROLS."""
+    """The components that the surface writes to; its controls are among the page's inputs, by the names in CONTROLS,
+    and lie in the row `look`, which is of this surface alone where another one has the viewer."""
 
     viewer: gr.Model3D
+    look: gr.Row
     again: gr.Button
     told: gr.HTML
     downloads: tuple[gr.DownloadButton, gr.DownloadButton]
@@ -66,7 +68,7 @@ def build(inputs: dict[str, Any]) -> Space:
             elem_classes=["viewer"],
         )
         told = gr.HTML(elem_classes="told-area")
-        with gr.Row(elem_classes="style"):
+        with gr.Row(elem_classes="style") as look:
             inputs["space_as"] = gr.Radio(list(KINDS), value="mesh", label="As", elem_classes="chips small")
             inputs["space_colours"] = gr.Radio(
                 list(COLOURS), value="photo", label="Colours", elem_classes="chips small"
@@ -75,7 +77,7 @@ def build(inputs: dict[str, Any]) -> Space:
         with gr.Row(elem_classes="files"):
             again = gr.Button("Back to the camera's view", size="sm", min_width=150)
             downloads = tuple(gr.DownloadButton("", visible=False, size="sm", min_width=150) for _ in range(2))
-    return Space(viewer, again, told, cast(Any, downloads))
+    return Space(viewer, look, again, told, cast(Any, downloads))
 
 
 def connect(
@@ -129,7 +131,7 @@ def updates(
 def make(results: Mapping[str, Result], folder: Path, values: Mapping[str, Any]) -> Path:
     """Write the GLB for the viewer into `folder`: what files() writes, with bounds about the point it turns about, in
     colours that are the right ones once the viewer has changed them."""
-    colours_rgb = _before_tone_mapping(colours(results, values["space_colours"]))
+    colours_rgb = before_tone_mapping(colours(results, values["space_colours"]))
     return _write_glb(results, folder / "view.glb", values, colours_rgb, distance_m(results))
 
 
@@ -169,8 +171,8 @@ def colours(results: Mapping[str, Result], choice: str) -> "np.ndarray":
     return replace(result, person_mask=None).picture()  # whom the mesh shows is for the pointmap's mask
 
 
-def _before_tone_mapping(colours_rgb: "np.ndarray") -> "np.ndarray":
-    """What the viewer's tone mapping turns into (H, W, 3) uint8 `colours_rgb`; dark ones would come out far too dark.
+def before_tone_mapping(colours_rgb: "np.ndarray") -> "np.ndarray":
+    """What the viewer's tone mapping turns into (..., 3) uint8 `colours_rgb`; dark ones would come out far too dark.
 
     It is Khronos PBR Neutral, which takes from all channels, in linear light, what a reflection adds: 0.04, and less
     where the least channel x is below 0.08, so that 6.25 x^2 remains of it. It also dims what is lighter than 0.8,
@@ -256,7 +258,11 @@ def _people(results: Mapping[str, Result]) -> "tuple[np.ndarray, np.ndarray]":
 
 def height(results: Mapping[str, Result]) -> str:
     """The viewer's, as CSS: as a picture's, and no more than lets all of the photo's width in."""
-    rows, columns = results[TASK].photo_rgb.shape[:2]
+    return height_of(*results[TASK].photo_rgb.shape[:2])
+
+
+def height_of(rows: float, columns: float) -> str:
+    """The same for what is to be seen of any height and width."""
     return f"max(200px, min(var(--picture-height), {100 * rows / columns:.2f}cqw))"
 
 

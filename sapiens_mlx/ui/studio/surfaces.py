@@ -18,17 +18,21 @@ EXTRA_INPUTS = {background.TASK: ("background", "background_colour"), "pose": po
 
 ALL = "all"
 SPACE = "space"
+HANDS_SPACE = "hands_space"
+SPACES = (SPACE, HANDS_SPACE)  # which are in the 3-D viewer
+NO_PICTURE = (ALL, *SPACES)  # none of one result, over the photo
 
 
 @dataclass(frozen=True)
 class Surface:
     """`needs` is the task whose result it is made of. `make` gives the Result that is drawn, from that one; None for
-    what is not one picture."""
+    what is not one picture. `is_there` says of a photo with that result whether there is anything to show."""
 
     name: str
     title: str
     needs: str
     make: "Callable[[Photo], Result] | None" = None
+    is_there: "Callable[[Photo], bool]" = lambda photo: True
 
 
 def _relit(photo: "Photo") -> Result:
@@ -47,6 +51,11 @@ def _recoloured(photo: "Photo") -> Result:
     return recoloured(photo.results["seg"])
 
 
+def _has_meshes(photo: "Photo") -> bool:
+    hands = photo.results["hands"]
+    return hands.vertices is not None and len(hands) > 0
+
+
 def _of_task(task: str) -> Surface:
     return Surface(task, zoo.task_row(task).title, task, lambda photo: photo.results[task])
 
@@ -56,6 +65,7 @@ SURFACES = {
     for surface in (
         *map(_of_task, controls.TASKS),
         Surface(SPACE, "3-D", "pointmap"),
+        Surface(HANDS_SPACE, "Hands in 3-D", "hands", is_there=_has_meshes),
         Surface("relit", "Relight", "normal", _relit),
         Surface("recoloured", "Recolour", "seg", _recoloured),
     )
@@ -64,7 +74,8 @@ SURFACES = {
 
 def offered(photo: "Photo") -> list[tuple[str, str]]:
     """(title, name) of what there is to see of a photo, as the chips of the page have it."""
-    there = [(row.title, row.name) for row in SURFACES.values() if row.needs in photo.results]
+    rows = [row for row in SURFACES.values() if row.needs in photo.results]
+    there = [(row.title, row.name) for row in rows if row.is_there(photo)]
     return there + ([("All", ALL)] if len(photo.results) > 1 else [])
 
 

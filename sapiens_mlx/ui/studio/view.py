@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from ..consent import Asking
 from ..tab import TabView
+from .hands_panel import HandsPanel
 from .space import Space
 
 
@@ -13,6 +15,7 @@ class View(TabView):
     """`downloads` are as many buttons as any surface has files; `frames` what a picture is shown in, by kind."""
 
     strip: gr.Gallery
+    consent: Asking
     people: gr.Radio
     boxes: gr.Dataframe
     surface: gr.Radio
@@ -32,6 +35,7 @@ class View(TabView):
     pose_inputs: dict[str, gr.components.Component]
     angles: gr.HTML
     keypoints: gr.Dataframe
+    hands: HandsPanel
     space: Space
     asking: gr.Row
     told: gr.HTML

@@ -72,9 +72,8 @@ def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
     inputs["clip"].preprocess = lambda payload: payload
     made["given"] = gr.HTML(sentences.limits(MAX_FILE_SIZE, most), elem_id="video-given")
     task, size, level = zoo.DEFAULTS.task, zoo.DEFAULTS.size, zoo.default_level(runtime.device())
-    inputs["task"] = gr.Radio(
-        [(row.title, row.name) for row in zoo.TASKS.values()], value=task, label="What to see", elem_classes="chips"
-    )
+    tasks = [(row.title, row.name) for row in map(zoo.task_row, zoo.task_names())]
+    inputs["task"] = gr.Radio(tasks, value=task, label="What to see", elem_classes="chips")
     with gr.Group(elem_classes="weights"):
         inputs["size"] = OpenRadio(
             size_choices([task]),
@@ -101,6 +100,8 @@ def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
         _frames(inputs)
         with gr.Column(visible=False) as made["people"]:
             _people(inputs)
+        with gr.Column(visible=False) as made["hands"]:
+            _hands(inputs)
     with gr.Row(elem_classes="go"):
         made["run"] = gr.Button("Run", variant="primary", scale=3, min_width=120, elem_id="video-run")
         made["stop"] = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="video-stop")
@@ -128,6 +129,12 @@ def _people(inputs: dict[str, Any]) -> None:
         visible=False,
         elem_classes="plain",
     )
+
+
+def _hands(inputs: dict[str, Any]) -> None:
+    least = zoo.DEFAULTS.hand_threshold
+    inputs["hand_threshold"] = gr.Slider(0.05, 0.95, least, step=0.05, label="Hand threshold")
+    inputs["mesh_opacity"] = gr.Slider(0, 1, DEFAULT.mesh_opacity, step=0.05, label="Mesh opacity")
 
 
 def _outcome() -> dict[str, Any]:
@@ -181,7 +188,7 @@ def _connect(view: VideoView, inputs: dict[str, Any], do: VideoActions, pressed:
     gr.on([view.run.click, *(button.click for button in pressed)], None, None, None, js=SHOW_STATUS, **PRIVATE)
 
     wanted = gr.State(zoo.DEFAULTS.size)  # the size that the visitor chose last, which not every task comes in
-    changed = [view.size, view.level, view.too_large, view.foreground, view.people, view.flip, view.about]
+    changed = [view.size, view.level, view.too_large, view.foreground, view.people, view.hands, view.flip, view.about]
     remembers = {"fn": lambda size: size, "inputs": view.size, "outputs": wanted, "queue": False, **PRIVATE}
     view.size.input(**remembers)
     chosen = {"fn": do.chosen, "inputs_kwargs": asked | {"wanted": wanted}, "outputs": changed, **PRIVATE}

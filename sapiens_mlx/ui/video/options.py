@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ... import zoo
 from ...errors import SapiensError
 from ...video.choices import ClipChoices
-from .. import controls
+from .. import controls, hands
 from ..people import TASKS as ABOUT_PEOPLE
 from . import sentences
 from .given import Facts
@@ -35,6 +35,7 @@ def choices(values: Mapping[str, Any]) -> ClipChoices:
         every=values["every"] or default.every,
         longest_side=values["longest_side"] or None,
         detect_every=values["detect_every"] if values["task"] in ABOUT_PEOPLE else default.detect_every,
+        mesh_opacity=values["mesh_opacity"] if values["task"] == hands.TASK else default.mesh_opacity,
         sound=values["sound"],
     )
 
@@ -62,6 +63,8 @@ def of_predictor(values: Mapping[str, Any]) -> "Options":
 
     if values["task"] in ABOUT_PEOPLE:
         return Options(box_threshold=values["box_threshold"], flip=values["flip"])
+    if values["task"] == hands.TASK:
+        return Options(hand_threshold=values["hand_threshold"])
     return Options(foreground=foreground(values))
 
 

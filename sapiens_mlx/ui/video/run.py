@@ -20,7 +20,7 @@ import gradio as gr
 from ... import runtime, zoo
 from ...errors import SapiensError
 from ...runtime import Job, Progress
-from .. import controls, jpeg, people, words
+from .. import controls, hands, jpeg, people, words
 from ..problems import explained
 from ..progress import POLL_S, Step, follow
 from ..storage import MAX_FILE_SIZE, VIDEO, Visits
@@ -143,6 +143,7 @@ class VideoActions(RunActions):
             **dict(zip((view.size, view.level, view.too_large), fitting, strict=True)),
             view.foreground: gr.update(visible=task in controls.CUT_OUT),
             view.people: gr.update(visible=task in people.TASKS),
+            view.hands: gr.update(visible=task == hands.TASK),
             view.flip: gr.update(visible=task == "pose"),
             view.about: self.about(request, **values | {"size": size, "level": level}),
         }
@@ -171,7 +172,7 @@ class VideoActions(RunActions):
             given = self._given.get(visit)
             if given is None:
                 raise SapiensError(sentences.NO_CLIP)
-            running = self._start(visit, given, values)
+            running = self._start(visit, given, values, request)
             yield {view.video: "", view.panel: gr.update(visible=False)}
             yield from self._follow(visit, given, running, request)
             yield self._made(visit, given)
@@ -179,7 +180,7 @@ class VideoActions(RunActions):
             gone = visit.closed or (given is not None and self._given.get(visit) is not given)
             yield self._idle(visit, explained(_without_folder(problem, visit), gone))
 
-    def _start(self, visit: Visit, given: Given, values: Values) -> Running:
+    def _start(self, visit: Visit, given: Given, values: Values, request: gr.Request) -> Running:
         """Raises SapiensError for what cannot be run."""
         from ...predictor import Predictor
 
@@ -190,6 +191,7 @@ class VideoActions(RunActions):
         predictor = Predictor(
             values["task"], zoo.size_like(values["task"], values["size"]), values["level"], self._weights
         )
+        self._check_licences(request, values["task"], [predictor])
         given.running = running = Running(folder=given.next_folder())
         given.values = dict(values)
         running.job = visit.job = runtime.aside(self._work, visit, given, running, predictor, of_frame, chosen)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ... import zoo
 from .. import command as commands
-from .. import words
+from .. import consent, hands, words
 from ..progress import Step, step
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ HINTS = words.HINTS | {
     "pose": "308 named keypoints for every person, who keeps a number and a colour",
     "pointmap": "how far away it is, in metres, by one scale of colours for the whole clip",
     "detect": "a box around everyone, who keeps a number",
+    "hands": "21 points and a mesh in 3-D for every hand, found anew in each frame",
 }
 NO_CLIP = "There is no clip yet. Drop one into the frame, or press the example."
 WAITING = "Waiting: another clip is being worked on"
@@ -37,6 +38,7 @@ FILES = {
     ".mp4": "Video",
     "_pose.jsonl": "Keypoints, a line a frame",
     "_detect.jsonl": "Boxes, a line a frame",
+    "_hands.jsonl": "Hands, a line a frame",
     "_angles.csv": "Joint angles",
     "_angles.png": "Chart",
     "_clip.json": "Report",
@@ -78,7 +80,10 @@ def given(name: str, poster: str, facts: "Facts", named: bool) -> str:
 
 def about(task: str, size: str, level: str, cost: str = "") -> str:
     """What is about to be run."""
-    return words.choice([task], size, level, cost, HINTS)
+    missing = []
+    if task == hands.TASK:
+        cost, missing = f"<p>{consent.ELSEWHERE}</p>{cost}", [hands.missing()]
+    return words.choice([task], size, level, cost, HINTS, missing)
 
 
 def cost(wrong: str, frames: int | None, total: "Cost | None") -> str:
@@ -159,6 +164,8 @@ def card(report: "ClipReport", clip_seconds: float | None) -> str:
     """How the video came about."""
     length = f", {report.wall_s / clip_seconds:.2g} times the clip's length" if clip_seconds else ""
     near_far = report.depth_range_m
+    of_hands = report.task == hands.TASK
+    whose = words.credit(report) if of_hands else words.licence(zoo.checkpoint(report.task, report.size).licence)
     facts = {
         "Run": escape(f"{zoo.task_row(report.task).title} {report.size}"),
         "Frames": f"{report.frames}{' before Stop' if report.stopped else ''}",
@@ -168,7 +175,7 @@ def card(report: "ClipReport", clip_seconds: float | None) -> str:
         "Memory": f"{report.peak_memory_bytes / 1e9:.1f} GB at its peak",
         "Device": escape(report.device),
         "Precision": f"weights stored as {escape(report.level)}, computed in {escape(report.compute_dtype)}",
-        "Weights": words.licence(zoo.checkpoint(report.task, report.size).licence),
+        "Weights": whose,
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
     return f'<section class="card"><h2>What was run</h2><dl>{rows}</dl></section>'
@@ -193,8 +200,10 @@ def command(
     if task in commands.people.TASKS:
         found = {"people": "find", "detector": zoo.DETECTORS[0], "nms_threshold": zoo.DEFAULTS.nms_threshold}
         parts += commands.people_options(task, values | found)
+    if task == hands.TASK and values["hand_threshold"] != zoo.DEFAULTS.hand_threshold:
+        parts += ["--hand-threshold", f"{values['hand_threshold']:g}"]
     default = type(chosen)()
-    for option in ("view", "first_frame", "last_frame", "every", "longest_side", "detect_every"):
+    for option in ("view", "first_frame", "last_frame", "every", "longest_side", "detect_every", "mesh_opacity"):
         value = getattr(chosen, option)
         if value != getattr(default, option):
             parts += [f"--{option.replace('_', '-')}", str(value)]

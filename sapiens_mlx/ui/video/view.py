@@ -19,6 +19,7 @@ class VideoView(RunView):
     about: gr.HTML
     foreground: gr.Radio
     people: gr.Column
+    hands: gr.Column
     flip: gr.Checkbox
     preview: gr.HTML
     video: gr.HTML

@@ -1,0 +1,171 @@
+"""The three files that hands need: WiLoR, its detector, MANO. One's own first, then the hub's, after its licences."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import zoo
+from ..errors import SapiensError, WeightsError, WeightsMissingError
+from ..runtime import Progress, no_progress
+from ..weights import consent, hub, locate, remote
+from ..weights.torch_file import Opened
+from . import check_installed, mano
+from .mano import Mano
+from .network import HandNetworks
+from .network import load as load_networks
+
+PLAIN_BYTES = 4 * zoo.WILOR.parameters
+# As wilor-mlx's author states them.
+PACKED_BYTES, DETECTOR_BYTES, MANO_BYTES = 490_000_000, 107_000_000, 5_000_000
+MANO_WORDS = "about 5 MB of WiLoR-mini's checkpoint"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where each lies; None where it is not on this machine. `mano` is an .npz, a .pkl or WiLoR-mini's checkpoint."""
+
+    pose: Path | None
+    detector: Path | None
+    mano: Path | None
+
+
+def load(level: str, weights: str | Path | None = None, *, progress: Progress = no_progress) -> HandNetworks:
+    """Both networks, downloaded where they are nowhere on this machine. Call it on the inference thread.
+
+    Args:
+        weights: a folder that has them by the hub's names, in itself or in its folder hands/; or WiLoR's file, beside
+            which the others are looked for. Then come $SAPIENS_CHECKPOINT_ROOT, wilor-mlx's own cache of MANO, and the
+            Hugging Face cache.
+
+    Raises:
+        SapiensError: wilor-mlx is not installed.
+        LicencesError: something would have to be downloaded, and the licences have not been accepted.
+        WeightsError: a file cannot be had, is damaged or of another network.
+    """
+    check_installed()
+    row = zoo.level_of("hands", level)
+    found = local(level, weights)
+    if None in (found.pose, found.detector, found.mano):
+        consent.check()
+    pose = found.pose or _downloaded(pose_checkpoint(level), progress)
+    detector = found.detector or _downloaded(zoo.HAND_DETECTOR, progress)
+    hand = _mano(found.mano, progress)
+    return load_networks(pose, detector, hand, row, progress=progress)
+
+
+def pose_checkpoint(level: str) -> zoo.Checkpoint:
+    """WiLoR's file for a level: its 4-bit form is a file of its own."""
+    return zoo.WILOR_POSE_4BIT if level == "4bit" else zoo.WILOR_POSE
+
+
+def local(level: str, weights: str | Path | None = None) -> Files:
+    """What is on this machine. Raises WeightsError where `weights` names nothing that exists."""
+    path = None if weights is None else Path(weights).expanduser()
+    if path is not None and not path.exists():
+        raise WeightsError(f"There is no file or folder {path}. Give WiLoR's file, or a folder of weights for hands.")
+    folder = path.parent if path is not None and path.is_file() else path
+    pose = path if path is not None and path.is_file() else _local(pose_checkpoint(level), folder)
+    return Files(pose, _local(zoo.HAND_DETECTOR, folder), _local_mano(folder))
+
+
+def to_download(level: str, weights: str | Path | None = None) -> list[str]:
+    """What there is to download, in words; empty where all is here. Raises as local does."""
+    found = local(level, weights)
+    missing = [
+        (found.pose, f"{pose_checkpoint(level).filename} of {zoo.WILOR_POSE.repo}"),
+        (found.detector, f"{zoo.HAND_DETECTOR.filename} of {zoo.HAND_DETECTOR.repo}"),
+        (found.mano, f"{MANO_WORDS} ({zoo.WILOR_MINI.repo})"),
+    ]
+    return [words for path, words in missing if path is None]
+
+
+def download_bytes(level: str, weights: str | Path | None = None) -> dict[str, int]:
+    """About what there is to download, by the file; empty where all is here. Raises as local does."""
+    found = local(level, weights)
+    name = pose_checkpoint(level).filename
+    missing = [
+        (found.pose, name, PACKED_BYTES if level == "4bit" else PLAIN_BYTES),
+        (found.detector, zoo.HAND_DETECTOR.filename, DETECTOR_BYTES),
+        (found.mano, "mano.npz", MANO_BYTES),
+    ]
+    return {name: size for path, name, size in missing if path is None}
+
+
+def to_accept(level: str, weights: str | Path | None = None) -> list[str]:
+    """The licences to show before a download, a line each; empty where nothing is downloaded, or they were accepted.
+
+    Raises:
+        SapiensError: wilor-mlx is not installed, so that nothing would come of the download.
+    """
+    check_installed()
+    return [] if consent.is_accepted() or not to_download(level, weights) else consent.lines()
+
+
+# ---- looking and downloading ----------------------------------------------------------------------------------------
+
+
+def _folders(folder: Path | None) -> list[Path]:
+    standing = os.environ.get("SAPIENS_CHECKPOINT_ROOT") or "~/sapiens2_host"
+    return [path for path in (folder, Path(standing).expanduser()) if path is not None]
+
+
+def _local(checkpoint: zoo.Checkpoint, folder: Path | None) -> Path | None:
+    name = Path(checkpoint.filename).name
+    for one in _folders(folder):
+        for path in (one / name, one / checkpoint.local_path):
+            if path.is_file():
+                return path
+    return hub.cached(checkpoint.repo, checkpoint.filename)
+
+
+def _local_mano(folder: Path | None) -> Path | None:
+    """One's own, wilor-mlx's cache, or a whole checkpoint of WiLoR-mini with what belongs to it."""
+    found = mano.own(_folders(folder))
+    if found is not None:
+        return found
+    if mano.cache_file().is_file():
+        return mano.cache_file()
+    checkpoint = _local(zoo.WILOR_MINI, folder)
+    return checkpoint if checkpoint is not None and _mean_beside(checkpoint) else None
+
+
+def _mean_beside(checkpoint: Path) -> Path | None:
+    path = checkpoint.with_name(Path(zoo.MANO_MEAN.filename).name)
+    return path if path.is_file() else None
+
+
+def _downloaded(checkpoint: zoo.Checkpoint, progress: Progress) -> Path:
+    try:
+        return locate.download(checkpoint, progress)
+    except hub.UnavailableError as problem:
+        raise WeightsMissingError(
+            f"The weights for Hands ({checkpoint.filename}) are not on this machine, and {problem.reason}. "
+            f"{problem.remedy}, or download the file from https://huggingface.co/{checkpoint.repo} "
+            f"({checkpoint.licence.name}) and put it at {_folders(None)[0] / checkpoint.local_path}."
+        ) from problem
+
+
+def _mano(found: Path | None, progress: Progress) -> Mano:
+    if found is not None and found.suffix != ".ckpt":
+        return mano.read(found)
+    if found is not None:
+        made = mano.of_checkpoint(found, _mean_beside(found), found.name)
+    else:
+        mean = _downloaded(zoo.MANO_MEAN, progress)
+        made = _of_the_hub(mean, progress)
+    with contextlib.suppress(SapiensError):  # a cache that cannot be written: the next start reads it again
+        mano.keep(made)
+    return made
+
+
+def _of_the_hub(mean: Path, progress: Progress) -> Mano:
+    """The few tensors of the checkpoint on the hub; all of it is downloaded only where no parts of it can be had."""
+    source = zoo.WILOR_MINI
+    name = Path(source.filename).name
+    try:
+        with remote.opened(source.repo, source.filename, progress) as file:
+            return mano.of_checkpoint(Opened(f"{source.repo}/{name}", file), mean, name)
+    except hub.UnavailableError:
+        path = _downloaded(source, progress)
+        return mano.of_checkpoint(path, mean, name)

@@ -1,0 +1,173 @@
+"""Hands over the photo: shaded meshes, a skeleton in the colours of the fingers, labels in those of the sides."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from .. import zoo
+from ..errors import SapiensError
+from . import draw
+from .hands_mesh import SIDE_RGB, SUBPIXEL_BITS, normals, paint, shade
+
+if TYPE_CHECKING:
+    from .hands import HandsResult
+
+FINGER_RGB = ((232, 72, 85), (245, 176, 65), (88, 196, 108), (64, 156, 255), (186, 104, 235))  # thumb to little finger
+PALM_RGB = (226, 232, 240)
+CLOSE_UP_PX = 512
+CLOSE_UP_MARGIN = 1.25  # of the square about a hand's points
+WIDTH_SHARE = 1 / 60  # of a bone, by the side of its hand's box
+
+
+def hands_picture(
+    photo_rgb: np.ndarray,
+    result: "HandsResult",
+    *,
+    mesh: bool = True,
+    opacity: float = zoo.DEFAULTS.mesh_opacity,
+    skeleton: bool = True,
+    labels: bool = True,
+    line_width: float | None = None,
+) -> np.ndarray:
+    """A new (H, W, 3) uint8.
+
+    Args:
+        mesh: whether the shaded meshes are drawn, where the result has them.
+        opacity: of the meshes, 0..1; the skeleton lies over them, or below where they are opaque.
+        labels: "left 0.93" beside each hand, in the colour of its side.
+        line_width: of bones, in photo pixels; None: in proportion to each hand.
+
+    Raises:
+        SapiensError: for an opacity that is none, or a line width that is not above 0.
+    """
+    if not 0 <= opacity <= 1:
+        raise SapiensError(f"The opacity is {opacity}. Give a number from 0 to 1.")
+    if line_width is not None and not line_width > 0:
+        raise SapiensError(f"The line width is {line_width}. Give a number of pixels above 0, or none to fit the hand.")
+    picture = photo_rgb.copy()
+    meshes = None if not mesh or result.vertices is None else result.project(result.vertices)
+    _draw(picture, result, range(len(result)), result.keypoints_xy, meshes, opacity, skeleton, line_width)
+    if labels:
+        _label(picture, result)
+    return picture
+
+
+def close_ups(
+    photo_rgb: np.ndarray,
+    result: "HandsResult",
+    *,
+    px: int = CLOSE_UP_PX,
+    mesh: bool = True,
+    opacity: float = zoo.DEFAULTS.mesh_opacity,
+    skeleton: bool = True,
+) -> list[tuple[np.ndarray, str]]:
+    """Each hand in a square of its own, (px, px, 3) uint8, drawn at that size, and words such as "1: left hand, 0.93".
+
+    Args:
+        mesh, opacity, skeleton: as of hands_picture().
+    """
+    found = []
+    meshes = None if not mesh or result.vertices is None else result.project(result.vertices)
+    for number, side in enumerate(result.sides):
+        points = result.keypoints_xy[number]
+        around = points if meshes is None else meshes[number]
+        square, moved = square_about(photo_rgb, around, px)
+        own_mesh = None if meshes is None else moved(meshes)
+        _draw(square, result, [number], moved(result.keypoints_xy), own_mesh, opacity, skeleton, px * WIDTH_SHARE)
+        found.append((square, f"{number + 1}: {side} hand, {result.scores[number]:.2f}"))
+    return found
+
+
+def square_about(
+    photo_rgb: np.ndarray, points_xy: np.ndarray, px: int
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """The part of a photo around points (N, 2), as (px, px, 3) uint8, and what takes photo pixels (..., 2) there."""
+    low, high = np.clip(np.stack([points_xy.min(0), points_xy.max(0)]), -1e5, 1e5)
+    middle, reach = (low + high) / 2, max(8.0, CLOSE_UP_MARGIN * float((high - low).max()))
+    scale = px / reach
+    way = np.float32([[scale, 0, px / 2 - scale * middle[0]], [0, scale, px / 2 - scale * middle[1]]])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    square = cv2.warpAffine(photo_rgb, way, (px, px), flags=how, borderMode=cv2.BORDER_CONSTANT)
+    return square, lambda xy: xy * way[0, 0] + way[:, 2]
+
+
+def _draw(
+    picture: np.ndarray,
+    result: "HandsResult",
+    which: Sequence[int],
+    points_xy: np.ndarray,
+    meshes_xy: np.ndarray | None,
+    opacity: float,
+    skeleton: bool,
+    line_width: float | None,
+) -> None:
+    """Hands by their numbers into a picture, in place, far ones first."""
+    far_first = sorted(which, key=lambda number: -float(result.translations_mm[number, 2]))
+    if meshes_xy is not None and opacity > 0 and len(far_first):
+        from .hands_files import faces_of
+
+        painted = picture.copy()
+        for number in far_first:
+            vertices, faces = result.vertices[number], faces_of(result, number)
+            colour = np.array(SIDE_RGB[result.sides[number]], np.float32)
+            paint(painted, meshes_xy[number], vertices[:, 2], faces, shade(normals(vertices, faces), colour))
+        picture[:] = draw.blend(picture, painted, opacity)
+    if skeleton:
+        for number in far_first:
+            size = float((result.boxes_xyxy[number, 2:] - result.boxes_xyxy[number, :2]).max())
+            width = line_width or max(1.5, size * WIDTH_SHARE)
+            draw_bones(picture, points_xy[number], SIDE_RGB[result.sides[number]], width)
+
+
+def draw_bones(picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour, width: float) -> None:
+    """One skeleton, in place: bones in the colours of the fingers, joints with a rim in that of the side."""
+    from .hands import LINKS
+
+    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > 1e6:
+        return
+    fixed = np.rint(points_xy * 2**SUBPIXEL_BITS).astype(int)
+    for thickness, colour in ((width + max(2.0, width / 2), draw.BLACK), (width, None)):
+        for index, (a, b) in enumerate(LINKS):
+            ink = colour or FINGER_RGB[index // 4]
+            cv2.line(
+                picture, fixed[a].tolist(), fixed[b].tolist(), ink, max(1, round(thickness)), cv2.LINE_AA, SUBPIXEL_BITS
+            )
+    for index, point in enumerate(fixed):
+        ink = PALM_RGB if index == 0 else FINGER_RGB[(index - 1) // 4]
+        for radius, colour in ((1.3 * width, side_rgb), (0.8 * width, ink)):
+            centre, fixed_radius = point.tolist(), max(1, round(radius * 2**SUBPIXEL_BITS))
+            cv2.circle(picture, centre, fixed_radius, colour, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _label(picture: np.ndarray, result: "HandsResult") -> None:
+    """Which hand it is and how sure, above its box, in place."""
+    photo_hw = picture.shape[:2]
+    px = draw.text_px(photo_hw)
+    height = draw.text_size("0", px)[1]
+    for number in reversed(range(len(result))):  # the surest last, over the others
+        side = result.sides[number]
+        left, top = result.boxes_xyxy[number, :2]
+        text = f"{side} {result.scores[number]:.2f}"
+        at = (float(np.clip(left, 0, photo_hw[1])), float(np.clip(top - 1.5 * height, 0, photo_hw[0])))
+        draw.draw_text(picture, text, at, px, draw.ink_on(SIDE_RGB[side]), SIDE_RGB[side])
+
+
+def mark_shifts(
+    values: np.ndarray, points_xy: np.ndarray, shifts: np.ndarray, links: Sequence[tuple[int, int]], size_px: float
+) -> None:
+    """How far points moved, on the bones of a hand, in place; what moved most lies on top.
+
+    Args:
+        values: (H, W) float32.
+        points_xy, shifts: (21, 2) pixels and (21,).
+        size_px: the side of the hand's crop.
+    """
+    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > 1e6:
+        return
+    width = max(2, math.ceil(size_px / 60))
+    for a, b in sorted(links, key=lambda link: max(shifts[list(link)])):
+        start, end = (np.rint(points_xy[point]).astype(int).tolist() for point in (a, b))
+        cv2.line(values, start, end, float(max(shifts[a], shifts[b])), width)

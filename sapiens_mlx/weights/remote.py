@@ -1,0 +1,64 @@
+"""A file on the Hugging Face hub that is read where it lies: a few megabytes of gigabytes, by HTTP ranges."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+
+from ..runtime import Progress
+from . import hub
+
+BLOCK_BYTES = 1 << 20  # that is asked for at once
+SPENT_BYTES = 256 << 20  # after which it would be no longer a part of the file
+
+
+class RemoteFile(io.RawIOBase):
+    """A file of `size_bytes` that can be read and sought in; `fetch(start, end)` gives bytes of it, or fewer."""
+
+    def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
+        self._size, self._fetch = size_bytes, fetch
+        self._at, self.fetched_bytes = 0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        data = self._fetch(self._at, end)
+        self.fetched_bytes += len(data)
+        if self.fetched_bytes > SPENT_BYTES:
+            raise hub.UnavailableError("far more of it is read than was to be expected", "Try again later")
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+@contextlib.contextmanager
+def opened(repo: str, filename: str, progress: Progress) -> Iterator[io.BufferedReader]:
+    """A file of the hub, as it is now. What was not read is not downloaded, and nothing of it is kept.
+
+    Args:
+        progress: hears ("load", 0, 1) with every piece, and may raise CancelledError.
+
+    Raises:
+        hub.UnavailableError: it cannot be had, or the server gives no parts of files; while it is open, too.
+    """
+    remote = hub.ask(repo, filename, progress)
+
+    def fetch(start: int, end: int) -> bytes:
+        progress("load", 0, 1)
+        return hub.part(repo, filename, remote, start, end, progress)
+
+    with io.BufferedReader(RemoteFile(remote.size_bytes, fetch), BLOCK_BYTES) as file:
+        yield file

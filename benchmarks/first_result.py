@@ -61,7 +61,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     start = time.perf_counter()
     import numpy as np
 
-    from sapiens_mlx.predictor import forward
+    from sapiens_mlx.passes import forward
     from sapiens_mlx.weights import conversion, locate, store
 
     import_seconds = time.perf_counter() - start

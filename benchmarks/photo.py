@@ -83,7 +83,7 @@ def people_field() -> np.ndarray:
 
 
 def raw_output(task: str, fitted: Fitted, number: int) -> Any:
-    """What the network might leave for `fitted.pixels`, as predictor.forward() gives it."""
+    """What the network might leave for `fitted.pixels`, as passes.forward() gives it."""
     if task == "seg":
         logits = field(0, 29)
         logits[..., 0] = 3 - 20 * people_field()

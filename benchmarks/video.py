@@ -18,7 +18,7 @@ import sapiens_mlx as sm  # isort: skip  (loads BLAS before mlx.core)
 
 from benchmarks.processes import ROOT, measured_apart
 from sapiens_mlx import runtime
-from sapiens_mlx.predictor import Options
+from sapiens_mlx.options import Options
 from sapiens_mlx.video.choices import Chosen, ClipChoices
 from sapiens_mlx.video.clip import run_clip
 from sapiens_mlx.video.read import open_clip

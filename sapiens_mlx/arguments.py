@@ -252,10 +252,10 @@ def _add_hands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hand-iou", type=float, default=default.hand_iou, metavar="0..1", help="of hands that overlap by more, one"
     )
-    parser.add_argument("--hand-crop", choices=("left", "right"), help="the photo is a ready crop of this hand")
+    parser.add_argument("--hand-crop", choices=zoo.HAND_SIDES, help="the photo is a ready crop of this hand")
     parser.add_argument(
         "--hand-norms",
-        choices=("package", "trained"),
+        choices=zoo.HAND_NORMS,
         default=default.hand_norms,
         help="statistics of the refinement's norms: each hand's own, as wilor-mlx has it, or those of the weights",
     )

@@ -20,7 +20,8 @@ from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink
 from .models import models
-from .predictor import FOREGROUNDS, Options, Predictor
+from .options import FOREGROUNDS, Options
+from .predictor import Predictor
 from .runtime import Progress, inference, no_progress
 from .sheet import PICTURE_PX
 from .tasks.agreement import Agreement
@@ -121,7 +122,7 @@ class Comparison:
             foreground: where normals, depth and albedo are compared: "auto" (over people, when weights that find them
                 are here), "none" (everywhere), an (H, W) bool array, or a picture file that is light on people.
             name: the photo's, for what is written; default its file's.
-            options: those of predictor.Options for pose. People are found once, and are the same for all.
+            options: those of options.Options for pose. People are found once, and are the same for all.
 
         Raises:
             SapiensError: for variants that cannot be compared, a name that is not in the tables, a bad photo.

@@ -1,10 +1,8 @@
 """Task, size, level and a photo in; a result out. Everything that computes runs on the one inference thread."""
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,77 +11,24 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from . import runtime, tasks, zoo
-from .detect import Detector, People, RTMDetDetector, validate_boxes, whole_photo
+from . import passes, runtime, tasks, zoo
+from .detect import People, RTMDetDetector, validate_boxes, whole_photo
 from .errors import SapiensError, WeightsError
 from .image import ImageSource, read_image, read_mask
-from .inventory import activation_bytes
 from .models import models
+from .options import FOREGROUNDS, NO_FOREGROUND, Options
 from .runtime import Job, Progress, inference, no_progress
+from .stages import Stages
 from .tasks.base import Fitted, Report, Result
 from .tasks.detect import DetectResult
-from .tasks.fit import normalise
 from .weights import locate, store
 
 if TYPE_CHECKING:
     from .hands.find import Hands
     from .hands.network import HandNetworks
 
-# On the CPU two inputs at once gain 5 % at the size demo, and more of them, or of a larger network, nothing: 0.4b pose
-# takes as long an input, 0.5 GB more, and Stop would wait for both.
-CPU_BATCH, CPU_BATCH_BYTES = 2, 1e9
-
-
 # A photo with less than this share of the 4K network's pixels is told that it is enlarged.
 SMALL_SHARE = 0.25
-
-FOREGROUNDS = ("none", "auto", "matting", "seg")
-NO_FOREGROUND = ("pose", "seg", "matting", "hands")  # tasks whose pictures are not cut to people
-HAND_SIDES = ("left", "right")
-HAND_NORMS = ("package", "trained")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What can be chosen for one photo.
-
-    `boxes_xyxy` are (P, 4) people in photo pixels, for pose; no detector is loaded then. `detector` is "rtmdet",
-    "rfdetr" (with the optional package mlx-vlm), "none" (the whole photo is one person) or a callable, photo to People;
-    its thresholds are 0..1. `flip` averages pose with the mirrored photo, as the reference does. `foreground` is what
-    pictures and meshes of the dense tasks are cut to: "none", "auto", "matting", "seg", an (H, W) bool array, or a
-    picture file that is light on people.
-
-    Of hands: `hand_threshold` and `hand_iou` are those of the hand detector, 0..1. `vertices` of False leaves the
-    meshes out and gives points alone. `hand_crop` of "left" or "right" says that the photo is a ready crop of that
-    hand: none is looked for. `hand_norms` is how the network's refinement normalises: "package", each hand by itself,
-    as wilor-mlx 0.3 does; or "trained", by the statistics that came with the weights, as WiLoR in PyTorch.
-    """
-
-    boxes_xyxy: Sequence[Sequence[float]] | np.ndarray | None = None
-    detector: "str | Detector" = "rtmdet"
-    box_threshold: float = zoo.DEFAULTS.box_threshold
-    nms_threshold: float = zoo.DEFAULTS.nms_threshold
-    flip: bool = zoo.DEFAULTS.flip
-    foreground: str | Path | np.ndarray = zoo.DEFAULTS.foreground
-    hand_threshold: float = zoo.DEFAULTS.hand_threshold
-    hand_iou: float = zoo.DEFAULTS.hand_iou
-    vertices: bool = True
-    hand_crop: str | None = None
-    hand_norms: str = zoo.DEFAULTS.hand_norms
-
-    def __post_init__(self) -> None:
-        if isinstance(self.detector, str) and self.detector not in zoo.DETECTORS:
-            raise SapiensError(
-                f"There is no detector {self.detector!r}. Choose one of: {', '.join(zoo.DETECTORS)}; "
-                "or pass a function of your own, photo to People."
-            )
-        if self.hand_crop is not None and self.hand_crop not in HAND_SIDES:
-            raise SapiensError(f"There is no {self.hand_crop!r} hand. Say whether the crop is of a left or right one.")
-        if self.hand_norms not in HAND_NORMS:
-            raise SapiensError(f"There are no norms {self.hand_norms!r}. Choose one of: {', '.join(HAND_NORMS)}.")
-        for name in ("box_threshold", "nms_threshold", "hand_threshold", "hand_iou"):
-            if not 0 <= getattr(self, name) <= 1:  # nor is NaN
-                raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
 
 
 @dataclass(frozen=True)
@@ -96,30 +41,6 @@ class Prepared:
     photo_rgb: np.ndarray
     fitted: Sequence[Fitted] | None = None
     input_hw: tuple[int, int] | None = None
-
-
-@dataclass
-class _Stages:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def each(self, name: str, batches: Iterator[list[Fitted]]) -> Iterator[list[Fitted]]:
-        """The batches; the time it takes to make them counts as that stage's."""
-        while True:
-            with self.stage(name):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
 
 
 class Predictor:
@@ -246,7 +167,7 @@ class Predictor:
 
     def _begin(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Callable[[], Result]:
         """Everything that needs a network; what is called afterwards decodes and reports."""
-        stages, notices = _Stages(), []
+        stages, notices = Stages(), []
         # Its detector and its mask go with a network: where they are the demo's, so is the network, and once is enough.
         uses_weights = self.task != "detect" or (options.boxes_xyxy is None and options.detector == "rtmdet")
         if self.checkpoint.notice and uses_weights:
@@ -314,7 +235,7 @@ class Predictor:
         self,
         model: store.Model,
         prepared: "Prepared",
-        stages: _Stages,
+        stages: Stages,
         progress: Progress,
         fit_options: dict[str, Any],
         result_options: dict[str, Any],
@@ -328,26 +249,26 @@ class Predictor:
             fitted = prepared.fitted
             if fitted is None or prepared.input_hw != model.input_hw:
                 fitted = task.fit(prepared.photo_rgb, model.input_hw, **fit_options)
-        most, parts, count = _inputs_at_once(model), deque(), len(fitted)
+        most, parts, count = passes.inputs_at_once(model), deque(), len(fitted)
 
         def decoded(raw: Any, one: Fitted, number: int) -> Any:
             with stages.stage("decode"):
                 self._naming(progress, number, count)("decode", 0, 1)
                 return task.decode(raw, one)
 
-        for batch in stages.each("fit", _batches(fitted, most)):
+        for batch in stages.each("fit", passes.batches(fitted, most)):
             pixels = np.concatenate([one.pixels for one in batch])
             with stages.stage("network"):
-                raw = _forward_in_turns(model, pixels, most, self._naming(progress, len(parts), count))
+                raw = passes.in_turns(model, pixels, most, self._naming(progress, len(parts), count))
             start = 0
             for one in batch:
                 rows = slice(start, start := start + len(one.pixels))
-                part = partial(decoded, _cut(raw, rows), one, len(parts))
+                part = partial(decoded, passes.cut(raw, rows), one, len(parts))
                 parts.append(part() if self.task == "pose" else part)
             del raw  # 120 MB of a person and its mirror image, in the way of the next network
 
         def finish() -> Result:
-            ready = [part() if self.task != "pose" else part for part in _emptied(parts)]
+            ready = [part() if self.task != "pose" else part for part in passes.emptied(parts)]
             with stages.stage("decode"):
                 return task.result(ready, prepared.photo_rgb, **result_options)
 
@@ -365,7 +286,7 @@ class Predictor:
         model: "HandNetworks",
         photo_rgb: np.ndarray,
         options: Options,
-        stages: _Stages,
+        stages: Stages,
         notices: list[str],
         progress: Progress,
     ) -> "Hands":
@@ -384,7 +305,7 @@ class Predictor:
         return hands
 
     def _people(
-        self, photo_rgb: np.ndarray, options: Options, stages: _Stages, notices: list[str], progress: Progress
+        self, photo_rgb: np.ndarray, options: Options, stages: Stages, notices: list[str], progress: Progress
     ) -> People:
         photo_hw, detector = photo_rgb.shape[:2], options.detector
         if options.boxes_xyxy is not None:
@@ -410,7 +331,7 @@ class Predictor:
         return people
 
     def _found_mask(
-        self, photo_rgb: np.ndarray, foreground: str, stages: _Stages, notices: list[str], progress: Progress
+        self, photo_rgb: np.ndarray, foreground: str, stages: Stages, notices: list[str], progress: Progress
     ) -> np.ndarray | None:
         """(H, W) bool from a second network. None, with a notice, where "auto" finds no weights that can be used."""
         source = self.mask_source() if foreground == "auto" else self._mask_predictor(foreground)
@@ -423,7 +344,7 @@ class Predictor:
         try:
             with stages.stage("foreground"):
                 progress = _as_foreground(progress)
-                found = source._infer(source._load(progress), Prepared(photo_rgb), _Stages(), progress, {}, {})()
+                found = source._infer(source._load(progress), Prepared(photo_rgb), Stages(), progress, {}, {})()
                 return found.foreground_mask()
         except WeightsError as problem:
             if foreground != "auto":
@@ -460,78 +381,6 @@ def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> st
     )
 
 
-# ---- the network ----------------------------------------------------------------------------------------------------
-
-
-def forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
-    """Raw output for (n, h, w, 3) uint8 RGB as float32 NumPy."""
-    progress("network", 0, 1)
-    raw = model.run(mx.array(pixels if model.takes_bytes else normalise(pixels)), progress)
-    outputs = raw if isinstance(raw, tuple) else (raw,)
-    arrays = tuple(np.array(output.astype(mx.float32), copy=False) for output in outputs)
-    return arrays if isinstance(raw, tuple) else arrays[0]
-
-
-def _forward_in_turns(model: store.Model, pixels: np.ndarray, most: int, progress: Progress) -> Any:
-    """forward() of at most `most` inputs at a time: where memory is short, a crop goes before its mirror image."""
-    starts = range(0, len(pixels), most)
-    raws = [
-        forward(model, pixels[start : start + most], _turn_of(progress, turn, len(starts)))
-        for turn, start in enumerate(starts)
-    ]
-    if len(raws) == 1:
-        return raws[0]
-    if isinstance(raws[0], tuple):
-        return tuple(np.concatenate(arrays) for arrays in zip(*raws, strict=True))
-    return np.concatenate(raws)
-
-
-def _turn_of(progress: Progress, turn: int, turns: int) -> Progress:
-    """The reports of one network after another count on."""
-    return lambda stage, done, total: progress(stage, turn * total + done, turns * total)
-
-
-def _emptied(parts: deque) -> Iterator[Any]:
-    """Its elements in order, each out of it before it is handed on, so that nothing else holds them."""
-    while parts:
-        yield parts.popleft()
-
-
-def _cut(raw: Any, rows: slice) -> Any:
-    return tuple(array[rows] for array in raw) if isinstance(raw, tuple) else raw[rows]
-
-
 def _as_foreground(progress: Progress) -> Progress:
     """The network of the mask reports as the stage "foreground"."""
     return lambda stage, done, total: progress("foreground" if stage == "network" else stage, done, total)
-
-
-def _inputs_at_once(model: store.Model) -> int:
-    """How many inputs go through the network together: what fits half of the memory that the weights leave, and on the
-    CPU few enough that they take no more than CPU_BATCH_BYTES."""
-    if model.takes_bytes:
-        from .hands import network
-
-        room = (runtime.memory_limit_bytes() - models.nbytes) / 2 / network.HAND_BYTES
-        return max(1, min(network.AT_ONCE, int(room)))
-    embed_dim = model.backbone.config.embed_dim
-    bytes_each = activation_bytes(embed_dim, model.input_hw, model.compute_dtype.size)
-    most = (runtime.memory_limit_bytes() - models.nbytes) / 2 / bytes_each
-    if runtime.device() == "cpu":
-        most = min(most, CPU_BATCH, CPU_BATCH_BYTES / bytes_each)
-    return max(1, int(most))
-
-
-def _batches(fitted: Sequence[Fitted], most: int) -> Iterator[list[Fitted]]:
-    """Runs of `fitted` with at most `most` inputs each; what belongs together stays together, be it more than `most`.
-
-    Besides a run only the first of the next one is held.
-    """
-    batch: list[Fitted] = []
-    for one in fitted:
-        if batch and sum(len(other.pixels) for other in batch) + len(one.pixels) > most:
-            yield batch
-            batch = []
-        batch.append(one)
-    if batch:
-        yield batch

@@ -23,7 +23,7 @@ from .files import write_bytes
 from .image import read_image
 from .models import models
 from .nn.backbone import EXTRA_TOKENS
-from .predictor import forward
+from .passes import forward
 from .runtime import Progress, inference, no_progress
 from .tasks.base import Fitted
 from .tasks.fit import Way

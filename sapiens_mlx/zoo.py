@@ -229,6 +229,8 @@ HANDS_LICENCES = {
     "the hand model MANO": MANO_LICENCE,
 }
 
+HAND_SIDES = ("left", "right")
+HAND_NORMS = ("package", "trained")
 DETECTORS = ("rtmdet", "rfdetr", "none")  # the last takes the whole photo for one person
 
 

@@ -17,7 +17,8 @@ from sapiens_mlx.bench.measure import measure
 from sapiens_mlx.compare import Comparison
 from sapiens_mlx.convert import convert
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.tasks import hands_mesh, hands_people, hands_picture
 from sapiens_mlx.tasks.hands import JOINTS, LINKS

@@ -34,7 +34,8 @@ from test_hands_weights import write_mean
 
 import sapiens_mlx as sm
 from sapiens_mlx import zoo
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.probe import reading
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.tasks.base import Report

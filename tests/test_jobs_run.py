@@ -17,7 +17,8 @@ from sapiens_mlx.jobs import manifest
 from sapiens_mlx.jobs import run as at_work
 from sapiens_mlx.jobs.index import Work
 from sapiens_mlx.jobs.plan import Item
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.stop import Stop
 
 TASKS = ("seg", "normal", "pose")

@@ -14,7 +14,7 @@ from page_values import VALUES
 from PIL import Image
 
 from sapiens_mlx.errors import BoxError, SapiensError
-from sapiens_mlx.predictor import Options
+from sapiens_mlx.options import Options
 from sapiens_mlx.tasks.base import Report
 from sapiens_mlx.ui import background, command, people
 from sapiens_mlx.ui.storage import Visits

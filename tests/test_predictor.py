@@ -14,7 +14,8 @@ from sapiens_mlx.detect import People
 from sapiens_mlx.errors import BoxError, CancelledError, SapiensError, WeightsError, WeightsMissingError
 from sapiens_mlx.inventory import activation_bytes
 from sapiens_mlx.models import models
-from sapiens_mlx.predictor import Options, _batches, forward
+from sapiens_mlx.options import Options
+from sapiens_mlx.passes import batches, forward
 from sapiens_mlx.tasks import udp
 from sapiens_mlx.tasks.base import Fitted
 
@@ -341,5 +342,5 @@ def test_a_crop_and_its_mirror_apart_count_their_blocks_on(weights, monkeypatch)
 @pytest.mark.parametrize(("most", "sizes"), [(1, [1, 1, 1]), (2, [1, 1, 1]), (4, [2, 1]), (100, [3])])
 def test_batches_keep_a_crop_and_its_mirror_together(most, sizes):
     fitted = [Fitted(np.zeros((2, 4, 3, 3), np.uint8), None)] * 3
-    assert [len(batch) for batch in _batches(fitted, most)] == sizes
-    assert list(_batches([], most)) == []
+    assert [len(batch) for batch in batches(fitted, most)] == sizes
+    assert list(batches([], most)) == []

@@ -13,7 +13,8 @@ import rule
 
 from sapiens_mlx.arguments import argument_parser
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.tasks.joint_angles import ANGLES, NOTE
 from sapiens_mlx.video import arguments
 from sapiens_mlx.video.ahead import Ahead, Behind

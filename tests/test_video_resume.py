@@ -14,7 +14,8 @@ import pytest
 import rule
 
 from sapiens_mlx.errors import CancelledError, SapiensError
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
 from sapiens_mlx.video.report import ClipReport

@@ -12,7 +12,8 @@ import sys
 from conversion_process import add_sizes
 
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.predictor import Options, Predictor
+from sapiens_mlx.options import Options
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
 

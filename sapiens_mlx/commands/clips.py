@@ -8,7 +8,8 @@ from .. import predict_files
 from ..errors import CancelledError, SapiensError
 from ..jobs import ranks
 from ..jobs.kinds import is_video
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..runtime import Progress
 from ..stop import Stop
 from ..video.choices import ClipChoices

@@ -21,7 +21,8 @@ from ..jobs.kinds import is_video
 from ..jobs.plan import Item, Plan
 from ..jobs.run import Runner, Tally
 from ..models import models
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..stop import Stop
 from ..video.choices import ClipChoices
 from ..video.report import Newest

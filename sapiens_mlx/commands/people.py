@@ -7,7 +7,7 @@ from ..boxes import read_boxes
 
 
 def people_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of predictor.Options that say who and which hands are in the photo."""
+    """The fields of options.Options that say who and which hands are in the photo."""
     boxes = list(options.boxes or [])
     if options.boxes_file:
         boxes += read_boxes(options.boxes_file)

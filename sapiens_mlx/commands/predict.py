@@ -7,7 +7,8 @@ from typing import Any
 from .. import costs, inventory, predict_files
 from ..errors import SapiensError
 from ..files import output_folder
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..tasks import background, pose_formats
 from ..tasks.base import Result
 from ..video.arguments import choices_of

@@ -10,6 +10,7 @@ from . import crops
 
 LEFT = 0  # of its two classes
 POINTS = 21
+MOST = 100  # hands of a photo, as of its people
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Hands:
 def find(
     detector: Callable[[mx.array], mx.array], photo_rgb: np.ndarray, threshold: float, iou_threshold: float
 ) -> Hands:
-    """The hands in a photo (H, W, 3) uint8; possibly none. Call it on the thread that loaded the detector.
+    """The hands in a photo (H, W, 3) uint8, the MOST surest at most; possibly none. Call it on the thread that loaded
+    the detector.
 
     Args:
         detector: (1, 512, 512, 3) uint8 to (1, 69, A): box centre and size, two scores, 21 points with a score each.
@@ -47,7 +49,7 @@ def find(
     scores = raw[4:6].max(0)
     wanted = (scores >= threshold) & (raw[2] > 0) & (raw[3] > 0)
     raw, scores = raw[:, wanted], scores[wanted]
-    kept = suppressed(raw[:4].T, scores, iou_threshold)
+    kept = suppressed(raw[:4].T, scores, iou_threshold)[:MOST]  # the surest first
     raw, scores = raw[:, kept], scores[kept]
     scale, offset = crops.from_letterbox(photo_rgb.shape[:2])
     centres, sizes = raw[:2].T * scale - offset, raw[2:4].T * scale

@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import CancelledError
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..video.choices import ClipChoices
 from ..video.clip import OnFrame, run_clip
 from ..video.report import ClipReport

@@ -20,7 +20,8 @@ from .. import predict_files
 from ..errors import CancelledError, SapiensError, WeightsError
 from ..files import clear_partials
 from ..image import read_image
-from ..predictor import Options, Predictor, Prepared
+from ..options import Options
+from ..predictor import Predictor, Prepared
 from ..stop import Stop
 from ..video.choices import ClipChoices
 from ..video.report import Newest

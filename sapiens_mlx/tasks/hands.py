@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import SapiensError
 from ..files import write_arrays, write_bytes
-from ..hands import camera, crops
+from ..hands import camera, crops, find
 from ..hands.find import Hands
 from ..image import write_png
 from . import agreement, draw, hands_files, hands_picture
@@ -270,6 +270,8 @@ def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: 
     if cut:
         which = "1 hand reaches" if cut == 1 else f"{cut} hands reach"
         said.append(f"{which} beyond the photo: what is not seen of a hand is guessed.")
+    if len(hands) == find.MOST:
+        said.append(f"These are the {find.MOST} surest hands. Raise the hand threshold if some of them are none.")
     if len(hands) > at_once:
         said.append(f"{len(hands)} hands were found, and computed {at_once} at a time to stay within the memory.")
     return said

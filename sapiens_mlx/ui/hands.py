@@ -37,7 +37,7 @@ def build(inputs: dict[str, Any]) -> gr.Accordion:
 
 
 def options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of predictor.Options that say which hands are looked for, and what is computed of them."""
+    """The fields of options.Options that say which hands are looked for, and what is computed of them."""
     return {
         "hand_threshold": values["hand_threshold"],
         "hand_iou": values["hand_iou"],

@@ -123,7 +123,7 @@ def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:
 
 
 def options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of predictor.Options that say who is looked at. Raises as own_boxes."""
+    """The fields of options.Options that say who is looked at. Raises as own_boxes."""
     return {
         "boxes_xyxy": own_boxes(values),
         "detector": "none" if values["people"] == "whole" else values["detector"],

@@ -20,7 +20,8 @@ import numpy as np
 from .. import __version__, runtime
 from ..errors import CancelledError, ClipError, SapiensError
 from ..files import output_folder, write_bytes
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..runtime import Progress, no_progress
 from ..tasks.base import Report, Result
 from . import charts, results, views

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .. import tasks
-from ..predictor import Options, Predictor
+from ..options import Options
+from ..predictor import Predictor
 from ..runtime import Progress
 from ..tasks.base import Result
 from ..tasks.detect import DetectResult

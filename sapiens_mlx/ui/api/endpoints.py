@@ -38,8 +38,8 @@ Size = Literal[(*zoo.SIZES, "rtmdet-m", zoo.WILOR.name)]
 Level = Literal[tuple(zoo.LEVELS)]
 Detector = Literal[zoo.DETECTORS]
 Foreground = Literal["none", "auto", "matting", "seg"]
-HandCrop = Literal["none", "left", "right"]
-HandNorms = Literal["package", "trained"]
+HandCrop = Literal["none", *zoo.HAND_SIDES]
+HandNorms = Literal[zoo.HAND_NORMS]
 
 
 def connect(visits: Visits, weights: str | None) -> None:
@@ -131,7 +131,8 @@ class Programs:
             from ... import costs, predict_files
             from ...image import read_image
             from ...inventory import too_large
-            from ...predictor import FOREGROUNDS, HAND_NORMS, HAND_SIDES, Options, Predictor
+            from ...options import FOREGROUNDS, Options
+            from ...predictor import Predictor
             from ...tasks.background import resolved
 
             values.check_choice("foreground", foreground, FOREGROUNDS)  # else it would be the name of a file here
@@ -143,8 +144,8 @@ class Programs:
             values.check_number("points", points, 1, 10**9)
             values.check_number("hand_threshold", hand_threshold, 0, 1)
             values.check_number("hand_iou", hand_iou, 0, 1)
-            values.check_choice("hand_crop", hand_crop, ("none", *HAND_SIDES))
-            values.check_choice("hand_norms", hand_norms, HAND_NORMS)
+            values.check_choice("hand_crop", hand_crop, ("none", *zoo.HAND_SIDES))
+            values.check_choice("hand_norms", hand_norms, zoo.HAND_NORMS)
             values.check_number("mesh_opacity", mesh_opacity, 0, 1)
             predictors = [Predictor(name, size, level, self._weights) for name in values.names("tasks", tasks)]
             if not predictors:

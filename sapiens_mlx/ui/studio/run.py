@@ -198,9 +198,9 @@ class Actions(Shown):
                 result.report.notices.append(f"{NOT_CUT_OUT} {problem}")
 
     def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
-        """predictor.Options, and which detector's people they are where those of an earlier result are taken."""
+        """options.Options, and which detector's people they are where those of an earlier result are taken."""
         from ...detect import People
-        from ...predictor import Options
+        from ...options import Options
 
         if task == hands.TASK:
             return Options(**hands.options(values)), ""

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import zoo
 from ...errors import SapiensError
+from ...options import Options
 from ...video.choices import ClipChoices
 from .. import controls, hands
 from ..people import TASKS as ABOUT_PEOPLE
 from . import sentences
 from .given import Facts
-
-if TYPE_CHECKING:
-    from ...predictor import Options
 
 HOSTED_FRAMES = 900  # of a run where strangers share one machine: half a minute of a phone's clip
 
@@ -57,10 +55,8 @@ def within(chosen: ClipChoices, facts: Facts, most: int | None) -> ClipChoices:
     return replace(chosen, last_frame=end if chosen.last_frame is None else min(end, chosen.last_frame))
 
 
-def of_predictor(values: Mapping[str, Any]) -> "Options":
-    """predictor.Options for every frame."""
-    from ...predictor import Options
-
+def of_predictor(values: Mapping[str, Any]) -> Options:
+    """options.Options for every frame."""
     if values["task"] in ABOUT_PEOPLE:
         return Options(box_threshold=values["box_threshold"], flip=values["flip"])
     if values["task"] == hands.TASK:

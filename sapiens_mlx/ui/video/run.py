@@ -32,7 +32,8 @@ from .given import SHOWN_PX, Given, Running, take
 from .view import VideoView
 
 if TYPE_CHECKING:
-    from ...predictor import Options, Predictor
+    from ...options import Options
+    from ...predictor import Predictor
     from ...video.choices import ClipChoices
     from ...video.report import ClipReport, Newest
 

@@ -8,8 +8,7 @@ import rule
 from PIL import Image
 
 import sapiens_mlx as sm
-from sapiens_mlx import predictor as predictor_module
-from sapiens_mlx import runtime, zoo
+from sapiens_mlx import passes, runtime, zoo
 from sapiens_mlx.detect import People
 from sapiens_mlx.errors import BoxError, CancelledError, SapiensError, WeightsError, WeightsMissingError
 from sapiens_mlx.inventory import activation_bytes
@@ -279,7 +278,7 @@ def inputs_at_once(monkeypatch):
         taken.append(len(pixels))
         return forward(model, pixels, progress)
 
-    monkeypatch.setattr(predictor_module, "forward", watched)
+    monkeypatch.setattr(passes, "forward", watched)
     return taken
 
 

@@ -202,15 +202,17 @@ def everything(rank, items):
 def test_no_file_is_taken_twice_or_left(board):
     first, second = board(0), board(1)
     first.lay_out(items(100), lambda: 1.0)
-    taken = {0: [], 1: []}
+    taken, begun = {0: [], 1: []}, threading.Event()
 
     def work(rank, one):
         for item in one.items(everything):
             taken[rank].append(item.file)
             one.finished(item)
+            begun.set()
 
     other = threading.Thread(target=work, args=(1, second))
     other.start()
+    begun.wait()  # on a busy machine the first would be through before the other has begun
     work(0, first)
     other.join()
     assert sorted(taken[0] + taken[1]) == sorted(item.file for item in items(100))

@@ -140,7 +140,8 @@ def test_a_leaving_visitor_frees_memory_files_and_work(tmp_path: Path) -> None:
 
 def test_an_upload_that_two_visitors_share_goes_with_the_second(tmp_path: Path) -> None:
     visits = storage.Visits(tmp_path)
-    upload = tmp_path / "upload.jpg"
+    upload = tmp_path / ("ab" * 32) / "upload.jpg"
+    upload.parent.mkdir()
     upload.write_bytes(b"photo")
     for session in "ab":
         visits.hold(visits.of(session), str(upload))
@@ -148,6 +149,19 @@ def test_an_upload_that_two_visitors_share_goes_with_the_second(tmp_path: Path) 
     assert upload.exists()
     visits.leave("b")
     assert not upload.exists()
+
+
+def test_a_file_of_the_page_itself_that_a_request_names_as_its_upload_stays(tmp_path: Path) -> None:
+    visits = storage.Visits(tmp_path / "ours")
+    outside = [tmp_path / ("ab" * 32) / "a.jpg", tmp_path / "ours/examples/a.jpg", tmp_path / "LICENSE"]
+    (tmp_path / "ours" / ("cd" * 32)).mkdir(parents=True)
+    for path in outside:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"ours")
+        visits.hold(visits.of("a"), str(path))
+        visits.hold(visits.of("a"), str(tmp_path / "ours" / ("cd" * 32) / "../.." / path.relative_to(tmp_path)))
+    visits.leave("a")
+    assert all(path.exists() for path in outside)
 
 
 def test_visitors_who_never_say_goodbye_are_dropped_oldest_first(tmp_path: Path) -> None:

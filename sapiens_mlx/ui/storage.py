@@ -6,6 +6,7 @@ Gradio deletes nothing when a page is closed or the process is told to end, so b
 import atexit
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -21,6 +22,7 @@ PREFIX = "sapiens-studio-"
 # What visits are kept of: each tab, and the second photo of one.
 STUDIO, COMPARE, FEATURES, FEATURES_SECOND, VIDEO = "studio", "compare", "features", "features second", "video"
 MAX_FILE_SIZE = "200mb"  # of an upload
+_HASH = re.compile("[0-9a-f]{64}")  # Gradio puts what it receives into <its folder>/<hash of the content>/
 MOST_VISITS = 32  # the oldest are dropped: not every program that calls the page says goodbye
 
 
@@ -89,9 +91,14 @@ class Visits:
             return self._visits[key]
 
     def hold(self, visit: Visit, upload: str) -> None:
-        """Remember that `upload`, a file that Gradio received, is the visitor's: it goes when its last holder does."""
+        """Remember that `upload`, a file that Gradio received, is the visitor's: it goes when its last holder does.
+
+        Not every path that comes as one is: a request may name any file that Gradio serves, such as an example.
+        """
+        place = Path(upload).resolve().parent
+        received = _HASH.fullmatch(place.name) and place.parent == self._folder.resolve()
         with self._lock:
-            if not visit.closed and upload not in visit.uploads:
+            if received and not visit.closed and upload not in visit.uploads:
                 visit.uploads.add(upload)
                 self._holders[upload] += 1
 

@@ -181,7 +181,8 @@ def _add_models(commands: Any) -> None:
         "--remove",
         nargs="+",
         metavar="NAME",
-        help="remove kept conversions (`all` for all) or, by OWNER/NAME, what was downloaded from the hub",
+        help="remove kept conversions (`all` for all) or, by OWNER/NAME, what was downloaded from the hub; `hands`: "
+        "all that was downloaded for hands, and that their licences were accepted",
     )
     _add_json(parser)
 

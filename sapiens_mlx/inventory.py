@@ -7,9 +7,10 @@ from typing import Any
 
 from . import runtime, zoo
 from .errors import SapiensError
+from .hands import mano
 from .hands import weights as hand_files
 from .nn.backbone import EXTRA_TOKENS, PATCH, WINDOW, WINDOWS_AT_A_TIME
-from .weights import hub, locate, store
+from .weights import consent, hub, locate, store
 
 # For an estimate that says "about": heads have 0.01 to 0.2 billion, and less than the backbone where that is small.
 HEAD_PARAMETERS = 0.1e9
@@ -205,13 +206,17 @@ def _repos() -> list[str]:
 def remove(names: list[str]) -> list[Kept]:
     """Removes kept conversions by name, or by its beginning (`seg-0.4b`), or all; and downloads by their repository.
 
-    Files in folders of your own are never touched. Returns what was removed.
+    `hands` is all that was downloaded for hands, MANO where this program keeps it, and that their licences were
+    accepted. Files in folders of your own are never touched. Returns what was removed.
 
     Raises:
         SapiensError: when a name fits none, or it cannot be removed.
     """
     removed = []
     for name in names:
+        if name == zoo.HANDS.name:
+            removed += _remove_hands()
+            continue
         found = [
             one for one in conversions() if name == "all" or one.name == name or one.name.startswith(f"{name}-")
         ] + [one for one in downloads() if one.name == name]
@@ -221,8 +226,23 @@ def remove(names: list[str]) -> list[Kept]:
             if one.is_download:
                 removed.append(Kept(one.name, hub.remove(one.name)))
             else:
-                _remove_folder(store.cache_folder() / one.name)
+                _remove(store.cache_folder() / one.name)
                 removed.append(one)
+    return removed
+
+
+def _remove_hands() -> list[Kept]:
+    repos = (zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo)
+    removed = [Kept(one.name, hub.remove(one.name)) for one in downloads() if one.name in repos]
+    for path in (mano.ours(), consent.file()):
+        if path is not None and path.is_file():
+            removed.append(Kept(path.name, path.stat().st_size))
+            _remove(path)
+    if not removed:
+        raise SapiensError(
+            "There is nothing of hands to remove: neither downloads, nor MANO as this program keeps it, nor accepted "
+            "licences."
+        )
     return removed
 
 
@@ -235,14 +255,17 @@ def _no_such(name: str) -> str:
     return f"There is no {kind} {name!r} in {where}. Kept are: {', '.join(one.name for one in kept) or 'none'}."
 
 
-def _remove_folder(folder: Path) -> None:
+def _remove(path: Path) -> None:
     try:
-        shutil.rmtree(folder)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except FileNotFoundError:
         pass  # another process was first
     except OSError as problem:
         raise SapiensError(
-            f"{folder} cannot be removed ({problem.strerror or problem}). See that you may write there, or remove it "
+            f"{path} cannot be removed ({problem.strerror or problem}). See that you may write there, or remove it "
             "yourself."
         ) from problem
 

@@ -14,7 +14,7 @@ import sapiens_mlx as sm
 from sapiens_mlx import costs, hands, inventory, runtime, zoo
 from sapiens_mlx.__main__ import main
 from sapiens_mlx.errors import CancelledError, LevelError, SapiensError, WeightsError
-from sapiens_mlx.hands import camera, crops, find, network
+from sapiens_mlx.hands import camera, crops, find, network, rotations
 from sapiens_mlx.hands.weights import load
 from sapiens_mlx.models import models
 from sapiens_mlx.predictor import Predictor
@@ -109,7 +109,7 @@ def test_trained_norms_are_not_those_of_the_weights(weights):
         networks = load("fp32")
         crop = crops.square(PHOTO, trained.centres_xy[0], trained.crops_px[0], 256)
         crop = crop if trained.sides[0] == "right" else crop[:, ::-1]
-        refine = networks.wilor.refine_net
+        refine = networks.wilor.refine_net.net
         for name in network._OF_REFINEMENT:
             setattr(refine.deconv, name, getattr(refine.deconv, name).norm)
         refine.eval()
@@ -118,6 +118,42 @@ def test_trained_norms_are_not_those_of_the_weights(weights):
     expected = inference.run(in_evaluation)[0] * [1 if trained.sides[0] == "right" else -1, 1, 1]
     np.testing.assert_allclose(trained.own_points_m[0], expected, atol=1e-5)
     assert np.abs(trained.own_points_m - package.own_points_m).max() > 1e-4
+
+
+ANGLES = [0, 1e-7, 1e-4, 1e-2, 1, np.pi / 2 - 1e-4, np.pi / 2 + 1e-4, 2.5, 3.1, np.pi - 1e-3, np.pi - 1e-6, np.pi]
+
+
+@pytest.mark.parametrize("angle_rad", ANGLES)
+def test_a_rotation_near_half_a_turn_loses_its_axis(angle_rad):
+    rotation = pytest.importorskip("scipy.spatial.transform", reason="SciPy is not installed").Rotation
+    axes = np.random.default_rng(0).standard_normal((200, 3))
+    axes = np.concatenate([np.eye(3), -np.eye(3), [[1, 1, 0], [0, -1, 1]], axes])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    matrices = rotation.from_rotvec(angle_rad * axes).as_matrix().astype(np.float32)
+    found = inference.run(lambda progress: np.array(rotations.rotvec(mx.array(matrices.reshape(-1, 1, 3, 3)))))[:, 0]
+    apart = rotation.from_matrix(matrices).inv() * rotation.from_rotvec(found)
+    assert apart.magnitude().max() < 2e-6
+    assert np.linalg.norm(found, axis=1).max() <= np.pi + 1e-6
+    if angle_rad < np.pi - 1e-4:  # where there is one only
+        np.testing.assert_allclose(found, angle_rad * axes, atol=1e-5)
+
+
+def test_a_wrist_at_half_a_turn_comes_out_as_none(weights):
+    half = np.float32([0, 1, 0, 1, 0, 0])  # two columns of the matrix: x and y change places
+
+    def run(progress):
+        networks = load("fp32")
+        wilor = networks.wilor
+        for layer in (wilor.backbone.decpose, wilor.refine_net.net.dec_pose):
+            layer.weight, layer.bias = mx.zeros_like(layer.weight), mx.zeros_like(layer.bias)
+        wilor.backbone.init_hand_pose = mx.array(np.tile(half, 16)[None])
+        raw = networks.run(mx.zeros((1, 256, 256, 3), mx.uint8))
+        return np.array(raw[2]), np.array(raw[3])
+
+    wrist, fingers = inference.run(run)
+    assert (wrist.shape, fingers.shape) == ((1, 1, 3), (1, 15, 3))
+    np.testing.assert_allclose(np.abs(wrist[0, 0]), np.pi / np.sqrt(2) * np.array([1, 1, 0]), atol=1e-5)
+    np.testing.assert_allclose(fingers[0], np.broadcast_to(wrist[0], (15, 3)), atol=1e-5)
 
 
 # ---- the camera -----------------------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_licences_are_asked_for_too_often_or_not_at_all(machine, monkeypatch, tm
     assert "2.60 GB" in told and "once a visit" in told
     assert all(licence.url in told for licence in zoo.HANDS_LICENCES.values())
     monkeypatch.delenv("SPACE_ID")
-    kept.withdraw()
+    kept.file().unlink()
     made_up.shrink(monkeypatch)
     inference.run(lambda progress: made_up.write_all(machine))
     assert not consent.is_wanted(second, predictor), "all is here"

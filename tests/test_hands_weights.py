@@ -8,6 +8,7 @@ import pty
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from sapiens_mlx.hands import mano
 from sapiens_mlx.hands import weights as files
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.weights import consent, mano_pickle, remote, torch_file
+from sapiens_mlx.weights import consent, hub, mano_pickle, remote, torch_file
 from sapiens_mlx.weights.torch_file import Opened
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -188,6 +189,19 @@ BROKEN = {
         thing("chumpy.reordering", "Select", a=array(ROW), idxs=array(np.array([12]))),
         "selects what is not there",
     ),
+    "a name of tuples, short to write and endless in words": (
+        torch_saves.named("numpy.core.multiarray", "_reconstruct")
+        + b")R"
+        + torch_saves.group(
+            whole(1),
+            torch_saves.group(),
+            torch_saves.named("numpy", "dtype") + torch_saves.group(b")" + b"2\x86" * 23) + b"R",
+            b"\x89",
+            short(""),
+        )
+        + b"b",
+        "not of a plain type",
+    ),
     "in itself": (b"}q\x05" + short("x") + b"h\x05s", "not an array but 'dict'"),
     "deep": (
         torch_saves.named("chumpy.ch", "Ch")
@@ -203,9 +217,23 @@ BROKEN = {
 
 @pytest.mark.parametrize(("value", "sentence"), BROKEN.values(), ids=BROKEN)
 def test_a_damaged_pickle_is_no_sentence(tmp_path, value, sentence):
-    with pytest.raises(WeightsError, match=sentence) as problem:
-        mano.read(write_pickle(tmp_path / "MANO_RIGHT.pkl", v_template=value))
+    path = write_pickle(tmp_path / "MANO_RIGHT.pkl", v_template=value)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError, match=sentence) as problem:
+            mano.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
     assert "mano.is.tue.mpg.de" in str(problem.value) and "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("name", ["kintree_table", "posedirs"])
+@pytest.mark.parametrize("shape", [(), (0,), (4,)])
+def test_a_pickle_of_arrays_without_axes_is_no_sentence(tmp_path, name, shape):
+    path = write_pickle(tmp_path / "MANO_RIGHT.pkl", **{name: array(np.zeros(shape))})
+    with pytest.raises(WeightsError, match=rf"holds no MANO: {name} is"):
+        mano.read(path)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +302,54 @@ def test_a_damaged_cache_is_no_sentence(tmp_path, change, sentence):
     np.savez(path, **arrays)
     with pytest.raises(WeightsError, match=sentence) as problem:
         mano.read(path)
-    assert f"Remove {path}" in str(problem.value)
+    assert str(problem.value).endswith(mano.OWN_REMEDY)
+
+
+def headed(text: str, data: bytes = b"") -> bytes:
+    """A .npy file with that in the place of its header."""
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() + data
+
+
+def described(shape: str, kind: str = "<f4") -> bytes:
+    return headed(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}", bytes(12))
+
+
+MEMBERS = {
+    "open bracket": headed("("),
+    "no dictionary": headed("[" * 5000),
+    "huge": described("(10000000000000,)"),
+    "beyond whole numbers": described("(1000000000000000000000,)"),
+    "nothing, beyond whole numbers": described("(0, 1000000000000000000000)"),
+    "of nothing, beyond whole numbers": described("(1000000000000000000000,)", "|V0"),
+    "negative": described("(-3,)"),
+    "words": described("(3,)", "<U1"),
+    "later version": b"\x93NUMPY\x09\0",
+    "other file": b"here",
+}
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+def test_an_array_that_is_none_is_no_sentence(tmp_path, member):
+    path = tmp_path / "mano.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("faces.npy", member)
+    with pytest.raises(WeightsError, match=r"is damaged, cut short, or no \.npz of arrays"):
+        mano.read(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_an_array_packed_in_another_way_is_no_sentence(tmp_path, method, is_broken):
+    path = tmp_path / "mano.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("faces.npy", described("(3,)"))
+        at = archive.getinfo("faces.npy").header_offset + 30 + len("faces.npy")
+    data = bytearray(path.read_bytes())
+    if is_broken:
+        data[at + 9 : at + 20] = b"\xff" * 11
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"is damaged, cut short, or no \.npz of arrays"):
+        mano.read(path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "bomb"])
@@ -323,6 +398,23 @@ def test_all_of_a_checkpoint_is_read_for_it(tmp_path):
     others = 300 * 1000 * 4
     assert sum(fetched) < len(data) - others + 1_000_000 and len(data) > others
     np.testing.assert_array_equal(found["mano.posedirs"], made_up.mano_arrays()["posedirs"])
+
+
+def test_a_large_read_is_one_request_or_comes_without_end():
+    data, fetched = bytes(range(256)) * (36 << 10), []  # 9 MB
+
+    def fetch(start, end):
+        fetched.append(end - start)
+        return data[start:end]
+
+    with io.BufferedReader(remote.RemoteFile(len(data), fetch), 1 << 16) as file:
+        assert file.read(len(data)) == data
+    assert max(fetched) <= 4 << 20 and sum(fetched) == len(data)
+    fetched.clear()
+    file = io.BufferedReader(remote.RemoteFile(400 << 20, fetch), 1 << 16)
+    with pytest.raises(hub.UnavailableError, match="far more of it is read"):
+        file.read(400 << 20)
+    assert not fetched
 
 
 @pytest.mark.parametrize(
@@ -395,6 +487,31 @@ def test_files_beside_a_given_one_are_not_taken(home, tmp_path, nested):
     assert beside.detector == place / "hand-detector.safetensors"
     with pytest.raises(WeightsError, match="no file or folder"):
         files.local("fp32", tmp_path / "nowhere")
+    assert files.local("fp32", "mlx-community/sapiens2-pose-0.4b-4bit") == files.local("fp32")  # of the other task
+
+
+def test_what_to_do_about_a_damaged_mano_harms_its_owner(home):
+    arrays = made_up.mano_arrays()
+    del arrays["faces"]
+    own, cache = home / "mano.npz", mano.cache_file()
+    for path in (cache, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **arrays)
+        with pytest.raises(WeightsError, match="has no faces") as problem:
+            files._mano(files.local("fp32").mano, lambda *_: None)
+        assert str(path) in str(problem.value)
+        assert ("Remove" in str(problem.value)) == (path == cache)
+    own.unlink()
+    cache.unlink()
+    del arrays["lbs_weights"]
+    checkpoint = made_up.write_checkpoint(home / "hands/wilor_final.ckpt", arrays)
+    write_mean(home / "hands/mano_mean_params.npz")
+    with pytest.raises(WeightsError, match="is no checkpoint of WiLoR") as problem:
+        files._mano(files.local("fp32").mano, lambda *_: None)
+    assert str(checkpoint) in str(problem.value) and "Remove" not in str(problem.value)
+    repo = zoo.WILOR_MINI.repo
+    downloaded = home / f"models--{repo.replace('/', '--')}/snapshots/0/wilor_final.ckpt"
+    assert f"models --remove {repo}`" in files._remedy(downloaded)
 
 
 def test_models_do_not_list_them(home, monkeypatch):
@@ -425,14 +542,14 @@ def test_licences_are_accepted_by_themselves(home, monkeypatch):
         predictor(np.zeros((50, 50, 3), np.uint8))
     consent.accept()
     assert consent.is_accepted() and predictor.to_accept() == []
-    consent.withdraw()
+    consent.file().unlink()
     assert not consent.is_accepted()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2, "accepted": []}', '{"format": 1, "accepted": 3}'])
 def test_a_damaged_memory_of_licences_is_an_acceptance(home, tmp_path, content):
     consent.accept()
-    path = Path(os.environ["SAPIENS_MLX_CACHE"]) / consent.FILE
+    path = consent.file()
     assert json.loads(path.read_text())["accepted"]
     path.write_text(content)
     assert not consent.is_accepted()
@@ -477,6 +594,10 @@ class Elsewhere:
         Image.fromarray(made_up.discs("rl")).save(self.photo)
 
     def run(self, hub: Hub | None, *options: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess:
+        command = ["predict", str(self.photo), "--task", "hands", "--out", str(self.folder / "out"), "--json", *options]
+        return self.command(hub, *command, stdin=stdin)
+
+    def command(self, hub: Hub | None, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess:
         settings = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}",
@@ -486,8 +607,7 @@ class Elsewhere:
             "HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9",
             "HF_HUB_DOWNLOAD_TIMEOUT": "2",
         }
-        command = [sys.executable, "-c", PROGRAM, "predict", str(self.photo), "--task", "hands"]
-        command += ["--out", str(self.folder / "out"), "--json", *options]
+        command = [sys.executable, "-c", PROGRAM, *arguments]
         return subprocess.run(
             command, env=settings, capture_output=True, stdin=stdin, text=True, timeout=120, check=False
         )
@@ -519,12 +639,42 @@ def test_without_a_terminal_it_downloads_unasked(elsewhere):
     assert again.returncode == 0, again.stderr
 
 
+def test_what_hands_brought_stays(elsewhere):
+    with Hub(elsewhere.files) as hub:
+        assert elsewhere.run(hub, "--accept-licences").returncode == 0
+    remove = ("models", "--remove", "hands", "--json")
+    done = elsewhere.command(None, *remove)
+    removed = json.loads(done.stdout)["removed"]
+    assert set(removed) == {zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo, "mano.npz", consent.FILE}, done.stderr
+    assert not elsewhere.mano.exists() and not list((elsewhere.folder / "hf").rglob("*.safetensors"))
+    assert not (elsewhere.folder / "cache" / consent.FILE).exists()
+    made_up.write_mano(elsewhere.mano)  # by wilor-mlx
+    done = elsewhere.command(None, *remove)
+    assert done.returncode == 2 and "nothing of hands to remove" in done.stderr
+    assert elsewhere.mano.exists()
+
+
 def test_a_hub_without_ranges_gives_no_mano(elsewhere):
     with Hub(elsewhere.files, ranges=False) as hub:
         done = elsewhere.run(hub, "--accept-licences", "--level", "4bit")
     assert done.returncode == 0, done.stderr
+    assert "The hub gives no parts of files: all 2.4 GB of wilor_final.ckpt come, of which MANO is 5 MB." in done.stderr
     same(mano.read(elsewhere.mano))
     assert json.loads(done.stdout)["level"] == "4bit"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_all_of_the_checkpoint_is_downloaded_for_another_fault(elsewhere, status):
+    with Hub(elsewhere.files) as hub:
+        assert elsewhere.run(hub, "--accept-licences").returncode == 0
+    elsewhere.mano.unlink()
+    with Hub(elsewhere.files, cdn_status=status) as hub:
+        done = elsewhere.run(hub)
+        asked = [one for one in hub.requests if "wilor_final.ckpt" in one.path and one.method == "GET"]
+    error = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and f"HTTP {status}" in error and "download the file of 2.4 GB from" in error
+    assert asked and all(one.start is not None for one in asked)
+    assert not list((elsewhere.folder / "hf").rglob("*wilor_final*"))
 
 
 @pytest.mark.parametrize("answer", ["n", "", "y"])

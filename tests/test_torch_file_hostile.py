@@ -73,6 +73,7 @@ TRICKS = {
     "million digits": ("refused", b"L" + b"9" * 1_000_000 + b"L\n"),
     "endless name": ("refused", text("m" * 5000) + text("n") + b"\x93"),
     "name that is no text": ("refused", b"NN\x93"),
+    "name of tuples, short to write and endless in words": ("refused", b")" + b"2\x86" * 22 + b"2\x93"),
     "memo that is not there": ("refused", b"h\x07"),
     "empty stack": ("refused", b"0" * 9),
     "mark that is not there": ("refused", b"0ttt"),

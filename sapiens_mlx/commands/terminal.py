@@ -42,15 +42,15 @@ def progress_line() -> Progress:
     """Shows how far the work is in one line of a terminal. Elsewhere it only says what is going to be downloaded."""
     if sys.stderr is None:
         return no_progress
-    told: set[str] = set()
+    told: set[tuple[str, str]] = set()
 
     def show(stage: str, done: float, total: float) -> None:
         if stage == "download":
             from ..weights import locate
 
             coming = locate.coming
-            if coming is not None and coming.repo not in told:
-                told.add(coming.repo)
+            if coming is not None and (coming.repo, coming.notice) not in told:
+                told.add((coming.repo, coming.notice))
                 note(coming.sentence(total))
         amount = f"{done / 1e9:.1f} of {total / 1e9:.1f} GB" if stage == "download" else f"{done:.0f}/{total:.0f}"
         line(f"{stage} {amount}")

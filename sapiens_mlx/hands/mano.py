@@ -5,8 +5,13 @@ has, or downloads after accepting its licence.
 """
 
 import contextlib
+import io
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,7 @@ import numpy as np
 from ..errors import WeightsError
 from ..files import writing
 from ..weights import mano_pickle, torch_file
-from ..weights.torch_file import Source
+from ..weights.torch_file import Opened, Source
 
 VERTICES, JOINTS, POINTS, FACES, SHAPES = 778, 16, 21, 1538, 10
 POSES = 9 * (JOINTS - 1)
@@ -40,6 +45,17 @@ PREFIX = "mano."
 OF_CHECKPOINT = {PREFIX + ("faces_tensor" if name == "faces" else name): name for name in TABLE}
 OWN_NAMES = ("mano.npz", "MANO_RIGHT.pkl", "mano/MANO_RIGHT.pkl", "hands/mano.npz", "hands/MANO_RIGHT.pkl")
 LARGEST_BYTES = 64 << 20  # of an .npz unpacked: MANO is 3 MB
+MARK = b"written by sapiens_mlx"  # in a cache file of ours; wilor-mlx's are not ours to remove
+OWN_REMEDY = (
+    "Put a sound one in its place, or MANO_RIGHT.pkl from https://mano.is.tue.mpg.de, or take it away: then MANO is "
+    "downloaded."
+)
+
+# What bytes without sense set off in zipfile, zlib and the reading of NumPy's headers, which are Python's literals.
+_SYMPTOMS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, ValueError, LookupError),
+    *(TypeError, AttributeError, EOFError, RuntimeError, OverflowError, MemoryError),
+)
 
 # Which vertices are the tips of the fingers, and the order of OpenPose: conventions of the programs that use MANO.
 TIPS = (744, 320, 443, 554, 671)
@@ -78,32 +94,43 @@ def own(folders: list[Path]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read(path: Path) -> Mano:
+def read(path: Path, remedy: str = OWN_REMEDY) -> Mano:
     """From mano.npz, or the MANO_RIGHT.pkl that its authors give. Nothing of the file is run.
 
+    Args:
+        remedy: what to do about an .npz that is damaged, as a sentence.
+
     Raises:
-        WeightsError: it is damaged, of a left hand, or something else.
+        WeightsError: it is damaged or something else.
     """
     if path.suffix == ".pkl":
-        return checked(_of_pickle(path), path, "Download MANO_RIGHT.pkl again from https://mano.is.tue.mpg.de.")
-    remedy = f"Remove {path}: it is made again."
-    arrays = _npz(path, remedy)
+        return checked(_of_pickle(path), path, mano_pickle.REMEDY)
+    arrays = _npz(path, TABLE.keys() | STARTS.keys(), remedy)
     if "faces" not in arrays:
         raise WeightsError(f"{path} has no faces: wilor-mlx before 0.3 made it. {remedy}")
     return checked(arrays, path, remedy)
 
 
-def of_checkpoint(checkpoint: Source, mean: Path, name: str = "wilor_final.ckpt") -> Mano:
-    """From WiLoR-mini's checkpoint, of whose 2.4 GB only these tensors are read, and its mano_mean_params.npz."""
-    remedy = f"Remove it, and download {name} again from WiLoR-mini's repository."
+def of_checkpoint(
+    checkpoint: Source, mean: Path, remedy: str = OWN_REMEDY, mean_remedy: str = "Put a sound one in its place."
+) -> Mano:
+    """From WiLoR-mini's checkpoint, of whose 2.4 GB only these tensors are read, and its mano_mean_params.npz.
+
+    Args:
+        remedy, mean_remedy: what to do about each where it is damaged or something else, as a sentence.
+
+    Raises:
+        WeightsError: one of them is.
+    """
+    path = Path(checkpoint.name if isinstance(checkpoint, Opened) else checkpoint)
     tensors = torch_file.read_tensors(checkpoint, OF_CHECKPOINT.__contains__)
     if missing := [one for one in OF_CHECKPOINT if one not in tensors]:
-        raise WeightsError(f"{name} is no checkpoint of WiLoR: the tensor {missing[0]} is missing. {remedy}")
+        raise WeightsError(f"{path} is no checkpoint of WiLoR: the tensor {missing[0]} is missing. {remedy}")
     arrays = {ours: tensors[theirs] for theirs, ours in OF_CHECKPOINT.items()}
-    means = _npz(mean, f"Remove {mean}, so that it is downloaded again.")
+    means = _npz(mean, OF_MEAN.values(), mean_remedy)
     if missing := [one for one in OF_MEAN.values() if one not in means]:
-        raise WeightsError(f"{mean} has no {missing[0]}. Remove it, so that it is downloaded again.")
-    return checked(arrays | {ours: means[theirs] for ours, theirs in OF_MEAN.items()}, Path(name), remedy)
+        raise WeightsError(f"{mean} has no {missing[0]}. {mean_remedy}")
+    return checked(arrays | {ours: means[theirs] for ours, theirs in OF_MEAN.items()}, path, remedy)
 
 
 def keep(mano: Mano) -> Path:
@@ -111,9 +138,22 @@ def keep(mano: Mano) -> Path:
     path = cache_file()
     with contextlib.suppress(OSError):  # said better below
         path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as partial, partial.open("wb") as file:
-        np.savez(file, **mano.arrays)
+    with writing(path) as partial:
+        with partial.open("wb") as file:
+            np.savez(file, **mano.arrays)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.comment = MARK
     return path
+
+
+def ours() -> Path | None:
+    """The cache file where this program wrote it, and not wilor-mlx."""
+    path = cache_file()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return path if archive.comment == MARK else None
+    except (OSError, *_SYMPTOMS):
+        return None
 
 
 def checked(arrays: dict[str, np.ndarray], path: Path, remedy: str) -> Mano:
@@ -152,6 +192,9 @@ def checked(arrays: dict[str, np.ndarray], path: Path, remedy: str) -> Mano:
 
 def _of_pickle(path: Path) -> dict[str, np.ndarray]:
     found = mano_pickle.read(path)
+    for name, axes in (("kintree_table", 2), ("posedirs", 3)):
+        if found[name].ndim != axes or not found[name].size:
+            raise WeightsError(f"{path} holds no MANO: {name} is {found[name].shape}. {mano_pickle.REMEDY}")
     parents = found["kintree_table"][0].astype(np.int64).astype(np.int32)  # the root's is -1, written as 2^32 - 1
     posedirs = found["posedirs"]
     return {
@@ -167,18 +210,37 @@ def _of_pickle(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _npz(path: Path, remedy: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, none of which is an object."""
+def _npz(path: Path, names: Iterable[str], remedy: str) -> dict[str, np.ndarray]:
+    """Those of the named arrays that an .npz has."""
     try:
         with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > LARGEST_BYTES:
-            raise WeightsError(f"{path} unpacks to {unpacked:,} bytes, and MANO has 3 million. {remedy}")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            if unpacked > LARGEST_BYTES:
+                raise WeightsError(f"{path} unpacks to {unpacked:,} bytes, and MANO has 3 million. {remedy}")
+            found = [name for name in names if f"{name}.npy" in entries]
+            return {name: _npy(archive, entries[f"{name}.npy"]) for name in found}
     except WeightsError:
         raise
     except OSError as problem:
         raise WeightsError(f"{path} could not be read ({problem.strerror or problem}). {remedy}") from problem
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, RuntimeError, TypeError) as problem:
+    except _SYMPTOMS as problem:
         raise WeightsError(f"{path} is damaged, cut short, or no .npz of arrays. {remedy}") from problem
+
+
+def _npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """An array of plain numbers. What its header says is held against the bytes that there are before any is made."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("compressed in another way than NumPy's")
+    file = io.BytesIO(archive.read(entry))  # no more than its file_size
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[np.lib.format.read_magic(file)]
+    shape, is_fortran, dtype = read_header(file)
+    data = file.read()
+    if dtype.kind not in "fiu" or not all(0 <= n <= len(data) for n in shape):
+        raise ValueError("no array of numbers")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError("another size than described")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")

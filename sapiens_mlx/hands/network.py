@@ -18,6 +18,7 @@ from ..weights.quantize import Packing, use_packed_layers
 from ..weights.reader import Shapes, read_shapes
 from . import check_installed
 from .mano import Mano
+from .rotations import rotvec
 
 OUTPUTS = ("pred_keypoints_3d", "pred_vertices", "global_orient", "hand_pose", "betas", "pred_cam")
 AT_ONCE = 8  # hands in one batch, so that twenty take no more memory than eight
@@ -55,6 +56,8 @@ class HandNetworks:
         self._watch.begin(progress)
         try:
             found = self.wilor(crops)
+            turns = rotvec(found["rotations"])
+            found |= {"global_orient": turns[:, :1], "hand_pose": turns[:, 1:]}
             raw = tuple(found[name] for name in OUTPUTS)
             mx.eval(raw)
         finally:
@@ -98,6 +101,19 @@ class _Norm(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         return self.norm.weight * self.own(x) + self.norm.bias if self.alone else self.norm(x)
+
+
+class _Refinement(nn.Module):
+    """WiLoR's refinement, which hands out its rotations (B, 16, 3, 3) too: of those WiLoR gives axes and angles alone,
+    by a function of wilor-mlx that is not made for half a turn, and a wrist may be turned by that."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def __call__(self, *inputs: Any) -> dict[str, mx.array]:
+        found = self.net(*inputs)
+        return found | {"rotations": mx.concatenate([found["global_orient"], found["hand_pose"]], axis=1)}
 
 
 class _Watch:
@@ -175,6 +191,7 @@ def load(
         setattr(decoder, name, norm)
     for name in _UPSAMPLING:
         setattr(decoder, name, _upsampling(getattr(decoder, name)))
+    wilor.refine_net = _Refinement(wilor.refine_net)
     blocks = wilor.backbone.blocks
     if level.dtype != "float32" and level.bits is None:
         for block in blocks:

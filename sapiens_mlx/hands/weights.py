@@ -18,7 +18,7 @@ from .network import load as load_networks
 PLAIN_BYTES = 4 * zoo.WILOR.parameters
 # As wilor-mlx's author states them.
 PACKED_BYTES, DETECTOR_BYTES, MANO_BYTES = 490_000_000, 107_000_000, 5_000_000
-MANO_WORDS = "about 5 MB of WiLoR-mini's checkpoint"
+CHECKPOINT_BYTES = 2_400_000_000  # of WiLoR-mini's, of which MANO is a part
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def load(level: str, weights: str | Path | None = None, *, progress: Progress = 
     Args:
         weights: a folder that has them by the hub's names, in itself or in its folder hands/; or WiLoR's file, beside
             which the others are looked for. Then come $SAPIENS_CHECKPOINT_ROOT, wilor-mlx's own cache of MANO, and the
-            Hugging Face cache.
+            Hugging Face cache. A repository "owner/name" is for other tasks: hands come from their own.
 
     Raises:
         SapiensError: wilor-mlx is not installed.
@@ -61,23 +61,13 @@ def pose_checkpoint(level: str) -> zoo.Checkpoint:
 
 def local(level: str, weights: str | Path | None = None) -> Files:
     """What is on this machine. Raises WeightsError where `weights` names nothing that exists."""
-    path = None if weights is None else Path(weights).expanduser()
+    is_path = weights is not None and locate.repo_named(weights) is None
+    path = Path(weights).expanduser() if is_path else None
     if path is not None and not path.exists():
         raise WeightsError(f"There is no file or folder {path}. Give WiLoR's file, or a folder of weights for hands.")
     folder = path.parent if path is not None and path.is_file() else path
     pose = path if path is not None and path.is_file() else _local(pose_checkpoint(level), folder)
     return Files(pose, _local(zoo.HAND_DETECTOR, folder), _local_mano(folder))
-
-
-def to_download(level: str, weights: str | Path | None = None) -> list[str]:
-    """What there is to download, in words; empty where all is here. Raises as local does."""
-    found = local(level, weights)
-    missing = [
-        (found.pose, f"{pose_checkpoint(level).filename} of {zoo.WILOR_POSE.repo}"),
-        (found.detector, f"{zoo.HAND_DETECTOR.filename} of {zoo.HAND_DETECTOR.repo}"),
-        (found.mano, f"{MANO_WORDS} ({zoo.WILOR_MINI.repo})"),
-    ]
-    return [words for path, words in missing if path is None]
 
 
 def download_bytes(level: str, weights: str | Path | None = None) -> dict[str, int]:
@@ -99,7 +89,7 @@ def to_accept(level: str, weights: str | Path | None = None) -> list[str]:
         SapiensError: wilor-mlx is not installed, so that nothing would come of the download.
     """
     check_installed()
-    return [] if consent.is_accepted() or not to_download(level, weights) else consent.lines()
+    return [] if consent.is_accepted() or not download_bytes(level, weights) else consent.lines()
 
 
 # ---- looking and downloading ----------------------------------------------------------------------------------------
@@ -135,37 +125,61 @@ def _mean_beside(checkpoint: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _downloaded(checkpoint: zoo.Checkpoint, progress: Progress) -> Path:
+def _downloaded(checkpoint: zoo.Checkpoint, progress: Progress, notice: str = "") -> Path:
     try:
-        return locate.download(checkpoint, progress)
+        return locate.download(checkpoint, progress, notice)
     except hub.UnavailableError as problem:
-        raise WeightsMissingError(
-            f"The weights for Hands ({checkpoint.filename}) are not on this machine, and {problem.reason}. "
-            f"{problem.remedy}, or download the file from https://huggingface.co/{checkpoint.repo} "
-            f"({checkpoint.licence.name}) and put it at {_folders(None)[0] / checkpoint.local_path}."
-        ) from problem
+        raise _missing(checkpoint, problem) from problem
+
+
+def _missing(checkpoint: zoo.Checkpoint, problem: hub.UnavailableError) -> WeightsMissingError:
+    size = beside = ""
+    if checkpoint == zoo.WILOR_MINI:
+        size = f" of {locate.gigabytes(CHECKPOINT_BYTES)}"
+        beside = f", with {Path(zoo.MANO_MEAN.filename).name} beside it"
+    return WeightsMissingError(
+        f"The weights for Hands ({checkpoint.filename}) are not on this machine, and {problem.reason}. "
+        f"{problem.remedy}, or download the file{size} from https://huggingface.co/{checkpoint.repo} "
+        f"({checkpoint.licence.name}) and put it at {_folders(None)[0] / checkpoint.local_path}{beside}."
+    )
 
 
 def _mano(found: Path | None, progress: Progress) -> Mano:
     if found is not None and found.suffix != ".ckpt":
-        return mano.read(found)
+        return mano.read(found, _remedy(found))
     if found is not None:
-        made = mano.of_checkpoint(found, _mean_beside(found), found.name)
+        mean = _mean_beside(found)
+        made = mano.of_checkpoint(found, mean, _remedy(found), _remedy(mean))
     else:
-        mean = _downloaded(zoo.MANO_MEAN, progress)
-        made = _of_the_hub(mean, progress)
+        made = _of_the_hub(progress)
     with contextlib.suppress(SapiensError):  # a cache that cannot be written: the next start reads it again
         mano.keep(made)
     return made
 
 
-def _of_the_hub(mean: Path, progress: Progress) -> Mano:
-    """The few tensors of the checkpoint on the hub; all of it is downloaded only where no parts of it can be had."""
+def _of_the_hub(progress: Progress) -> Mano:
+    """The few tensors of the checkpoint on the hub; all of it is downloaded only where the server gives no parts."""
     source = zoo.WILOR_MINI
     name = Path(source.filename).name
+    mean = hub.cached(zoo.MANO_MEAN.repo, zoo.MANO_MEAN.filename) or _downloaded(zoo.MANO_MEAN, progress)
     try:
         with remote.opened(source.repo, source.filename, progress) as file:
-            return mano.of_checkpoint(Opened(f"{source.repo}/{name}", file), mean, name)
-    except hub.UnavailableError:
-        path = _downloaded(source, progress)
-        return mano.of_checkpoint(path, mean, name)
+            by_hand = _folders(None)[0] / "hands/MANO_RIGHT.pkl"
+            remedy = f"Try again later, or put MANO_RIGHT.pkl from https://mano.is.tue.mpg.de at {by_hand}."
+            return mano.of_checkpoint(Opened(f"{source.repo}/{name}", file), mean, remedy, _remedy(mean))
+    except hub.NoPartsError:
+        whole, wanted = (locate.gigabytes(size) for size in (CHECKPOINT_BYTES, MANO_BYTES))
+        notice = f"The hub gives no parts of files: all {whole} of {name} come, of which MANO is {wanted}."
+        path = _downloaded(source, progress, notice)
+        return mano.of_checkpoint(path, mean, _remedy(path), _remedy(mean))
+    except hub.UnavailableError as problem:
+        raise _missing(source, problem) from problem
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a damaged file: programs' caches come again, and one's own is its owner's to replace."""
+    if path == mano.cache_file():
+        return f"Remove {path}: it is made again."
+    if repo := hub.repo_of(path):
+        return f"Remove it by `python -m sapiens_mlx models --remove {repo}`: it is downloaded again."
+    return mano.OWN_REMEDY

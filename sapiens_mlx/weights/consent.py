@@ -4,8 +4,8 @@ Those of Sapiens2 are named wherever its weights are chosen, and the hub asks fo
 asks for: so that it is done here, once on a machine.
 """
 
-import contextlib
 import json
+from pathlib import Path
 
 from .. import zoo
 from ..errors import LicencesError
@@ -16,10 +16,15 @@ FILE = "accepted_licences.json"
 FORMAT = 1
 
 
+def file() -> Path:
+    """What remembers it. Without it the next download asks again."""
+    return cache_folder() / FILE
+
+
 def is_accepted() -> bool:
     """Whether the licences of hands were accepted on this machine, all that there are today."""
     try:
-        content = json.loads((cache_folder() / FILE).read_bytes())
+        content = json.loads(file().read_bytes())
         accepted = content["accepted"] if content["format"] == FORMAT else []
         return {licence.url for licence in zoo.HANDS_LICENCES.values()} <= set(accepted)
     except (OSError, ValueError, LookupError, TypeError):
@@ -29,14 +34,8 @@ def is_accepted() -> bool:
 def accept() -> None:
     """Remembers that they are. Raises SapiensError where that cannot be written."""
     urls = [licence.url for licence in zoo.HANDS_LICENCES.values()]
-    folder = output_folder(cache_folder())
-    write_bytes(folder / FILE, json.dumps({"format": FORMAT, "accepted": urls}, indent=1).encode())
-
-
-def withdraw() -> None:
-    """Forgets it: the next download asks again."""
-    with contextlib.suppress(OSError):
-        (cache_folder() / FILE).unlink()
+    output_folder(cache_folder())
+    write_bytes(file(), json.dumps({"format": FORMAT, "accepted": urls}, indent=1).encode())
 
 
 def lines() -> list[str]:

@@ -37,6 +37,10 @@ class UnavailableError(Exception):
         self.reason, self.remedy = reason, remedy
 
 
+class NoPartsError(UnavailableError):
+    """The server gives only whole files."""
+
+
 @dataclass(frozen=True)
 class _Remote:
     """What the hub says about a file. Its etag, the SHA-256 of large files, is the name of the blob in the cache."""
@@ -227,7 +231,8 @@ def part(repo: str, filename: str, remote: _Remote, start: int, end: int, progre
     """The bytes of a file from `start` up to `end`, and no others.
 
     Raises:
-        UnavailableError: they cannot be had, or the server gives only whole files.
+        NoPartsError: the server gives only whole files.
+        UnavailableError: they cannot be had.
         CancelledError: from `progress("load", 0, 1)`, called while nothing arrives.
     """
     from huggingface_hub import constants
@@ -245,7 +250,7 @@ def part(repo: str, filename: str, remote: _Remote, start: int, end: int, progre
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise _no_hub()
             if response.status_code != 206 or response.headers.get("Content-Range") != expected:
-                raise UnavailableError("the hub gives no parts of files", "Try again later")
+                raise NoPartsError("the hub gives no parts of files", "Try again later")
             data = bytearray()
             for chunk in response.iter_raw():
                 data += chunk

@@ -194,11 +194,14 @@ def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: s
     return Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
 
 
-def download(checkpoint: zoo.Checkpoint, progress: Progress) -> Path:
-    """The checkpoint's file, downloaded now from its own repository. Raises as hub.download does."""
+def download(checkpoint: zoo.Checkpoint, progress: Progress, notice: str = "") -> Path:
+    """The checkpoint's file, downloaded now from its own repository. Raises as hub.download does.
+
+    `notice` is what users should know of it, as a sentence.
+    """
     global coming
     try:
-        coming = Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
+        coming = Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence, notice=notice)
         return _download(coming, progress)
     finally:
         coming = None

@@ -20,6 +20,7 @@ LARGEST_BYTES = 64 << 20  # the file has 4 MB
 MOST_NUMBERS = 1 << 22  # of one array; posedirs has 315 thousand
 MOST_AXES = 4
 DEEPEST = 4  # of arrays in objects in objects
+REMEDY = "Download MANO_RIGHT.pkl again from https://mano.is.tue.mpg.de."
 _DTYPE = re.compile(r"[<|=]?([fiub])([1248])")
 
 # What bytes without sense set off (DamagedError is a ValueError).
@@ -42,10 +43,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises:
         WeightsError: it is no such file, damaged, oversized, or one of the names is no array.
     """
-    remedy = "Download MANO_RIGHT.pkl again from https://mano.is.tue.mpg.de."
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise WeightsError(f"{path} is too large to be MANO_RIGHT.pkl. {remedy}")
+            raise WeightsError(f"{path} is too large to be MANO_RIGHT.pkl. {REMEDY}")
         program = path.read_bytes()
     except OSError as problem:
         raise WeightsError(f"{path} could not be read ({problem.strerror or problem}). Check the path.") from problem
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return {name: _array(name, found[name]) for name in NAMES}
     except _SYMPTOMS as problem:
         reason = str(problem) if isinstance(problem, DamagedError) else "its parts do not fit together"
-        raise WeightsError(f"{path} is damaged, or no MANO_RIGHT.pkl: {reason}. {remedy}") from problem
+        raise WeightsError(f"{path} is damaged, or no MANO_RIGHT.pkl: {reason}. {REMEDY}") from problem
 
 
 def _outcome(callee: Any, arguments: Any) -> Any:
@@ -112,7 +112,9 @@ def _dtype(name: str, value: Any) -> np.dtype:
     """Of NumPy's dtype("f8", 0, 1) with its state (version, "<", ...)."""
     if isinstance(value, Made) and value.name == "numpy dtype" and value.arguments:
         order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "<"
-        match = _DTYPE.fullmatch(str(value.arguments[0]))
+        kind = value.arguments[0]
+        kind = kind.decode("latin-1") if isinstance(kind, bytes) else kind  # as Python 2's text may come
+        match = _DTYPE.fullmatch(kind) if isinstance(kind, str) else None
         if match and order in ("<", "|", "="):
             return np.dtype(f"<{match[1]}{match[2]}")
     raise DamagedError(f"{name} is not of a plain type of number")

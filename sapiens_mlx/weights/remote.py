@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from ..runtime import Progress
 from . import hub
 
-BLOCK_BYTES = 1 << 20  # that is asked for at once
+BLOCK_BYTES = 1 << 20  # that is asked for at least
+FETCH_BYTES = 4 << 20  # and at most at once: it comes into memory whole
 SPENT_BYTES = 256 << 20  # after which it would be no longer a part of the file
 
 
@@ -32,13 +33,13 @@ class RemoteFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:
-        end = min(self._at + len(buffer), self._size)
-        if end <= self._at:
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
             return 0
-        data = self._fetch(self._at, end)
-        self.fetched_bytes += len(data)
-        if self.fetched_bytes > SPENT_BYTES:
+        if self.fetched_bytes + wanted > SPENT_BYTES:
             raise hub.UnavailableError("far more of it is read than was to be expected", "Try again later")
+        data = self._fetch(self._at, self._at + min(wanted, FETCH_BYTES))
+        self.fetched_bytes += len(data)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -52,7 +53,8 @@ def opened(repo: str, filename: str, progress: Progress) -> Iterator[io.Buffered
         progress: hears ("load", 0, 1) with every piece, and may raise CancelledError.
 
     Raises:
-        hub.UnavailableError: it cannot be had, or the server gives no parts of files; while it is open, too.
+        hub.NoPartsError: the server gives no parts of files; while it is open, too.
+        hub.UnavailableError: it cannot be had; while it is open, too.
     """
     remote = hub.ask(repo, filename, progress)
 

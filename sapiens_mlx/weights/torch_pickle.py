@@ -120,6 +120,9 @@ def interpret(
                 stack.append(Foreign(argument))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
+                # Tuples of tuples are short to write down, and endless in words.
+                if not (isinstance(name, str) and isinstance(module, str)):
+                    raise DamagedError("a name in it is no text")
                 if len(module) + len(name) > _MAX_NAME_LENGTH:
                     raise DamagedError("a name in it is too long")
                 stack.append(Foreign(f"{module} {name}"))

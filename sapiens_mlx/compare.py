@@ -209,8 +209,8 @@ class Comparison:
 
     @property
     def predictors(self) -> list[Predictor]:
-        """One for each variant asked for."""
-        return [self._predictor(variant) for variant in self.variants]
+        """One for each variant that is computed, the reference among them."""
+        return [self._predictor(variant) for variant in dict.fromkeys([self.reference, *self.variants])]
 
     def _predictor(self, variant: Variant) -> Predictor:
         return Predictor(self.task, variant.size, variant.level, self.weights)

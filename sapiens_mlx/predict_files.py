@@ -15,6 +15,7 @@ from .tasks.background import Background
 from .tasks.base import Result
 
 TOGETHER = ("pose", "hands")  # whose results of one photo say something together
+PEOPLE = "_hands_people.json"  # the end of the name of what says it
 
 
 def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
@@ -90,7 +91,7 @@ def save_together(results: Mapping[str, Result], last: str, folder: str | Path, 
     from .tasks.hands_people import pictures, to_json
 
     hands, pose = results["hands"], results["pose"]
-    path = Path(folder) / f"{stem}_hands_people.json"
+    path = Path(folder) / f"{stem}{PEOPLE}"
     paths = [write_bytes(path, json.dumps(to_json(hands, pose), allow_nan=False).encode())]
     if found := [picture for picture, _ in pictures(hands, pose)]:
         paths.append(write_png(path.with_suffix(".png"), np.vstack(found)))

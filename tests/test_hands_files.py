@@ -1,6 +1,10 @@
 """What is made of hands: pictures, files, whose they are, comparisons, clips, folders and the command line."""
 
+import copy
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import made_up_hands as made_up
@@ -17,9 +21,13 @@ from sapiens_mlx.bench.measure import measure
 from sapiens_mlx.compare import Comparison
 from sapiens_mlx.convert import convert
 from sapiens_mlx.errors import SapiensError
+from sapiens_mlx.jobs import manifest
+from sapiens_mlx.jobs import run as at_work
+from sapiens_mlx.jobs.plan import Item
 from sapiens_mlx.options import Options
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
+from sapiens_mlx.stop import Stop
 from sapiens_mlx.tasks import hands_mesh, hands_people, hands_picture
 from sapiens_mlx.tasks.hands import JOINTS, LINKS
 from sapiens_mlx.tasks.keypoints import keypoints
@@ -137,6 +145,27 @@ def test_close_ups_do_not_show_their_hands(result):
         rows, columns = np.nonzero((picture != BACKGROUND).any(-1))
         assert np.ptp(rows) > 60 and np.ptp(columns) > 120
     assert len(sm.load("hands", level="fp32")(PHOTO, vertices=False).close_ups()) == 2
+
+
+def test_a_large_hand_is_shrunk_by_leaving_pixels_out():
+    stripes = np.zeros((1500, 2000, 3), np.uint8)
+    stripes[:, ::2] = 255  # a grey, seen from afar
+    corners = np.float32([[300, 200], [1500, 1300]])
+    inside = hands_picture.square_about(stripes, corners, 400)[0][60:340, 20:380]
+    assert np.abs(inside - 127.5).max() < 40  # pixels that are left out come as 0 and 255
+
+
+@pytest.mark.parametrize("side", [60, 640, 1900])
+def test_a_square_is_not_where_it_says(side):
+    photo = np.zeros((1500, 2000, 3), np.uint8)
+    photo[699:706, 999:1006] = 255
+    corners = np.float32([1010.3, 690.6]) + np.float32([[-side / 2, -side / 2], [side / 2, side / 2]])
+    square, moved = hands_picture.square_about(photo, corners, 400)
+    light = square[..., 0].astype(float)
+    middle = [(light.sum(axis) * np.arange(400)).sum() / light.sum() for axis in (0, 1)]
+    np.testing.assert_allclose(middle, moved(np.float32([1002, 702])), atol=0.1)
+    far = hands_picture.square_about(photo, corners + 90_000, 400)[0]
+    assert far.shape == (400, 400, 3) and not far.any()
 
 
 @pytest.mark.parametrize(
@@ -337,12 +366,60 @@ def test_a_folder_of_photos_is_not_done(weights, tiny_size, tmp_path, capsys):
     assert "skipped" not in again or again["skipped"] == 2
 
 
+@pytest.mark.parametrize("before", [["pose"], ["hands"], ["pose", "hands"]])
+def test_whose_hands_are_is_missing_or_of_other_hands(weights, tiny_size, photo, tmp_path, capsys, before):
+    rule.write_tiny(weights, "pose")
+    (tmp_path / "photos").mkdir()
+    photo.rename(tmp_path / "photos/a.png")
+    arguments = ("predict", tmp_path / "photos", "--size", "tiny", "--no-flip", "--detector", "none", "--json")
+    arguments += ("--out", tmp_path / "out", "--task")
+    for task in before:
+        assert run(capsys, *arguments, task)[0] == 0
+    together = tmp_path / "out/a_hands_people.json"
+    for options, done in (((), 1), ((), 0), (("--hand-threshold", 1), 1), (("--hand-threshold", 1), 0)):
+        status, printed, error = run(capsys, *arguments, "pose,hands", *options)
+        assert (status, json.loads(printed)["done"]) == (0, done), error
+        assert len(json.loads(together.read_text())["hands"]) == (0 if options else 2)
+    (tmp_path / "photos/a.png").touch()
+    assert json.loads(run(capsys, *arguments, "pose,hands", "--hand-threshold", 1)[1])["done"] == 1
+    together.unlink()
+    assert run(capsys, *arguments, "pose,hands", "--hand-threshold", 1)[0] == 0 and together.exists()
+
+
+class InStep:
+    """A lock that two threads leave together."""
+
+    def __init__(self) -> None:
+        self._lock, self._both = threading.Lock(), threading.Barrier(2, timeout=30)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *problem: object) -> None:
+        self._lock.release()
+        self._both.wait()
+
+
+def test_two_writers_write_whose_hands_are_at_once(result, tmp_path):
+    pose = pose_of(result)
+    pose.report = replace(result.report, task="pose", seconds={})
+    predictors = [Predictor("pose", "demo"), Predictor("hands", level="fp32")]
+    with manifest.Manifest(tmp_path) as book, Stop(lambda: None) as stop:
+        runner = at_work.Runner(tmp_path, predictors, [], Options(), {}, book, stop, at_work.Tally())
+        runner._lock, read = InStep(), at_work._Read(Item("a.png", "a", ["pose", "hands"]))
+        with ThreadPoolExecutor(2) as writers:
+            rows = list(writers.map(lambda one: runner._results(read, one.report.task, lambda: one), (pose, result)))
+    assert [output for row in rows for output in row["outputs"]].count("a_hands_people.json") == 1
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_clip_has_no_hands(weights, tmp_path, view):
     folder = tmp_path / "frames"
     folder.mkdir()
-    for number, sides in enumerate(("rl", "r", "")):
-        Image.fromarray(made_up.discs(sides or "r") if sides else np.zeros_like(PHOTO)).save(folder / f"{number}.png")
+    cut = np.full_like(PHOTO, BACKGROUND)
+    cut[:, :340] = made_up.discs("r")[:, 300:]  # a hand that reaches beyond the frame
+    for number, frame in enumerate((PHOTO, cut, np.zeros_like(PHOTO))):
+        Image.fromarray(frame).save(folder / f"{number}.png")
     report = run_clip(
         folder, Predictor("hands", level="fp32"), tmp_path / "out", options=Options(), choices=ClipChoices(view=view)
     )
@@ -351,6 +428,15 @@ def test_a_clip_has_no_hands(weights, tmp_path, view):
     assert {hand["side"] for hand in rows[0]["hands"]} == {"left", "right"}
     assert np.shape(rows[0]["hands"][0]["joints"]) == (21, 5)
     assert Path(report.video).is_file() and "MANO" in report.licence
+    assert [notice for notice in report.notices if "hand" in notice] == ["In 1 of 3 frames no hand was found."]
+
+
+def test_a_clip_without_hands_counts_them(weights, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number in range(2):
+        Image.fromarray(np.zeros_like(PHOTO)).save(tmp_path / f"frames/{number}.png")
+    report = run_clip(tmp_path / "frames", Predictor("hands", level="fp32"), tmp_path / "out")
+    assert report.notices == ["No hand was found in any frame. Lower the hand threshold (--hand-threshold)."]
 
 
 # ---- levels ---------------------------------------------------------------------------------------------------------
@@ -389,6 +475,15 @@ def test_different_hands_are_compared(result, weights):
         other.agreement(result)
     nothing = sm.load("hands", level="fp32")(np.zeros_like(PHOTO))
     assert np.isnan(nothing.agreement(nothing).values["mean_shift_mm"])
+
+
+def test_hands_that_moved_by_a_last_bit_are_others(result):
+    moved = copy.copy(result)
+    moved.crops_px = np.nextafter(result.crops_px, np.float32(1e4))
+    assert moved.agreement(result).values["mean_shift_mm"] == 0
+    moved.crops_px = result.crops_px + np.float32(0.1)
+    with pytest.raises(SapiensError, match="of different hands"):
+        moved.agreement(result)
 
 
 def test_differences_are_not_on_the_hands(result, weights):

@@ -32,6 +32,7 @@ from sapiens_mlx.ui.video import options, sentences
 from sapiens_mlx.ui.visit import Visit
 from sapiens_mlx.video import arguments
 from sapiens_mlx.video.report import ClipReport
+from sapiens_mlx.weights import consent as kept
 
 pytest.importorskip("wilor_mlx", reason=made_up.REASON)
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -150,6 +151,36 @@ def test_programs_compare_hands_at_levels_that_they_do_not_come_at(client, photo
     assert Path(sheet).name == "two_hands_compare_hands.png"
 
 
+def test_on_a_space_a_call_has_hands_without_its_own_yes(server, photo, tmp_path):
+    """Where all files are there, as after the first visitor."""
+    environment = {"SPACE_ID": "me/space", "GRADIO_ANALYTICS_ENABLED": "False", "HOME": str(tmp_path)}
+    environment |= {"SAPIENS_CHECKPOINT_ROOT": str(server.files.parent / "weights")}
+    (tmp_path / "space").mkdir()
+    with serving(["-c", PAGE], tmp_path / "space", environment) as hosted:
+        client = Client(hosted.url, verbose=False, download_files=str(tmp_path / "received"))
+        of_hands = partial(client.predict, photo=handle_file(photo))
+        calls = (
+            partial(of_hands, tasks="hands", level="fp32", api_name="/predict"),
+            partial(of_hands, task="hands", levels="fp32,bf16", runs=1, api_name="/compare"),
+        )
+        for call in calls:
+            assert "Send accept_licences=True with each call" in refused(call)
+            assert call(accept_licences=True)
+            assert "CC BY-NC-ND 4.0" in refused(call)
+        client.close()
+
+
+def test_elsewhere_a_calls_yes_is_not_remembered(machine, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    predictors = [Predictor("pose"), Predictor("hands", level="fp32")]
+    with pytest.raises(LicencesError, match="Send accept_licences=True"):
+        consent.check_call(predictors, accepts=False)
+    consent.check_call(predictors, accepts=True)
+    assert kept.is_accepted()
+    consent.check_call(predictors, accepts=False)
+
+
 # ---- the listing of models ------------------------------------------------------------------------------------------
 
 
@@ -176,6 +207,15 @@ def test_a_photo_without_hands_is_compared(machine, monkeypatch, tmp_path):
     inference.run(lambda progress: made_up.write_all(machine))
     comparison = Comparison(np.zeros_like(PHOTO), "hands", ["wilor:fp32", "wilor:bf16"])
     assert all("no hand was found" in entry.error for entry in comparison)
+
+
+def test_licences_of_the_reference_are_not_asked_for(machine):
+    comparison = Comparison(PHOTO, "hands", ["wilor:bf16", "wilor:4bit"], "wilor:fp32")
+    assert [one.level for one in comparison.predictors] == ["fp32", "bf16", "4bit"]
+    assert [one.level for one in Comparison(PHOTO, "hands", ["wilor:fp32", "wilor:bf16"]).predictors] == [
+        "fp32",
+        "bf16",
+    ]
 
 
 def test_on_a_space_the_yes_of_another_visitor_counts(machine, monkeypatch, tmp_path):

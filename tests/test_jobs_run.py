@@ -1,10 +1,12 @@
 """predict of folders by one process: what it writes and what it passes over; stopped, killed, and gone on with."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import weakref
 
 import clips
 import numpy as np
@@ -13,6 +15,7 @@ import rule
 from command_line import run
 from job_files import ended, rows, started, wait_until, write_photos
 
+from sapiens_mlx import predict_files
 from sapiens_mlx.jobs import manifest
 from sapiens_mlx.jobs import run as at_work
 from sapiens_mlx.jobs.index import Work
@@ -203,6 +206,21 @@ def test_named_photos_keep_a_manifest_only_with_resume(weights, tmp_path, capsys
     assert not list((tmp_path / "out").glob("manifest*"))
     assert predict(capsys, *photos, "--out", tmp_path / "out", "--resume")[1]["done"] == 2
     assert predict(capsys, *photos, "--out", tmp_path / "out", "--resume")[1]["skipped"] == 2
+
+
+def test_results_of_a_photo_stay_in_memory(weights, tmp_path, capsys, monkeypatch):
+    seen, alive, save = [], [], predict_files.save
+
+    def watched(result, *rest, **options):
+        gc.collect()
+        alive.append(sum(one() is not None for one in seen))
+        seen.append(weakref.ref(result))
+        return save(result, *rest, **options)
+
+    monkeypatch.setattr(predict_files, "save", watched)
+    photo = write_photos(tmp_path / "in", 1)[0]
+    assert predict(capsys, photo, "--out", tmp_path / "out", "--task", "seg,normal")[0] == 0
+    assert alive == [0, 0]
 
 
 def test_a_file_that_two_inputs_hold_is_done_once(weights, tmp_path, capsys):

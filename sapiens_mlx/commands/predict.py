@@ -62,7 +62,8 @@ def _photos(options: argparse.Namespace, predictors: list[Predictor], choices: O
             try:
                 result = predictor(photo, progress=terminal.progress_line(), **vars(choices))
                 done = predict_files.save(result, folder, stem, photo, **saving)
-                of_photo[predictor.task] = result
+                if predictor.task in predict_files.TOGETHER:  # others would be kept in memory for nothing
+                    of_photo[predictor.task] = result
                 done["files"] += predict_files.save_together(of_photo, predictor.task, folder, stem)
                 costs.remember(result.report, costs.inputs_of(result, choices.flip))
             except SapiensError as problem:

@@ -7,9 +7,9 @@ import mlx.core as mx
 import numpy as np
 
 from . import crops
+from .mano import POINTS
 
 LEFT = 0  # of its two classes
-POINTS = 21
 MOST = 100  # hands of a photo, as of its people
 
 

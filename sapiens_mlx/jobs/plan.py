@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..predict_files import PEOPLE, TOGETHER
 from .index import Index, Work
 from .inputs import Found
+from .kinds import is_video
 
 
 class Item(NamedTuple):
@@ -56,7 +58,7 @@ class Plan:
             status = os.stat(path)
         except (OSError, ValueError):
             return Item(file, stem, [])  # which will be told when it is read
-        tasks, held = [], {}
+        tasks, held, done = [], {}, {}
         for work in self._works:
             row = self._index.find(file, work.for_file(path))
             if row is None or "error" in row or row.get("bytes") != status.st_size or not whole(self._out, row):
@@ -64,6 +66,13 @@ class Plan:
             elif row.get("mtime_ns") != status.st_mtime_ns:
                 tasks.append(work.task)
                 held[work.task] = row
+            else:
+                done[work.task] = row
+        if set(TOGETHER) <= {work.task for work in self._works} and not (
+            _are_together(held) or _are_together(done) or is_video(path)
+        ):
+            tasks = [work.task for work in self._works if work.task in {*tasks, *TOGETHER}]
+            held = {task: row for task, row in held.items() if task not in TOGETHER}
         return Item(file, stem, tasks, held=held) if tasks else None
 
     def _clear_of_inputs(self, found: Found) -> str:
@@ -71,6 +80,17 @@ class Plan:
         root, folder = f"{found.root}/", os.path.dirname(os.path.join(self._out, found.stem))
         into = found.root and f"{folder}/".startswith(root) and not f"{self._out}/".startswith(root)
         return os.path.join("results", found.stem) if into else found.stem
+
+
+def _are_together(rows: dict[str, dict[str, Any]]) -> bool:
+    """Whether the tasks that say something together are among these rows, by task, and have said it of one photo."""
+    found = [rows[task] for task in TOGETHER if task in rows]
+    outputs = [output for row in found for output in row["outputs"]]
+    return (
+        len(found) == len(TOGETHER)
+        and len({row.get("digest") for row in found}) == 1
+        and any(output.endswith(PEOPLE) for output in outputs)
+    )
 
 
 def whole(out: str, row: dict[str, Any]) -> bool:

@@ -304,7 +304,8 @@ class Runner:
             if task in predict_files.TOGETHER and set(predict_files.TOGETHER) <= set(read.item.tasks):
                 with self._lock:
                     read.results[task] = result
-                report["files"] += predict_files.save_together(read.results, task, folder, stem)
+                    together = dict(read.results)  # all of them for whoever comes last, and for nobody else
+                report["files"] += predict_files.save_together(together, task, folder, stem)
         self._told(read.item, report)
         with self._lock:
             self.tally.peak_memory_bytes = max(self.tally.peak_memory_bytes, report["peak_memory_bytes"])

@@ -13,6 +13,7 @@ from ..errors import SapiensError
 from ..files import write_arrays, write_bytes
 from ..hands import camera, crops, find
 from ..hands.find import Hands
+from ..hands.mano import VERTICES
 from ..image import write_png
 from . import agreement, draw, hands_files, hands_picture
 from .agreement import Agreement, DifferenceMap, Figure
@@ -21,6 +22,7 @@ from .base import Fitted, Result
 MM = 1000.0  # in a metre
 FULL_SCALE_MM = 10.0
 NEAR_MM = 5.0
+SAME_PX = 0.01  # each level finds the hands anew, and float32 need not come out alike to the last bit
 MIRRORED = np.array([-1, 1, 1], np.float32)
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -142,7 +144,8 @@ class HandsResult(Result):
         return DifferenceMap(values, "millimetres moved", FULL_SCALE_MM)
 
     def _check_same_hands(self, reference: "HandsResult") -> None:
-        if self.sides != reference.sides or not np.array_equal(self.crops_px, reference.crops_px):
+        same = self.sides == reference.sides
+        if not same or not np.allclose(self.crops_px, reference.crops_px, rtol=0, atol=SAME_PX):
             raise SapiensError("The results are of different hands. Give both the same photo and thresholds.")
 
     def _shifts_mm(self, reference: "HandsResult") -> np.ndarray:
@@ -220,7 +223,7 @@ class HandsTask:
         points = placed(stacked("points_m", -1, 3) if parts else np.empty((0, len(JOINTS), 3), np.float32))
         mesh = None
         if vertices:
-            mesh = placed(stacked("vertices_m", -1, 3) if parts else np.empty((0, 778, 3), np.float32))
+            mesh = placed(stacked("vertices_m", -1, 3) if parts else np.empty((0, VERTICES, 3), np.float32))
         return HandsResult(
             photo_rgb,
             sides=tuple("right" if one else "left" for one in hands.is_right),
@@ -244,27 +247,16 @@ class HandsTask:
 
 def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: int) -> list[str]:
     """What there is to say of the hands found in a photo, as sentences."""
+    if is_crop:
+        return notices_of_size(photo_hw, is_crop)
     height, width = photo_hw
     said = []
-    if is_crop:
-        if max(photo_hw) > 2 * min(photo_hw):
-            said.append(
-                f"The picture is {width} x {height} pixels, and a crop of a hand is about square: what is missing of "
-                "the square was filled from its edges."
-            )
-        return said
-    smallest = math.ceil(SMALLEST_PX * max(photo_hw) / crops.DETECTOR_PX)
-    small = (
-        f"Hands are looked for in the photo shrunk to {crops.DETECTOR_PX} pixels: in one of {width} x {height}, hands "
-        f"smaller than about {smallest} pixels are easily missed. Cut it into parts to find those."
-    )
     if not len(hands):
         said.append(
             "No hand was found. Lower the hand threshold (--hand-threshold), or cut the photo to one hand and say "
             "which it is (--hand-crop left or right)."
         )
-    if max(photo_hw) >= LARGE_PX:
-        said.append(small)
+    said += notices_of_size(photo_hw, is_crop)
     low, high = hands.boxes_xyxy[:, :2], hands.boxes_xyxy[:, 2:]
     cut = int(((low < -CUT_PX) | (high > np.array([width - 1, height - 1]) + CUT_PX)).any(1).sum())
     if cut:
@@ -275,6 +267,25 @@ def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: 
     if len(hands) > at_once:
         said.append(f"{len(hands)} hands were found, and computed {at_once} at a time to stay within the memory.")
     return said
+
+
+def notices_of_size(photo_hw: tuple[int, int], is_crop: bool) -> list[str]:
+    """Those of notices_of() that are alike for all photos of that size, as for the frames of a clip."""
+    height, width = photo_hw
+    if is_crop:
+        if max(photo_hw) <= 2 * min(photo_hw):
+            return []
+        return [
+            f"The picture is {width} x {height} pixels, and a crop of a hand is about square: what is missing of the "
+            "square was filled from its edges."
+        ]
+    if max(photo_hw) < LARGE_PX:
+        return []
+    smallest = math.ceil(SMALLEST_PX * max(photo_hw) / crops.DETECTOR_PX)
+    return [
+        f"Hands are looked for in the photo shrunk to {crops.DETECTOR_PX} pixels: in one of {width} x {height}, hands "
+        f"smaller than about {smallest} pixels are easily missed. Cut it into parts to find those."
+    ]
 
 
 SMALLEST_PX = 12  # of the detector's input, whose finest cells are 8 wide

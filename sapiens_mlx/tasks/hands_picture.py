@@ -10,7 +10,7 @@ import numpy as np
 from .. import zoo
 from ..errors import SapiensError
 from . import draw
-from .hands_mesh import SIDE_RGB, SUBPIXEL_BITS, normals, paint, shade
+from .hands_mesh import FARTHEST_PX, SIDE_RGB, SUBPIXEL_BITS, normals, paint, shade
 
 if TYPE_CHECKING:
     from .hands import HandsResult
@@ -87,11 +87,28 @@ def square_about(
     """The part of a photo around points (N, 2), as (px, px, 3) uint8, and what takes photo pixels (..., 2) there."""
     low, high = np.clip(np.stack([points_xy.min(0), points_xy.max(0)]), -1e5, 1e5)
     middle, reach = (low + high) / 2, max(8.0, CLOSE_UP_MARGIN * float((high - low).max()))
-    scale = px / reach
-    way = np.float32([[scale, 0, px / 2 - scale * middle[0]], [0, scale, px / 2 - scale * middle[1]]])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    square = cv2.warpAffine(photo_rgb, way, (px, px), flags=how, borderMode=cv2.BORDER_CONSTANT)
-    return square, lambda xy: xy * way[0, 0] + way[:, 2]
+    scale, shift = np.float32(px / reach), np.float32(px / 2 - px / reach * middle)
+    source, steps, first = photo_rgb, np.ones(2), np.zeros(2)
+    if scale < 1:
+        source, steps, first = _shrunk(photo_rgb, middle - reach / 2, middle + reach / 2, float(scale))
+    way = np.column_stack([np.diag(scale * steps), scale * first + shift])
+    square = cv2.warpAffine(source, way, (px, px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    return square, lambda xy: xy * scale + shift
+
+
+def _shrunk(
+    photo_rgb: np.ndarray, low_xy: np.ndarray, high_xy: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The part of a photo between two of its places (2,) at about `scale`, below 1, as means of its pixels, where
+    warpAffine would pass over some. With it (2,) how far apart its pixels lie in the photo, and (2,) where its first
+    one does."""
+    size = np.array(photo_rgb.shape[1::-1])
+    begin = np.clip(np.floor(low_xy), 0, size - 1).astype(int)
+    end = np.clip(np.ceil(high_xy) + 1, begin + 1, size).astype(int)
+    part = photo_rgb[begin[1] : end[1], begin[0] : end[0]]
+    shrunk = np.maximum(1, np.rint((end - begin) * scale)).astype(int)
+    steps = (end - begin) / shrunk
+    return cv2.resize(part, shrunk.tolist(), interpolation=cv2.INTER_AREA), steps, begin + (steps - 1) / 2
 
 
 def _draw(
@@ -126,7 +143,7 @@ def draw_bones(picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour
     """One skeleton, in place: bones in the colours of the fingers, joints with a rim in that of the side."""
     from .hands import LINKS
 
-    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > 1e6:
+    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > FARTHEST_PX:
         return
     fixed = np.rint(points_xy * 2**SUBPIXEL_BITS).astype(int)
     for thickness, colour in ((width + max(2.0, width / 2), draw.BLACK), (width, None)):
@@ -165,7 +182,7 @@ def mark_shifts(
         points_xy, shifts: (21, 2) pixels and (21,).
         size_px: the side of the hand's crop.
     """
-    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > 1e6:
+    if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > FARTHEST_PX:
         return
     width = max(2, math.ceil(size_px / 60))
     for a, b in sorted(links, key=lambda link: max(shifts[list(link)])):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from .. import zoo
 from ..errors import LicencesError, SapiensError
 from . import words
 from .visit import Visit
@@ -69,14 +70,45 @@ def check(studio: Visit, predictors: Iterable["Predictor"]) -> None:
         LicencesError: not yet; it says where that is done.
         SapiensError: the package is not installed.
     """
+    if any([one.to_accept() for one in predictors]) or (is_hosted() and not studio.accepted):
+        raise LicencesError(
+            f"{_to_be_accepted()} Accept them in the tab Studio, which asks when Hands are ticked and run; on the "
+            "command line --accept-licences does."
+        )
+
+
+def check_call(predictors: Iterable["Predictor"], accepts: bool) -> None:
+    """Before an endpoint runs these: whether the licences of hands are accepted, where one of them is of hands.
+
+    On a Space each call says so by itself, since what a visitor has accepted is not the next one's. Elsewhere one that
+    does is remembered, as with --accept-licences.
+
+    Raises:
+        LicencesError: they are not; it says how a call accepts them.
+        SapiensError: the package is not installed.
+    """
     from ..weights import consent
 
-    if any([bool(one.to_accept()) or is_wanted(studio, one) for one in predictors]):
+    of_hands = [one for one in predictors if one.task == zoo.HANDS.name]
+    to_accept = any([one.to_accept() for one in of_hands])
+    if accepts:
+        if to_accept:
+            consent.accept()
+    elif is_hosted() and of_hands:
+        raise LicencesError(f"{_to_be_accepted()} Send accept_licences=True with each call to accept them.")
+    elif to_accept:
         raise LicencesError(
-            "The weights for hands have licences of their own, to be accepted before the first download: "
-            f"{'; '.join(consent.lines())}. Accept them in the tab Studio, which asks when Hands are ticked and run; "
-            "on the command line --accept-licences does."
+            f"{_to_be_accepted()} Send accept_licences=True to accept them; the tab Studio asks for them too, and on "
+            "the command line --accept-licences does."
         )
+
+
+def _to_be_accepted() -> str:
+    """The licences, in a sentence that says what is to be done with them."""
+    from ..weights import consent
+
+    when = "by each who uses them" if is_hosted() else "before the first download"
+    return f"The weights for hands have licences of their own, to be accepted {when}: {'; '.join(consent.lines())}."
 
 
 def accept(visit: Visit) -> None:

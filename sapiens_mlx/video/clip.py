@@ -309,9 +309,20 @@ class _Run:
             return
         for stage, spent in report.seconds.items():
             self.report.seconds[stage] = self.report.seconds.get(stage, 0.0) + spent
-        self._notices |= dict.fromkeys(report.notices)
+        of_frame = self._notices_of_frame(result)
+        self._notices |= dict.fromkeys(notice for notice in report.notices if notice not in of_frame)
         if not self.report.device or report.task == self.report.task != "detect":
             self._copy(report)
+
+    def _notices_of_frame(self, result: Result) -> set[str]:
+        """What is said of the hands of this frame alone: of a thousand frames that would be a thousand sentences."""
+        if result.NAME != "hands":
+            return set()
+        from ..hands.network import AT_ONCE
+        from ..tasks.hands import notices_of, notices_of_size
+
+        frame_hw, is_crop = result.photo_rgb.shape[:2], self._options.hand_crop is not None
+        return set(notices_of(result, frame_hw, is_crop, AT_ONCE)) - set(notices_of_size(frame_hw, is_crop))
 
     def _copy(self, report: Report) -> None:
         for name in ("device", "compute_dtype", "licence"):
@@ -324,6 +335,8 @@ class _Run:
         if task in results.WRITTEN:
             rows = results.write(folder / f"{stem}_{task}.jsonl", parts.lines())
             paths.append(rows)
+            if task == "hands":
+                self._notices |= dict.fromkeys(_without_hands(rows))
             if task == "pose" and choices.charts:
                 table, chart = (folder / f"{stem}_pose_angles.{ending}" for ending in ("csv", "png"))
                 threshold = choices.keypoint_threshold
@@ -335,6 +348,14 @@ class _Run:
         report.video, report.files = str(video), [str(path) for path in (video, *paths, about)]
         report.notices = list(self._notices)
         write_bytes(about, json.dumps(report.to_json(), indent=1).encode())
+
+
+def _without_hands(rows: Path) -> list[str]:
+    """In how many frames of a clip's file of hands there is none, as a sentence, where there are such frames."""
+    empty = [not row["hands"] for row in results.read(rows)]
+    if all(empty):
+        return ["No hand was found in any frame. Lower the hand threshold (--hand-threshold)."]
+    return [f"In {sum(empty)} of {len(empty)} frames no hand was found."] if any(empty) else []
 
 
 def _job(

@@ -20,6 +20,7 @@ from gradio_client.utils import is_file_obj_with_meta
 from ... import zoo
 from ...errors import SapiensError
 from ...runtime import Job, inference
+from .. import consent
 from ..progress import follow
 from ..storage import Visits
 from ..visit import Visit, tame_stem
@@ -94,6 +95,7 @@ class Programs:
         hand_norms: HandNorms = zoo.DEFAULTS.hand_norms,
         vertices: bool = True,
         mesh_opacity: float = zoo.DEFAULTS.mesh_opacity,
+        accept_licences: bool = False,
     ) -> tuple[list[FileData], dict[str, Any], FileData]:
         """See people in a photo by Sapiens2: body parts, 308 keypoints, normals, depth in metres, albedo, cut-outs; and
         hands in 3-D by WiLoR.
@@ -101,7 +103,7 @@ class Programs:
         Gives the files (pictures, arrays, JSON, meshes), a report of how they came about (of several tasks: "results"
         and "failed"), and a small picture to look at. The size "demo" is for drawn figures; for photographs take 0.4b
         or larger, whose weights are under the Sapiens2 License and are downloaded once. Those of hands are CC BY-NC-ND
-        4.0, their detector is under Ultralytics' terms and MANO under its own: whoever runs the server accepts them.
+        4.0, their detector is under Ultralytics' terms and MANO under its own: accept_licences accepts them.
 
         Args:
             photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
@@ -125,6 +127,7 @@ class Programs:
             hand_norms: statistics of the norms: package (each hand's own) or trained (those of the weights).
             vertices: whether hands come with meshes, beside their 21 points.
             mesh_opacity: of the meshes in the picture of hands, 0 to 1.
+            accept_licences: whether you accept those of hands; needed on a Space, elsewhere before the first download.
         """
         visit = self._visits.of(request.session_hash, TAB)
         try:
@@ -158,22 +161,23 @@ class Programs:
             else:
                 behind = None if background == "none" else resolved(values.colour(background))
             options = Options(
-                boxes,
-                detector,
-                box_threshold,
-                nms_threshold,
-                bool(flip),
-                foreground,
-                hand_threshold,
-                hand_iou,
-                bool(vertices),
-                None if hand_crop == "none" else hand_crop,
-                hand_norms,
+                boxes_xyxy=boxes,
+                detector=detector,
+                box_threshold=box_threshold,
+                nms_threshold=nms_threshold,
+                flip=bool(flip),
+                foreground=foreground,
+                hand_threshold=hand_threshold,
+                hand_iou=hand_iou,
+                vertices=bool(vertices),
+                hand_crop=None if hand_crop == "none" else hand_crop,
+                hand_norms=hand_norms,
             )
             reports, failures, both = [], [], {}
             for predictor in predictors:
                 title = zoo.task_row(predictor.task).title
                 try:
+                    consent.check_call([predictor], accept_licences is True)
                     for words in _followed(visit, predictor.submit(photo_rgb, options)):
                         yield [], {"status": f"{title}: {words}"}, None
                     result = visit.job.result()
@@ -223,6 +227,7 @@ class Programs:
         reference: str | None = None,
         foreground: Literal["auto", "none"] = "auto",
         runs: int | None = None,
+        accept_licences: bool = False,
     ) -> tuple[dict[str, Any], FileData, FileData]:
         """What quantization levels and sizes of Sapiens2 cost and save, on one photo: differences, seconds, memory.
 
@@ -238,6 +243,7 @@ class Programs:
             reference: what all are measured by, a level or size:level; default the most precise that fits.
             foreground: where normals, depth and albedo are compared: auto (over people) or none (everywhere).
             runs: time the median of so many runs, 1 to 20; default 3, and 1 where they are slow.
+            accept_licences: whether you accept those of hands; needed on a Space, elsewhere before the first download.
         """
         visit = self._visits.of(request.session_hash, TAB)
         try:
@@ -246,7 +252,6 @@ class Programs:
             from ...files import write_bytes
             from ...image import read_image, write_png
             from ...variants import parse_list
-            from ...weights import consent
 
             values.check_choice("foreground", foreground, ("auto", "none"))
             if runs is not None:
@@ -265,8 +270,7 @@ class Programs:
                 foreground=foreground,
                 name=_name(photo),
             )
-            if any([one.to_accept() for one in comparison.predictors]):
-                consent.check()
+            consent.check_call(comparison.predictors, accept_licences is True)
             while True:
                 job = inference.submit(lambda progress: next(comparison.run(progress), None))
                 for words in _followed(visit, job):

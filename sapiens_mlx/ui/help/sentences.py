@@ -337,7 +337,8 @@ def licences() -> str:
     inside = "<p>Which one holds is named wherever weights are chosen. In short, and not in place of the texts:</p>"
     asked = (
         "<p>Those of hands are asked for before the first download, once on a machine: in the tab Studio, or by "
-        "<code>--accept-licences</code> on the command line.</p>"
+        "<code>--accept-licences</code> on the command line. On a Space each visitor is asked, and each call of the "
+        "API says <code>accept_licences</code>.</p>"
     )
     return _section("licences", inside + _texts("Licences", ("Licence", "Of what", "In short"), rows) + asked)
 

@@ -64,7 +64,9 @@ def test_a_background_that_is_missing_or_no_picture_is_a_sentence_and_the_one_be
     visits, visit = Visits(tmp_path), Visit(tmp_path)
     with pytest.raises(SapiensError, match="no picture for the background yet"):
         background.chosen(visit, VALUES | {"background": "picture"})
-    bad, good = tmp_path / "bad.png", tmp_path / "beach.png"
+    received = tmp_path / ("ab" * 32)  # where Gradio would put them
+    received.mkdir()
+    bad, good = received / "bad.png", received / "beach.png"
     bad.write_bytes(b"no picture")
     Image.new("RGB", (20, 10), "red").save(good)
     assert background.take(visits, visit, str(good)) == visit.background_name == "beach.png"

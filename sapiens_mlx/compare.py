@@ -229,6 +229,8 @@ class Comparison:
         except SapiensError as problem:
             return Entry(variant, f"{variant}: {problem}")
         except (RuntimeError, MemoryError) as problem:  # MLX's own: out of memory, or a kernel that is not there
+            if isinstance(problem.__cause__, KeyboardInterrupt):  # so Python 3.11 tells of Ctrl-C during an import
+                raise problem.__cause__ from None
             return Entry(
                 variant, f"{variant} could not be computed ({problem}). Choose a smaller size or another level."
             )

@@ -307,3 +307,15 @@ def test_stop_loses_what_is_done_or_cannot_go_on(weights_of_two_sizes):
     assert [row["level"] for row in compare_files.to_json(comparison)["levels"]] == ["bf16", "fp32"]
     assert names(comparison) == ["tiny:4bit"]
     assert comparison.entries[:2] == kept
+
+
+def test_ctrl_c_while_a_module_is_imported_counts_as_a_level_that_failed(weights_of_two_sizes, monkeypatch):
+    """Python 3.11 makes a RuntimeError of it where a class with a cached_property, say, is made just then."""
+
+    class Interrupted:
+        def __set_name__(self, *_):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sapiens_mlx.compare._forget_peak", lambda: type("Made", (), {"one": Interrupted()}))
+    with pytest.raises(KeyboardInterrupt):
+        list(compare(PHOTO, "seg", ["tiny:fp32", "tiny:4bit"], runs=1))

@@ -2,7 +2,7 @@
 
 import sys
 
-from sapiens_mlx.__main__ import main
+from sapiens_mlx.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["serve", *sys.argv[1:]]))
+    run(["serve", *sys.argv[1:]])

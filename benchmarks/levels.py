@@ -3,14 +3,14 @@
 On drawn scenes that nothing was trained on: the figures of `training.evaluate` against the ground truth, and those of
 `compare` against the same network at fp32 (named `fp32_...`; means over the scenes). Each row of a task and a level is
 kept in assets/demo/levels.json as soon as it is measured, so that a second call goes on where the first stopped; rows
-of other weights or another number of scenes are measured anew. At the end the tables in README.md are written from it.
+of other weights or another number of scenes are measured anew. At the end the tables in README.md and
+docs/choosing.md are written from it.
 """
 
 import argparse
 import hashlib
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from sapiens_mlx.tasks.base import Result
 from training import scenes
 from training.evaluate import Figures, predicted
 
+from . import pages
+
 SEED = 2  # the model card's figures are of seed 1
 REFERENCE = "fp32"
-REPOSITORY = Path(__file__).resolve().parents[1]
-README, ROWS = REPOSITORY / "README.md", demo_folder() / "levels.json"
+ROWS = demo_folder() / "levels.json"
 START, END = "<!-- levels: written by python -m benchmarks.levels -->", "<!-- end of levels -->"
 
 # What README shows of each task: (task, key, heading, factor, digits).
@@ -90,20 +91,15 @@ def digest(task: str) -> str:
     return hashlib.sha256((demo_folder() / zoo.checkpoint(task, "demo").filename).read_bytes()).hexdigest()[:12]
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """README's two tables, a row a level."""
+def write(rows: list[dict[str, Any]]) -> None:
+    """README's table of what a level changes, and in docs/choosing.md that of how right it still is; a row a level."""
+    pages.fill(pages.README, START, END, table(rows, AGAINST_FP32))
+    pages.fill(pages.CHOOSING, START, END, table(rows, TRUTH))
+
+
+def table(rows: list[dict[str, Any]], columns: tuple) -> str:
     found = {(row["task"], row["level"]): row for row in rows}
-    count = rows[0]["scenes"]
-    parts = [
-        f"Against the ground truth of {count} drawn scenes that nothing was trained on (shares and errors in %):",
-        _table(found, TRUTH),
-        "Against the same network at fp32 (shares in %):",
-        _table(found, AGAINST_FP32),
-    ]
-    return "\n\n".join(parts)
 
-
-def _table(found: dict[tuple[str, str], dict[str, Any]], columns: tuple) -> str:
     def cell(level: str, task: str, key: str, factor: float, digits: int) -> str:
         value = found.get((task, level), {}).get(key)
         return "" if value is None else f"{factor * value:.{digits}f}"
@@ -115,12 +111,6 @@ def _table(found: dict[tuple[str, str], dict[str, Any]], columns: tuple) -> str:
         if any(cells):
             lines.append(f"| {' | '.join([level, cell(level, 'seg', 'weights_bytes', 1e-6, 2), *cells])} |")
     return "\n".join(lines)
-
-
-def write_tables(rows: list[dict[str, Any]]) -> None:
-    text = README.read_text()
-    before, rest = text.split(START)
-    files.write_bytes(README, f"{before}{START}\n\n{tables(rows)}\n\n{END}{rest.split(END)[1]}".encode())
 
 
 def main() -> None:
@@ -143,7 +133,7 @@ def main() -> None:
             rows.sort(key=lambda one: (list(zoo.TASKS).index(one["task"]), list(zoo.LEVELS).index(one["level"])))
             files.write_bytes(ROWS, (json.dumps(rows, indent=1) + "\n").encode())
             print(json.dumps(row), flush=True)
-    write_tables(rows)
+    write(rows)
 
 
 if __name__ == "__main__":

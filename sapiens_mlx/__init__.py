@@ -7,6 +7,7 @@ result = sm.load("seg", "0.4b")("photo.jpg")  # sm.load("seg") alone takes the d
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import platforms
 from . import runtime as runtime  # on Linux it must load BLAS before anything imports mlx.core
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def load(
             the Hugging Face cache, then a download; for the size demo the project's own files.
 
     Raises:
-        SapiensError: for a name that is not in the tables of zoo.py.
+        SapiensError: for a name that is not in the tables of zoo.py, and on a computer that MLX does not run on.
     """
+    platforms.check()
     from .predictor import Predictor
 
     return Predictor(task, size, level, weights)

@@ -1,4 +1,4 @@
-"""The command line: python -m sapiens_mlx predict | compare | convert | models | bench | verify | serve."""
+"""The command line, `sapiens-mlx` or `python -m sapiens_mlx`, and its commands: predict, compare, convert and so on."""
 
 import argparse
 import atexit
@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from . import runtime, zoo
+from . import platforms, runtime, zoo
 from .arguments import argument_parser
 from .commands import terminal
 from .errors import CancelledError, SapiensError
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0; 1 when some of many inputs failed, or a value is not the
     published one; 2 after one line of error."""
     try:
+        platforms.check()
         options = argument_parser().parse_args(arguments)
         return COMMANDS[options.command](options)
     except SapiensError as problem:
@@ -34,17 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run() -> NoReturn:
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """main() as a program: the process ends with it.
 
     On Linux it ends before OpenBLAS does: a thread of that, if it is still leaving its last product, can miss the word
     that it is to end, and then the process would wait for it for ever.
     """
-    status = [1]
+    status: list[Any] = [1]
     if runtime.BLAS is not None:
         atexit.register(_end, status)  # the first to be registered is the last to be called
     try:
-        status[0] = main()
+        status[0] = main(arguments)
     except SystemExit as ending:  # after --help and --version
         status[0] = ending.code or 0
     sys.exit(status[0])

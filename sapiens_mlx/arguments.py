@@ -5,12 +5,15 @@ Help and mistakes are answered from here, so nothing heavier than the tables of 
 
 import argparse
 import contextlib
+import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__, zoo
 from .errors import SapiensError
 from .video import arguments as of_video
 
+COMMAND, AS_A_MODULE = "sapiens-mlx", "python -m sapiens_mlx"
 PREDICT_EXAMPLE = """examples:
   python -m sapiens_mlx predict photo.jpg --out results
   python -m sapiens_mlx predict photo.jpg --task seg --size 0.4b --out results
@@ -57,7 +60,7 @@ def argument_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. What it returns has the command's name as `command`; what is wrong with
     the arguments it raises as SapiensError."""
     parser = _Parser(
-        prog="python -m sapiens_mlx",
+        prog=_called(),
         description="Sapiens2 on MLX: body parts, pose, normals, depth, albedo and mattes from photos of people.",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -73,8 +76,17 @@ def argument_parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     """The parser of a new one of the `commands`, which are what add_subparsers() returns."""
     return commands.add_parser(
-        name, help=summary, description=summary, epilog=example, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=summary,
+        description=summary,
+        epilog=example.replace(AS_A_MODULE, _called()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _called() -> str:
+    """What the command line was started by: the command that pip installs, or the module, which a clone has too."""
+    return COMMAND if Path(sys.argv[0]).stem == COMMAND else AS_A_MODULE
 
 
 def _add_predict(commands: Any) -> None:
@@ -215,8 +227,17 @@ def _add_serve(commands: Any) -> None:
     parser = _command(commands, "serve", "open the page in a browser", SERVE_EXAMPLE)
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=_port, help="port to listen on (7860)")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for this name and password")
-    parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
+    parser.add_argument(
+        "--auth",
+        metavar="USER:PASSWORD",
+        help="ask visitors for this name and password; better given as $SAPIENS_AUTH, which other users of this "
+        "machine cannot read",
+    )
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="a public link through Gradio's servers, for whoever has it: photos travel through them",
+    )
     parser.add_argument(
         "--mcp", action="store_true", help="also serve its API as MCP tools; needs: pip install 'gradio[mcp]'"
     )

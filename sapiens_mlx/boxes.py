@@ -9,7 +9,7 @@ from typing import Any
 from .errors import BoxError
 
 NAMES = ("x1", "y1", "x2", "y2")
-MOST_BYTES = 10_000_000  # a file of boxes has a few lines
+MOST_BYTES = 4_000_000  # a file of boxes has a few lines, and what pose writes of 100 people 2 MB
 
 
 def read_boxes(path: str | Path) -> list[list[float]]:
@@ -22,12 +22,12 @@ def read_boxes(path: str | Path) -> list[list[float]]:
     Raises:
         BoxError: when the file cannot be read or holds something else.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     try:
-        with path.open("rb") as file:
+        with path.expanduser().open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
+        text = data[:MOST_BYTES].decode("utf-8-sig")
+    except (OSError, ValueError, RuntimeError) as problem:  # also: no text, a null in the name, no such ~user
         raise BoxError(f"The boxes in {path} cannot be read. Give a JSON or CSV file of x1, y1, x2, y2.") from problem
     try:
         if len(data) > MOST_BYTES:
@@ -83,7 +83,7 @@ def _box(numbers: Any, where: str) -> list[float]:
         raise ValueError(f"{where} has {len(numbers)} numbers, not 4")
     try:
         return [float(number) for number in numbers[:4]]
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, OverflowError) as problem:  # the last: a whole number of hundreds of digits
         raise ValueError(f"{where} holds something that is not a number") from problem
 
 

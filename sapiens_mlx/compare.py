@@ -7,9 +7,11 @@ for entry in compare("photo.jpg", "seg", ["demo:fp32", "demo:4bit"]):
 """
 
 import gc
+import logging
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,18 @@ from . import runtime, tasks, zoo
 from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink
+from .memory import guarded
 from .models import models
 from .options import FOREGROUNDS, Options
 from .predictor import Predictor
 from .runtime import Progress, inference, no_progress
-from .sheet import PICTURE_PX
+from .sheet import PICTURE_PX, Bar
 from .tasks.agreement import Agreement
 from .tasks.base import Report, Result
 from .variants import Variant, check, chosen, most_precise
 from .weights import conversion, locate
+
+log = logging.getLogger(__name__)
 
 LEAST_PEOPLE = 0.001  # of the photo: fewer pixels are nobody, and figures over them would mean nothing
 RUNS = 3  # of each network; the median counts
@@ -68,12 +73,12 @@ class Entry:
 
     variant: Variant
     error: str | None = None
-    result: Result | None = field(default=None, repr=False)
-    report: Report | None = None
-    cost: Cost | None = None
-    agreement: Agreement | None = None
-    picture: np.ndarray | None = field(default=None, repr=False)
-    heat_map: np.ndarray | None = field(default=None, repr=False)
+    result: Result | Any = field(default=None, repr=False)
+    report: Report | Any = None
+    cost: Cost | Any = None
+    agreement: Agreement | Any = None
+    picture: np.ndarray | Any = field(default=None, repr=False)
+    heat_map: np.ndarray | Any = field(default=None, repr=False)
     tile: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)  # both, small, for the sheet
 
 
@@ -141,7 +146,7 @@ class Comparison:
                 f"{zoo.task_row(task).title} of different sizes have nothing in common to compare. Choose one size."
             )
         self.weights = None if weights is None else str(weights)
-        for variant in {*self.variants, self._asked_reference} - {None}:
+        for variant in {*self.variants, self._asked_reference or self.variants[0]}:
             self._predictor(variant)  # checks size and weights
         if runs is not None and runs < 1:
             raise SapiensError(f"{runs} runs are too few. Give 1 or more.")
@@ -157,8 +162,8 @@ class Comparison:
         self.running: Variant | None = None
         self.notices: list[str] = [ON_THE_CPU] if runtime.device() == "cpu" else []
         self._done: dict[Variant, Entry] = {}
-        self._reference_result: Result | None = None
-        self.bar: tuple | None = None
+        self._reference_result: Any = None
+        self.bar: Bar | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         return self.run()
@@ -182,8 +187,8 @@ class Comparison:
             CancelledError: from `progress`.
         """
         before = self._done.get(self.reference)
-        if before is not None and before.error:
-            del self._done[self.reference]  # nothing can be measured without it, so it is tried again
+        if before is not None and before.error and not self._done.keys() >= set(self.variants):
+            del self._done[self.reference]  # nothing that is left can be measured without it, so it is tried again
         while waiting := [one for one in [self.reference, *self.variants] if one not in self._done]:
             self.running = waiting[0]
             try:
@@ -219,27 +224,29 @@ class Comparison:
 
     def _entry(self, variant: Variant, progress: Progress) -> Entry:
         try:
-            result, cost = self._measure(variant, progress)
-            reference = self._reference_result
-            if variant == self.reference:
-                self._find_people(result, progress)
-                reference = self._reference_result = result
-            result.person_mask = reference.person_mask
-            return self._compared(Entry(variant, None, result, result.report, cost), reference)
+            return guarded(partial(self._computed, variant, progress), self.task, variant.size, variant.level)
         except SapiensError as problem:
             return Entry(variant, f"{variant}: {problem}")
-        except (RuntimeError, MemoryError) as problem:  # MLX's own: out of memory, or a kernel that is not there
+        except RuntimeError as problem:  # MLX's own: a kernel that is not there, say
             if isinstance(problem.__cause__, KeyboardInterrupt):  # so Python 3.11 tells of Ctrl-C during an import
                 raise problem.__cause__ from None
-            return Entry(
-                variant, f"{variant} could not be computed ({problem}). Choose a smaller size or another level."
-            )
+            log.error("%s could not be computed", variant, exc_info=problem)
+            return Entry(variant, f"{variant} could not be computed here. Choose a smaller size or another level.")
+
+    def _computed(self, variant: Variant, progress: Progress) -> Entry:
+        result, cost = self._measure(variant, progress)
+        reference = self._reference_result
+        if variant == self.reference:
+            self._find_people(result, progress)
+            reference = self._reference_result = result
+        result.person_mask = reference.person_mask
+        return self._compared(Entry(variant, None, result, result.report, cost), reference)
 
     def _measure(self, variant: Variant, progress: Progress) -> tuple[Result, Cost]:
         predictor = self._predictor(variant)
         inference.run(_forget_networks)
         can_tell_peak = _forget_peak()
-        result = predictor(self.photo_rgb, progress=progress, **vars(self.options))
+        result: Any = predictor(self.photo_rgb, progress=progress, **vars(self.options))
         if not result.is_finite():
             raise SapiensError(_not_finite(variant))
         if self.task == "hands" and not len(result):
@@ -276,7 +283,7 @@ class Comparison:
         arrays = {id(value): value for one in holders for value in vars(one).values() if isinstance(value, np.ndarray)}
         return sum(array.nbytes for array in arrays.values() if array is not self.photo_rgb)
 
-    def _share_people(self, result: Result) -> None:
+    def _share_people(self, result: Any) -> None:
         """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
         if self.task != "pose":
             return
@@ -301,7 +308,8 @@ class Comparison:
         source = self._predictor(self.reference).mask_source()
         if source is None:
             raise SapiensError("neither seg nor matting weights are on this machine.")
-        mask = source(self.photo_rgb, progress=progress).foreground_mask()
+        found: Any = source(self.photo_rgb, progress=progress)
+        mask = found.foreground_mask()
         if mask.mean() < LEAST_PEOPLE:
             raise SapiensError("nobody was found in it.")
         return mask

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import mlx.core as mx
 
 from . import runtime, zoo
 from .errors import SapiensError
+from .memory import guarded
 from .runtime import Progress, inference, no_progress
-from .weights import conversion, hub, locate, original, publish
+from .weights import conversion, hub_cache, locate, original, publish
 
 _HUB = "https://huggingface.co/"
 
@@ -90,10 +92,11 @@ def convert(
         raise SapiensError(f"{which}, so that no copy is kept. Add --out DIR to write one.")
     if folder is not None:
         if repo is not None and publish.is_whole(folder, checkpoint, row):
-            return Outcome(folder, conversion.read(folder), True, 0.0, runtime.peak_memory_bytes())
+            return Outcome(folder, conversion.read_whole(folder), True, 0.0, runtime.peak_memory_bytes())
         publish.check_target(folder)
     repository = given if file is None else None
-    return inference.run(_convert, file, repository, checkpoint, row, folder, repo, weights, progress=progress)
+    arguments = (file, repository, checkpoint, row, folder, repo, weights)
+    return guarded(partial(inference.run, _convert, *arguments, progress=progress), task, size, level)
 
 
 def _convert(
@@ -111,7 +114,7 @@ def _convert(
     folder = out or conversion.folder_for(checkpoint, level, path)
     was_there = out is None and conversion.is_whole(folder, checkpoint, level, thorough=True)
     if was_there:
-        about = conversion.read(folder)
+        about = conversion.read_whole(folder)
     else:
         if out is None:
             conversion.discard(folder)
@@ -139,7 +142,7 @@ def _existing_file(given: str | None) -> Path | None:
         if conversion.published(path):
             raise SapiensError(f"{path} is a conversion already. Convert the original: give its file or repository.")
         raise SapiensError(f"{path} is a folder. Give the checkpoint's file, or --weights {path} --task T --size S.")
-    if not hub.is_repo(given) or path.suffix in (".safetensors", ".pth"):
+    if not hub_cache.is_repo(given) or path.suffix in (".safetensors", ".pth"):
         raise SapiensError(f"There is no file {given}. Give a checkpoint's file, or a repository as OWNER/NAME.")
     return None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import zoo
 
 if TYPE_CHECKING:
-    from .tasks.base import Report, Result
+    from .tasks.base import Report
 
 FILE = "seconds.json"
 FORMAT = 1
@@ -78,7 +78,7 @@ def _keep(what: str, names: tuple[str, ...], run: list[float]) -> None:
         write_bytes(path, json.dumps({"format": FORMAT, **both}, allow_nan=False, indent=0).encode())
 
 
-def inputs_of(result: "Result", flip: bool = zoo.DEFAULTS.flip) -> int:
+def inputs_of(result: Any, flip: bool = zoo.DEFAULTS.flip) -> int:
     """How many inputs went through the network for a result: of pose each person, with `flip` twice; of hands each."""
     if result.report.task == "hands":
         return len(result.scores)
@@ -101,7 +101,7 @@ def frame_seconds(task: str, size: str, level: str, how: str = "") -> float | No
     return statistics.median(seconds for seconds, _ in runs) if runs else None
 
 
-def _expected(task: str, size: str, level: str) -> tuple[float, float, bool]:
+def _expected(task: str, size: str, level: str) -> tuple[float, float, bool] | None:
     """Seconds of the network for one input, of the rest, and whether that is a guess; None where nothing is known.
 
     Of the runs of this task and size; those at another level count where none was at this one, since levels take
@@ -147,7 +147,8 @@ def _runs_here() -> list[Run]:
     for key, runs in _kept().items():
         device, *names = key.split("|")
         if device == runtime.device_name() and len(names) == 3:
-            found += [Run(*names, *seconds) for seconds in runs]
+            task, size, level = names
+            found += [Run(task, size, level, *seconds) for seconds in runs]
     return found
 
 
@@ -249,12 +250,12 @@ def total(costs: Iterable[Cost]) -> Cost:
     if not parts:
         raise ValueError("There is no cost to add up. Give one or more.")
     largest = max(parts, key=lambda part: part.memory_bytes)
-    seconds = [part.seconds for part in parts]
+    seconds = [part.seconds for part in parts if part.seconds is not None]
     return Cost(
         memory_bytes=largest.memory_bytes,
         memory_limit_bytes=largest.memory_limit_bytes,
         downloads={name: size for part in parts for name, size in part.downloads.items()},
-        seconds=None if None in seconds else sum(seconds),
+        seconds=sum(seconds) if len(seconds) == len(parts) else None,
         guessed=any(part.guessed for part in parts),
         reason=next((part.reason for part in parts if part.reason), ""),
     )

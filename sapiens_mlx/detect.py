@@ -121,12 +121,8 @@ def decode(
     Returns:
         Boxes (n, 4) float32 in input pixels and scores (n,) float32, by falling score.
     """
-    boxes, scores = [], []
-    for level_logits, level_distances, stride in zip(logits, distances, STRIDES, strict=True):
-        level_boxes, level_scores = _level_candidates(level_logits, level_distances, stride)
-        boxes.append(level_boxes)
-        scores.append(level_scores)
-    boxes, scores = np.concatenate(boxes), np.concatenate(scores)
+    levels = [_level_candidates(*level) for level in zip(logits, distances, STRIDES, strict=True)]
+    boxes, scores = (np.concatenate(parts) for parts in zip(*levels, strict=True))
     best = np.argsort(-scores, kind="stable")[:CANDIDATES]
     height, width = input_hw
     return np.clip(boxes[best], 0, np.array([width, height, width, height], np.float32)), scores[best]
@@ -186,7 +182,7 @@ def validate_boxes(boxes: Sequence[Sequence[float]] | np.ndarray, photo_hw: tupl
     """
     try:
         given = np.array(boxes, np.float64)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise BoxError("The boxes are not all four numbers. Give each as x1, y1, x2, y2 in photo pixels.") from problem
     if given.ndim != 2 or given.shape[1] != 4 or not len(given):
         raise BoxError(
@@ -194,10 +190,10 @@ def validate_boxes(boxes: Sequence[Sequence[float]] | np.ndarray, photo_hw: tupl
             "Give at least one, each as x1, y1, x2, y2 in photo pixels."
         )
     for number, box in enumerate(given, start=1):
-        problem = _box_problem(box, photo_hw)
-        if problem:
+        fault = _box_problem(box, photo_hw)
+        if fault:
             which = f"Box {number} of {len(given)}" if len(given) > 1 else "The box"
-            raise BoxError(f"{which} ({', '.join(f'{value:g}' for value in box)}) {problem}")
+            raise BoxError(f"{which} ({', '.join(f'{value:g}' for value in box)}) {fault}")
     return given.astype(np.float32)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import zoo
 from .detect import People
-from .errors import SapiensError, WeightsError
+from .errors import SapiensError, WeightsError, is_memory_full
 from .runtime import Progress, no_progress
 from .weights import locate, original
 
@@ -28,6 +28,7 @@ class RFDETRDetector:
         from mlx_vlm.models.rfdetr.generate import RFDETRPredictor
         from mlx_vlm.models.rfdetr.processing_rfdetr import RFDETRProcessor
 
+        self.module = module
         self._predictor = RFDETRPredictor(module, RFDETRProcessor(resolution))
 
     def __call__(
@@ -79,6 +80,8 @@ def load(weights: str | Path | None = None, *, progress: Progress = no_progress)
             module = rfdetr.Model(about)
             module.load_weights(list(rfdetr.Model.sanitize(mx.load(str(path))).items()), strict=True)
         except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as problem:
+            if is_memory_full(problem):
+                raise
             raise WeightsError(f"it is no RF-DETR that mlx-vlm can read ({_first_line(problem)})") from problem
     module.set_dtype(mx.float32)
     module.eval()

@@ -7,8 +7,8 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,18 +16,30 @@ from PIL import ExifTags, Image, ImageCms
 
 from .errors import ImageError
 from .files import write_bytes, writing
+from .hosted import is_hosted
+from .image_parts import READ_BYTES, CountedFile, scans, tiff_parts
 
 MAX_PIXELS = 100_000_000
+# Of formats whose decoders need more for a pixel than 10 bytes. Measured: PNG 7, JPEG 10 at most, with four colours 12,
+# AVIF 11, WebP 16, JPEG 2000 19 bytes and a second for 14 megapixels. So all stay below 1 GB.
+FEWER_PIXELS: dict[str | None, int] = {
+    "CMYK": 75_000_000,
+    "AVIF": 50_000_000,
+    "HEIF": 50_000_000,
+    "WEBP": 50_000_000,
+    "JPEG2000": 25_000_000,
+}
 MAX_SIDE_PX = 20_000
 MIN_SIDE_PX = 8  # below this there is nothing to see, and resizing filters have nothing to work on
 
 # What Pillow may try. A list of our own keeps out formats that run other programs (EPS starts Ghostscript).
-# (JPEG includes MPO, what many phones write.) AVIF and HEIF are not in every build of Pillow.
+# (JPEG includes MPO, what many phones write.) AVIF and HEIF are not in every build of Pillow. Of PPM those whose pixels
+# are bytes: Pillow reads numbers written as text in minutes.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
 HEIF_BRANDS = {b"mif1", b"msf1"}  # of HEIC and of AVIF: what it is, the brands after it tell
 AVIF_BRANDS = {b"avif", b"avis"}
-UPRIGHT = {
+UPRIGHT: dict[int | None, Callable[..., np.ndarray]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
     4: lambda pixels: cv2.flip(pixels, 0),
@@ -37,6 +49,8 @@ UPRIGHT = {
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }  # EXIF orientation -> what turns (H, W[, 3]) upright, ten times faster than Pillow does
 LARGE_PROFILE_BYTES = 4_000_000
+
+MOST_SCANNED = 2_500_000_000  # pixels, over all scans of a JPEG: a second. Usual are 10 scans.
 BAND_ROWS = 128  # of a large photo at once
 
 ImageSource = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray
@@ -64,9 +78,9 @@ def read_image(source: ImageSource) -> np.ndarray:
         return _checked_array(source)
     if isinstance(source, Image.Image):
         _check_size(*source.size, "the photo")
-        return _pixels(source, "the photo")
-    with _file(source) as file, _open(file, _name(source)) as image:
-        return _pixels(image, _name(source))
+        return _upright(_pixels(source, "the photo"), _orientation(source))
+    with _file(source) as file:
+        return _upright(*_decoded(file, _name(source)))
 
 
 def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
@@ -82,11 +96,11 @@ def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
         try:
             image.load()
             if image.has_transparency_data:
-                values, limit = np.asarray(image.convert("RGBA").getchannel("A")), 127
+                values, limit = _in_bands(image, _opacity), 127
             elif image.mode == "P":
                 values, limit = np.asarray(image), 0
             else:
-                values = np.asarray(image.convert("L"))
+                values = _in_bands(image, lambda band: np.asarray(band.convert("L")))
                 limit = 127 if values.max() > 1 else 0  # masks of 0 and 1 are common
             values = _upright(values, _orientation(image))
         except Exception as problem:  # as in _pixels
@@ -102,23 +116,26 @@ def _name(source: ImageSource) -> str:
     return Path(source).name if isinstance(source, str | os.PathLike) else "the photo"
 
 
-def _file(source: ImageSource) -> BinaryIO:
+def _file(source: ImageSource) -> CountedFile:
     """What holds the bytes of `source`, open for reading."""
     if isinstance(source, bytes | bytearray):
-        return io.BytesIO(source)
+        return CountedFile(io.BytesIO(source))
     if not isinstance(source, str | os.PathLike):
         raise ImageError(
             f"A photo cannot be read from a {type(source).__name__}. "
             "Pass a path, the bytes of a file, a PIL image or an (H, W, 3) uint8 RGB array."
         )
-    path = Path(source).expanduser()
+    path = Path(source)
     try:
+        path = path.expanduser()
         mode = path.stat().st_mode
-        file = path.open("rb") if stat.S_ISREG(mode) else None  # opening a pipe would wait for ever
+        file = (
+            CountedFile(path.open("rb", buffering=0)) if stat.S_ISREG(mode) else None
+        )  # opening a pipe would wait for ever
     except FileNotFoundError as problem:
         raise ImageError(f"There is no file {path}. Check its name and folder.") from problem
-    except (OSError, ValueError) as problem:  # ValueError: a null character in the name
-        reason = getattr(problem, "strerror", None) or problem
+    except (OSError, ValueError, RuntimeError) as problem:  # also: a null character in the name, no such ~user
+        reason = getattr(problem, "strerror", None) or str(problem).rstrip(".")
         raise ImageError(f"{path} cannot be opened ({reason}). Check its name and that you may read it.") from problem
     if file is None:
         kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
@@ -136,35 +153,38 @@ def _checked_array(array: np.ndarray) -> np.ndarray:
     return np.array(array, order="C")
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> None:
     if min(width, height) < MIN_SIDE_PX:
         raise ImageError(
             f"{name} is {width} x {height} pixels, and at least {MIN_SIDE_PX} a side are needed. Choose a larger photo."
         )
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+    if width * height > most or max(width, height) > MAX_SIDE_PX:
         raise ImageError(
-            f"{name} is {width} x {height} pixels; the limits are {MAX_PIXELS // 1_000_000} megapixels "
+            f"{name} is {width} x {height} pixels; the limits are {most // 1_000_000} megapixels "
             f"and {MAX_SIDE_PX} pixels a side. Make it smaller first."
         )
 
 
-def _open(file: BinaryIO, name: str) -> Image.Image:
+def _open(file: CountedFile, name: str) -> Image.Image:
     """The image in `file`, its size checked, its pixels not yet decoded."""
     head = file.read(64)
     if not head:
         raise ImageError(f"{name} is empty (0 bytes). Choose another file, or copy it again.")
+    most_reads = MAX_SIDE_PX + file.seek(0, io.SEEK_END) // READ_BYTES
     file.seek(0)
     if is_heic(head) and not _heic_can_be_read():
-        remedy = "" if _is_hosted() else " Or have it read here: pip install pi-heif."
+        remedy = "" if is_hosted() else " Or have it read here: pip install pi-heif."
         raise ImageError(
             f"{name} is a HEIC photo, which cannot be read here. Save it as JPEG first (on a Mac: Preview, File, "
             f"Export; for those an iPhone takes from now on: Settings, Camera, Formats, Most Compatible).{remedy}"
         )
     Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
+    formats = [name for name in FORMATS if name in Image.OPEN and not (name == "PPM" and head[1:2] in b"123")]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits here are stricter
+            warnings.simplefilter("ignore")  # of large photos, for which the limits here are stricter; of damaged TIFFs
+            if head[:2] in (b"II", b"MM") and tiff_parts(file) > most_reads:
+                raise OSError("too many strips or tiles")
             image = Image.open(file, formats=formats)
     except Image.DecompressionBombError as problem:
         raise ImageError(
@@ -174,8 +194,18 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(
             f"{name} is not an image that can be read, or it is damaged. Choose a JPEG, PNG, WebP, TIFF or AVIF file."
         ) from problem
-    _check_size(*image.size, name)
+    most = min(FEWER_PIXELS.get(kind, MAX_PIXELS) for kind in (image.format, image.mode))
+    _check_size(*image.size, name, most)
+    if image.format in ("JPEG", "MPO") and scans(file) * image.width * image.height > MOST_SCANNED:
+        raise ImageError(f"{name} is a progressive JPEG of too many scans. Open and re-save it.")
+    file.reads_left = most_reads
     return image
+
+
+def _decoded(file: CountedFile, name: str) -> tuple[np.ndarray, int | None]:
+    """The pixels as they lie, (H, W, 3) uint8, and their orientation. What Pillow decoded is let go."""
+    with _open(file, name) as image:
+        return _pixels(image, name), _orientation(image)
 
 
 def is_heic(head: bytes) -> bool:
@@ -187,14 +217,9 @@ def is_heic(head: bytes) -> bool:
     return head[8:12] in HEIC_BRANDS or (head[8:12] in HEIF_BRANDS and not others & AVIF_BRANDS)
 
 
-def _is_hosted() -> bool:
-    """Whether this is a Hugging Face Space."""
-    return "SPACE_ID" in os.environ
-
-
 def _heic_can_be_read() -> bool:
     """HEIC needs the optional pi-heif, and is off on a hosted Space: its decoders have had holes."""
-    if _is_hosted():
+    if is_hosted():
         return False
     try:
         import pi_heif
@@ -205,36 +230,57 @@ def _heic_can_be_read() -> bool:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    """An opened image of checked size as (H, W, 3) uint8."""
+    """An opened image of checked size as (H, W, 3) uint8, as it lies."""
     try:
         image.load()
         _check_size(*image.size, name)  # that of HEIC may be another than its header says
-        orientation = _orientation(image)
-        profile = image.info.get("icc_profile")
-        if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-            image = Image.fromarray(_grey_to_8_bit(np.asarray(image)))
-        alpha = None
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            alpha = np.asarray(image.getchannel("A"))
-        elif image.mode in ("P", "1"):
-            image = image.convert("RGB")
-        pixels = _rgb_array(_to_srgb(image, profile))
+        return _in_bands(image, _Colours(image).rgb, 3)
     except ImageError:
         raise
     except Exception as problem:  # as above: decoders raise anything on damaged data
         raise _damaged(name, problem) from problem
-    return _upright(pixels if alpha is None else _over_white(pixels, alpha), orientation)
 
 
-def _rgb_array(image: Image.Image) -> np.ndarray:
-    """A decoded image as (H, W, 3) uint8. In bands: Pillow converts and hands out pixels by way of two copies."""
-    width, height = image.size
-    pixels = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, BAND_ROWS):
-        bottom = min(top + BAND_ROWS, height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)).convert("RGB"))
-    return pixels
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    """A decoded image in pieces: whatever Pillow converts or hands out is a copy, and of a large photo has 400 MB."""
+    for top in range(0, image.height, BAND_ROWS):
+        yield image.crop((0, top, image.width, min(top + BAND_ROWS, image.height)))
+
+
+def _in_bands(image: Image.Image, of_band: Callable[[Image.Image], np.ndarray], *channels: int) -> np.ndarray:
+    """What `of_band` makes of all bands, (H, W, *channels) uint8."""
+    values = np.empty((image.height, image.width, *channels), np.uint8)
+    for number, band in enumerate(_bands(image)):
+        values[number * BAND_ROWS : number * BAND_ROWS + band.height] = of_band(band)
+    return values
+
+
+def _opacity(image: Image.Image) -> np.ndarray:
+    """(H, W) uint8."""
+    return np.asarray(image.convert("RGBA").getchannel("A"))
+
+
+class _Colours:
+    """How bands of an image become RGB: by its profile, transparent places white, deep grey scaled to 8 bit."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._is_deep = image.mode in ("F", "I") or image.mode.startswith("I;16")
+        self._is_transparent = not self._is_deep and image.has_transparency_data
+        self._white = _white(image) if self._is_deep else 0
+        is_rgb = self._is_transparent or image.mode in ("P", "1")
+        self._mode = "L" if self._is_deep else "RGB" if is_rgb else image.mode
+        self._transform = _to_srgb(self._mode, image.info.get("icc_profile"))
+
+    def rgb(self, band: Image.Image) -> np.ndarray:
+        """(rows, W, 3) uint8."""
+        alpha = _opacity(band) if self._is_transparent else None
+        if self._is_deep:
+            band = Image.fromarray(_grey_to_8_bit(np.asarray(band), self._white))
+        elif self._is_transparent:
+            band = band.convert("RGBA")  # by way of it a colour that stands for transparency is just a colour
+        band = band.convert(self._mode)
+        pixels = np.asarray(ImageCms.applyTransform(band, self._transform) if self._transform else band.convert("RGB"))
+        return pixels if alpha is None else _over_white(pixels, alpha)
 
 
 def _damaged(name: str, problem: Exception) -> ImageError:
@@ -253,37 +299,40 @@ def _upright(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
     return UPRIGHT[orientation](pixels) if orientation in UPRIGHT else pixels
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours by the ICC profile, unless it is sRGB anyway or cannot be used. 0.3 s at 12 megapixels."""
+def _to_srgb(mode: str, profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
+    """What takes colours of an ICC profile to sRGB; None for those that are sRGB anyway, and where it cannot be used.
+    0.3 s at 12 megapixels."""
     if not profile or len(profile) > LARGE_PROFILE_BYTES:
-        return image
+        return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):
-            return image
-        if image.mode == "RGBA":
-            image = image.convert("RGB")
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile, or one of another kind of image
-        return image
+        return None
 
 
-def _grey_to_8_bit(grey: np.ndarray) -> np.ndarray:
-    """(H, W) as uint8. Integers span 0..65535, floats 0..1, 0..255 or that; beyond it, the maximum is white."""
-    spans = (1, 255, 65535) if grey.dtype.kind == "f" else (65535,)
-    grey = np.nan_to_num(grey.astype(np.float32), posinf=0, neginf=0)
-    largest = grey.max()
-    white = next((span for span in spans if largest <= span), largest)
-    return np.rint(np.clip(grey * (255 / white), 0, 255)).astype(np.uint8)
+def _white(grey: Image.Image) -> float:
+    """What is white. Integers span 0..65535, floats 0..1, 0..255 or that; beyond it, the maximum is white."""
+    largest = max(float(_finite(band).max()) for band in _bands(grey))
+    spans = (1, 255, 65535) if grey.mode == "F" else (65535,)
+    return next((span for span in spans if largest <= span), largest)
+
+
+def _grey_to_8_bit(grey: np.ndarray, white: float) -> np.ndarray:
+    """(H, W) as uint8, with `white` as 255."""
+    return np.rint(np.clip(_finite(grey) * (255 / white), 0, 255)).astype(np.uint8)
+
+
+def _finite(grey: np.ndarray | Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(grey, np.float32), posinf=0, neginf=0)
 
 
 def _over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """`pixels` (H, W, 3) uint8 itself, from now on over white by its opacity `alpha` (H, W) uint8."""
-    for top in range(0, len(pixels), BAND_ROWS):
-        rows = slice(top, top + BAND_ROWS)
-        weight = alpha[rows, :, None].astype(np.uint16)
-        pixels[rows] = (pixels[rows] * weight + 255 * (255 - weight) + 127) // 255
-    return pixels
+    """`pixels` (H, W, 3) uint8 over white by their opacity `alpha` (H, W) uint8."""
+    weight = alpha[..., None].astype(np.uint16)
+    return (pixels * weight + 255 * (255 - weight) + 127) // 255
 
 
 # ---- out ------------------------------------------------------------------------------------------------------------
@@ -296,7 +345,7 @@ def write_png(path: str | Path, image: np.ndarray) -> Path:
     """
     order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     ordered = image if image.ndim == 2 else cv2.cvtColor(image, order[image.shape[2]])
-    return write_bytes(path, cv2.imencode(".png", ordered)[1])
+    return write_bytes(path, cv2.imencode(".png", ordered)[1].data)
 
 
 def write_indexed_png(path: str | Path, labels: np.ndarray, palette: np.ndarray) -> Path:

@@ -10,7 +10,7 @@ from .errors import SapiensError
 from .hands import mano
 from .hands import weights as hand_files
 from .nn.backbone import EXTRA_TOKENS, PATCH, WINDOW, WINDOWS_AT_A_TIME
-from .weights import consent, hub, locate, store
+from .weights import consent, hub_cache, locate, store
 
 # For an estimate that says "about": heads have 0.01 to 0.2 billion, and less than the backbone where that is small.
 HEAD_PARAMETERS = 0.1e9
@@ -92,6 +92,24 @@ def too_large(task: str, size: str, level: str) -> str:
     )
 
 
+def memory_full(task: str, size: str, level: str) -> str:
+    """A sentence for where the memory was not enough for that network: what smaller choice there is, if any fits."""
+    row = zoo.task_row(task)
+    what = row.title if task == "detect" else f"{row.title} at {size}, {level}"
+    choices = [] if task == "detect" else _smaller(row, size, level)
+    remedy = f"Choose {' or '.join(choices)}, take a smaller photo," if choices else "Take a smaller photo"
+    return f"There is not enough memory for {what}. {remedy} or close other programs."
+
+
+def _smaller(row: zoo.TaskRow, size: str, level: str) -> list[str]:
+    """The next smaller size that fits the memory, and at the same size the most precise level that does."""
+    needed = needed_bytes(size, level, row.name)
+    room = min(0.9 * needed, runtime.memory_limit_bytes(), runtime.free_memory_bytes())
+    sizes = [one for one in row.sizes[: row.sizes.index(size)] if needed_bytes(one, level, row.name) <= room]
+    levels = [one for one in row.levels or zoo.LEVELS if needed_bytes(size, one, row.name) <= room]
+    return [f"the size {one}" for one in sizes[-1:]] + [f"the level {one}" for one in levels[:1]]
+
+
 def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
     """Everything `models` shows: checkpoints (here or not), kept conversions, and which levels fit `memory_bytes`."""
     checkpoints = []
@@ -107,8 +125,8 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
         (zoo.HAND_DETECTOR, "detector", here.detector, hand_files.DETECTOR_BYTES),
         (zoo.WILOR_MINI, "mano", here.mano, hand_files.MANO_BYTES),
     ):
-        row = _listed(checkpoint, size, path)
-        checkpoints.append(row | ({} if path else {"download_bytes": download_bytes}))
+        listed = _listed(checkpoint, size, path)
+        checkpoints.append(listed | ({} if path else {"download_bytes": download_bytes}))
     levels = {size: tuple(zoo.LEVELS) for size in zoo.SIZES} | {zoo.WILOR.name: zoo.HANDS.levels}
     fits = {
         size: [level for level in levels[size] if needed_bytes(size, level) <= memory_bytes]
@@ -121,7 +139,7 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
         "checkpoints": checkpoints,
         "cache": str(store.cache_folder()),
         "conversions": [{"name": one.name, "bytes": one.bytes} for one in conversions()],
-        "hub_cache": str(hub.cache_folder()),
+        "hub_cache": str(hub_cache.cache_folder()),
         "downloads": [{"repo": one.name, "bytes": one.bytes} for one in downloads()],
         "fits": fits,
     }
@@ -186,7 +204,7 @@ def conversions() -> list[Kept]:
 
 def downloads() -> list[Kept]:
     """What the Hugging Face cache has of the repositories that weights are taken from, whoever asked for it."""
-    found = [Kept(repo, hub.kept_bytes(repo)) for repo in _repos()]
+    found = [Kept(repo, hub_cache.kept_bytes(repo)) for repo in _repos()]
     return [one for one in found if one.bytes]
 
 
@@ -224,7 +242,7 @@ def remove(names: list[str]) -> list[Kept]:
             raise SapiensError(_no_such(name))
         for one in found:
             if one.is_download:
-                removed.append(Kept(one.name, hub.remove(one.name)))
+                removed.append(Kept(one.name, hub_cache.remove(one.name)))
             else:
                 _remove(store.cache_folder() / one.name)
                 removed.append(one)
@@ -233,7 +251,7 @@ def remove(names: list[str]) -> list[Kept]:
 
 def _remove_hands() -> list[Kept]:
     repos = (zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo)
-    removed = [Kept(one.name, hub.remove(one.name)) for one in downloads() if one.name in repos]
+    removed = [Kept(one.name, hub_cache.remove(one.name)) for one in downloads() if one.name in repos]
     for path in (mano.ours(), consent.file()):
         if path is not None and path.is_file():
             removed.append(Kept(path.name, path.stat().st_size))
@@ -248,7 +266,7 @@ def _remove_hands() -> list[Kept]:
 
 def _no_such(name: str) -> str:
     kind, where, kept = (
-        ("download", hub.cache_folder(), downloads())
+        ("download", hub_cache.cache_folder(), downloads())
         if "/" in name
         else ("conversion", store.cache_folder(), conversions())
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,5 +57,6 @@ class Options:
         if self.hand_norms not in zoo.HAND_NORMS:
             raise SapiensError(f"There are no norms {self.hand_norms!r}. Choose one of: {', '.join(zoo.HAND_NORMS)}.")
         for name in ("box_threshold", "nms_threshold", "hand_threshold", "hand_iou"):
-            if not 0 <= getattr(self, name) <= 1:  # nor is NaN
-                raise SapiensError(f"{name} is {getattr(self, name)}. Give a number from 0 to 1.")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) <= 1:  # nor is NaN
+                raise SapiensError(f"{name} is {value!r:.100}. Give a number from 0 to 1.")

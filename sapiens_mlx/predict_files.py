@@ -64,7 +64,7 @@ def save(
     Raises:
         SapiensError: for an option's value that cannot be, or a folder that cannot be written.
     """
-    of_task = {
+    of_task: dict[str, dict[str, Any]] = {
         "pose": {"keypoint_threshold": keypoint_threshold, "formats": pose_formats},
         "pointmap": {"points": points},
         "matting": {"background": background},
@@ -77,7 +77,7 @@ def save(
     return {"input": photo, "files": [str(path) for path in paths], **vars(result.report)}
 
 
-def save_together(results: Mapping[str, Result], last: str, folder: str | Path, stem: str) -> list[str]:
+def save_together(results: Mapping[str, Any], last: str, folder: str | Path, stem: str) -> list[str]:
     """Writes what results of one photo say together: of pose and hands `<stem>_hands_people.json` and, where a hand is
     somebody's, `.png`. Returns the paths.
 

@@ -11,10 +11,11 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from . import passes, runtime, tasks, zoo
+from . import fetch, passes, runtime, tasks, zoo
 from .detect import People, RTMDetDetector, validate_boxes, whole_photo
 from .errors import SapiensError, WeightsError
 from .image import ImageSource, read_image, read_mask
+from .memory import guarded, guarding
 from .models import models
 from .options import FOREGROUNDS, NO_FOREGROUND, Options
 from .runtime import Job, Progress, inference, no_progress
@@ -24,6 +25,7 @@ from .tasks.detect import DetectResult
 from .weights import locate, store
 
 if TYPE_CHECKING:
+    from .detect_rfdetr import RFDETRDetector
     from .hands.find import Hands
     from .hands.network import HandNetworks
 
@@ -100,11 +102,15 @@ class Predictor:
         Raises:
             ImageError, BoxError, WeightsError: each with a sentence that says what to do.
         """
-        return inference.run(self._predict, photo, Options(**options), progress=progress)
+        chosen = Options(**options)
+        return fetch.then_run(fetch.missing(self, chosen), self._predict, photo, chosen, progress=progress)
 
-    def submit(self, photo: ImageSource, options: "Options | None" = None) -> Job:
+    def submit(self, photo: "ImageSource | Prepared", options: "Options | None" = None) -> Job:
         """The same in the background: a Job to wait for, watch and cancel."""
-        return inference.submit(self._predict, photo, options or Options())
+        options = options or Options()
+        if missing := fetch.missing(self, options):
+            return runtime.aside(fetch.then_run, missing, self._predict, photo, options)
+        return inference.submit(self._predict, photo, options)
 
     def prepare(self, photo_rgb: np.ndarray) -> "Prepared":
         """What `begin` takes: an (H, W, 3) uint8 photo, fitted for the network on the thread of the caller."""
@@ -150,6 +156,7 @@ class Predictor:
 
     # ---- on the inference thread ------------------------------------------------------------------------------------
 
+    @guarding
     def _load_module(self, progress: Progress) -> nn.Module:
         if self.task == "detect":
             return models.detector(self.size, self.weights, progress)
@@ -157,17 +164,20 @@ class Predictor:
             return models.hands(self.level, self.weights, progress).wilor
         return self._load(progress).module
 
-    def _load(self, progress: Progress) -> "store.Model | HandNetworks":
+    def _load(self, progress: Progress) -> Any:
+        """A store.Model, or of hands HandNetworks, which run alike."""
         if self.task == "hands":
             return models.hands(self.level, self.weights, progress)
         return models.estimator(self.task, self.size, self.level, self.weights, progress)
 
-    def _predict(self, photo: ImageSource, options: Options, progress: Progress) -> Result:
+    def _predict(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Result:
         return self._begin(photo, options, progress)()
 
+    @guarding
     def _begin(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Callable[[], Result]:
         """Everything that needs a network; what is called afterwards decodes and reports."""
-        stages, notices = Stages(), []
+        stages = Stages()
+        notices: list[str] = []
         # Its detector and its mask go with a network: where they are the demo's, so is the network, and once is enough.
         uses_weights = self.task != "detect" or (options.boxes_xyxy is None and options.detector == "rtmdet")
         if self.checkpoint.notice and uses_weights:
@@ -179,7 +189,8 @@ class Predictor:
         photo_rgb = prepared.photo_rgb
 
         given_mask = _given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
-        people = model = None
+        people: People | Any = None
+        model = None
         if self.task in ("pose", "detect"):
             people = self._people(photo_rgb, options, stages, notices, progress)
         mask = None
@@ -188,7 +199,8 @@ class Predictor:
         else:
             with stages.stage("load"):
                 model = self._load(progress)
-            fit_options, result_options = {}, {}
+            fit_options: dict[str, Any] = {}
+            result_options: dict[str, Any] = {}
             if self.task == "hands":
                 hands = self._hands(model, photo_rgb, options, stages, notices, progress)
                 fit_options = {"hands": hands}
@@ -202,10 +214,10 @@ class Predictor:
             if given_mask is not None:
                 mask = given_mask
             elif options.foreground != "none" and self.task not in NO_FOREGROUND:
-                mask = self._found_mask(photo_rgb, options.foreground, stages, notices, progress)
+                mask = self._found_mask(photo_rgb, str(options.foreground), stages, notices, progress)
 
-        looked = people is not None and options.boxes_xyxy is None and isinstance(options.detector, str)
-        detector = options.detector if looked else ""
+        looked = people is not None and options.boxes_xyxy is None
+        detector = options.detector if looked and isinstance(options.detector, str) else ""
         checkpoint = zoo.RFDETR_BASE if self.task == "detect" and detector == "rfdetr" else self.checkpoint
         report = Report(
             task=self.task,
@@ -229,7 +241,7 @@ class Predictor:
             result.report = report
             return result
 
-        return finished
+        return partial(guarded, finished, self.task, self.size, self.level)
 
     def _infer(
         self,
@@ -249,7 +261,8 @@ class Predictor:
             fitted = prepared.fitted
             if fitted is None or prepared.input_hw != model.input_hw:
                 fitted = task.fit(prepared.photo_rgb, model.input_hw, **fit_options)
-        most, parts, count = passes.inputs_at_once(model), deque(), len(fitted)
+        most, count = passes.inputs_at_once(model), len(fitted)
+        parts: deque[Any] = deque()
 
         def decoded(raw: Any, one: Fitted, number: int) -> Any:
             with stages.stage("decode"):
@@ -316,12 +329,12 @@ class Predictor:
                 return whole_photo(photo_hw)
             weights = self.weights if self.task == "detect" else self._folder
             with stages.stage("load"):
+                network: RFDETRDetector | RTMDetDetector
                 if detector == "rfdetr":
                     network = models.rfdetr(weights, progress)
                 else:
                     network = RTMDetDetector(models.detector(self.size, weights, progress))
-            thresholds = {"box_threshold": options.box_threshold, "nms_threshold": options.nms_threshold}
-            detector = partial(network, **thresholds)
+            detector = partial(network, box_threshold=options.box_threshold, nms_threshold=options.nms_threshold)
         with stages.stage("detect"):
             progress("detect", 0, 1)
             people = detector(photo_rgb)
@@ -344,7 +357,7 @@ class Predictor:
         try:
             with stages.stage("foreground"):
                 progress = _as_foreground(progress)
-                found = source._infer(source._load(progress), Prepared(photo_rgb), Stages(), progress, {}, {})()
+                found: Any = source._infer(source._load(progress), Prepared(photo_rgb), Stages(), progress, {}, {})()
                 return found.foreground_mask()
         except WeightsError as problem:
             if foreground != "auto":

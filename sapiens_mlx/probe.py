@@ -88,7 +88,7 @@ class Distance:
 
 
 def reading(
-    results: Mapping[str, Result], x: float, y: float, *, keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold
+    results: Mapping[str, Any], x: float, y: float, *, keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold
 ) -> Reading:
     """What the results say about a place in their photo.
 
@@ -107,7 +107,7 @@ def reading(
     row, column = int(y), int(x)
     seg, pose, hands, normal, pointmap, albedo, matting = (
         results.get(name) for name in ("seg", "pose", "hands", "normal", "pointmap", "albedo", "matting")
-    )  # each of them Any: the name says which type it is
+    )  # the name says which type each is
     position_m = None if pointmap is None else _before_camera(pointmap.points[row, column])
     return Reading(
         x,
@@ -130,12 +130,14 @@ def between(first: Reading, second: Reading) -> Distance:
     Raises:
         SapiensError: one of them has no position.
     """
+    positions = []
     for name, one in (("first", first), ("second", second)):
         if one.position_m is None:
             raise SapiensError(
                 f"Nothing is known about how far away the {name} place is. Compute depth, and choose a place on people."
             )
-    across, down, away = (b - a for a, b in zip(first.position_m, second.position_m, strict=True))
+        positions.append(one.position_m)
+    across, down, away = (b - a for a, b in zip(*positions, strict=True))
     return Distance(
         straight_cm=100 * math.hypot(across, down, away),
         horizontal_cm=100 * math.hypot(across, away),

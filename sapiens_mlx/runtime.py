@@ -6,6 +6,7 @@ Import this before mlx.core: on Linux it puts OpenBLAS where MLX's matrix produc
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import platform
 import queue
@@ -19,7 +20,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from .errors import CancelledError
+from . import container
+from .errors import CancelledError, SapiensError
+
+log = logging.getLogger(__name__)
 
 # progress(stage, done, total): stages are "download" (bytes), "load" (tensors), "detect", "network", "foreground" and
 # "person 2 of 5", "hand 1 of 2" (blocks of a network), "decode".
@@ -53,6 +57,8 @@ def _preload_blas() -> str | None:
     # Read when it is loaded, by NumPy's own too. Idle threads would look for work for 2^26 ticks before they sleep, in
     # the way of the threads that have some; 2^12 is enough from one product to the next.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "12")
+    # It would start a thread for each processor of the host, where a container may use the time of a few.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(container.processors()))
     if "mlx.core" in sys.modules:
         warnings.warn(
             "mlx.core was imported before sapiens_mlx, so matrix products will be slow on this machine. "
@@ -105,7 +111,7 @@ def device_name() -> str:
     if device() == "gpu":
         info = mx.device_info()
         return str(info.get("device_name") or info.get("architecture") or "GPU")
-    return f"CPU ({platform.machine()}, {os.cpu_count()} threads)"
+    return f"CPU ({platform.machine()}, {container.processors()} threads)"
 
 
 @cache
@@ -118,15 +124,32 @@ def memory_limit_bytes() -> int:
         info = mx.device_info()
         total = int(info.get("max_recommended_working_set_size") or info.get("memory_size") or total)
     else:
-        total = min(total, _cgroup_limit_bytes() or total)
+        total = min(total, container.memory_limit_bytes() or total)
     return int(0.7 * total)
 
 
-def _cgroup_limit_bytes() -> int | None:
-    """The container's memory limit on Linux (a Space has one), None if there is none."""
+def free_memory_bytes() -> int:
+    """How much more memory this process can have, where it must not ask for more: on the CPU of Linux. There MLX
+    crashes on memory that it is not given, and the kernel ends a process that fills more than there is. Elsewhere the
+    system swaps, or an error tells, and there is no end to it: sys.maxsize."""
+    if sys.platform != "linux" or device() == "gpu":
+        return sys.maxsize
+    import resource
+
+    rooms = [sys.maxsize]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        about = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        rooms.append(1024 * sum(int(about[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        limit = int((container.GROUPS / "memory.max").read_text())
+        about = dict(line.split() for line in (container.GROUPS / "memory.stat").read_text().splitlines())
+        files_bytes = int(about["active_file"]) + int(about["inactive_file"])  # given back when it is wanted
+        rooms.append(limit - int((container.GROUPS / "memory.current").read_text()) + files_bytes)
     with contextlib.suppress(OSError, ValueError):
-        return int(Path("/sys/fs/cgroup/memory.max").read_text())
-    return None
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        rooms += [] if limit == resource.RLIM_INFINITY else [limit - pages * resource.getpagesize()]
+    return max(0, min(rooms))
 
 
 def _keep_pages() -> None:
@@ -215,6 +238,21 @@ class Job:
         """The work's result. Raises what the work raised, or TimeoutError."""
         return self._future.result(timeout_s)
 
+    def do(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Does the work on this thread, which lives on whatever that raises: it is handed to whoever waits.
+
+        What would end a thread there too, as SystemExit, is told as a SapiensError.
+        """
+        try:
+            self.progress("start", 0, 0)
+            self._future.set_result(work(*args, progress=self.progress, **kwargs))
+        except Exception as problem:
+            self._future.set_exception(problem)
+        except BaseException as problem:
+            log.error("Work was broken off", exc_info=problem)
+            name = type(problem).__name__
+            self._future.set_exception(SapiensError(f"The work was broken off ({name}). Please try again."))
+
 
 class InferenceThread:
     """The one thread that loads, evaluates and converts to NumPy. MLX streams belong to the thread that made them."""
@@ -258,11 +296,8 @@ class InferenceThread:
     def _serve(self) -> None:
         while True:
             job, work, args, kwargs = self._queue.get()
-            try:
-                job.progress("start", 0, 0)
-                job._future.set_result(work(*args, progress=job.progress, **kwargs))
-            except BaseException as problem:  # handed to whoever waits; the thread must live on
-                job._future.set_exception(problem)
+            job.do(work, *args, **kwargs)
+            del job, work, args, kwargs  # a photo and its result, which nobody may want while this waits
 
 
 inference = InferenceThread()
@@ -275,13 +310,5 @@ def aside(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
     between.
     """
     job = Job()
-
-    def begin() -> None:
-        try:
-            job.progress("start", 0, 0)
-            job._future.set_result(work(*args, progress=job.progress, **kwargs))
-        except BaseException as problem:  # handed to whoever waits
-            job._future.set_exception(problem)
-
-    threading.Thread(target=begin, name="aside", daemon=True).start()
+    threading.Thread(target=job.do, args=(work, *args), kwargs=kwargs, name="aside", daemon=True).start()
     return job

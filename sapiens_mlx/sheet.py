@@ -19,6 +19,9 @@ MARGIN = 28
 BACKGROUND = (28, 31, 37)
 ERROR: draw.Colour = (255, 150, 130)
 
+# The colours (N, 3) uint8 of a bar, its title, words at its ends, numbers along it: see draw.fill_bar().
+Bar = tuple[np.ndarray, str, tuple[str, str], Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -30,7 +33,7 @@ class Tile:
     lines: Sequence[str]
 
 
-def draw_sheet(title: str, words: Sequence[str], tiles: Sequence[Tile], bar: tuple | None) -> np.ndarray:
+def draw_sheet(title: str, words: Sequence[str], tiles: Sequence[Tile], bar: Bar | None) -> np.ndarray:
     """The sheet, (H, W, 3) uint8, in rows of up to 5 tiles.
 
     Args:

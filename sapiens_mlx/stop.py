@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: mlx.launch's ssh, or the terminal, has gone
 
@@ -14,7 +15,8 @@ class Stop:
 
     def __init__(self, told: Callable[[], None]) -> None:
         """`told` is called at the first of them, in the main thread."""
-        self._told, self._before = told, {}
+        self._told = told
+        self._before: dict[int, Any] = {}
         self.asked, self.signal = threading.Event(), 0
 
     def ask(self) -> None:

@@ -4,13 +4,14 @@ The expected values come from the tests of the transformers library, so the inpu
 (verify_input.py), RoPE is computed in float32 as there, and the weights are taken in float32.
 """
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from . import runtime, tasks, verify_input, zoo
 from .errors import ImageError, SapiensError
 from .files import write_bytes
 from .image import read_image
+from .memory import guarded
 from .models import models
 from .nn.backbone import EXTRA_TOKENS
 from .passes import forward
@@ -184,7 +186,8 @@ def verify(
     published = _published(task, size)
     path = _photo() if photo is None else Path(photo).expanduser()
     photo_rgb = _checked(path)
-    return inference.run(_verify, task, size, weights, path, photo_rgb, published, progress=progress)
+    work = partial(inference.run, _verify, task, size, weights, path, photo_rgb, published, progress=progress)
+    return guarded(work, task, size, LEVEL)
 
 
 def _verify(
@@ -200,8 +203,10 @@ def _verify(
     checkpoint = zoo.checkpoint(task, size)
     models.clear()  # room for another network
     # The original, where a smaller copy of it might be had too; or what `convert --out` made of it.
-    converted = conversion.published(weights) is not None
-    source = Path(weights).expanduser() if converted else locate.find(checkpoint, weights, progress=progress)
+    if weights is not None and conversion.published(weights) is not None:
+        source = Path(weights).expanduser()
+    else:
+        source = locate.find(checkpoint, weights, progress=progress)
     model = store.load(task, size, LEVEL, source, rope_dtype=mx.float32, progress=progress)
     found = FOUND[task](model, photo_rgb, published, progress)
     checks = []
@@ -229,8 +234,8 @@ def _photo() -> Path:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             data = answer.read(MOST_BYTES)
-    except (urllib.error.URLError, OSError, ValueError) as problem:
-        reason = getattr(problem, "reason", None) or problem
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as problem:
+        reason = " ".join(str(getattr(problem, "reason", None) or problem).split())  # in one line
         raise SapiensError(
             f"The photo cannot be downloaded from {url} ({reason}). "
             "Check the connection, or get it elsewhere and name it with --photo FILE."
@@ -247,7 +252,7 @@ def _photo() -> Path:
         raise SapiensError(
             f"The photo cannot be kept in {path.parent} ({problem.strerror}). Set SAPIENS_MLX_CACHE to another folder."
         ) from problem
-    return write_bytes(path, data)
+    return write_bytes(path, data, lasting=True)
 
 
 def _checked(path: Path) -> np.ndarray:
@@ -331,7 +336,7 @@ def _matting(model: store.Model, photo_rgb: np.ndarray, published: dict, progres
     fitted = verify_input.stretched(photo_rgb, model.input_hw)
     raw = forward(model, fitted.pixels, progress)
     matting = tasks.get("matting")
-    result = matting.result([matting.decode(raw, fitted)], photo_rgb)
+    result: Any = matting.result([matting.decode(raw, fitted)], photo_rgb)
     composite = result.picture(background=COMPOSITE_RGB)
     return {
         "foreground[0,0,100:103,100:103]": raw[0, 100:103, 100:103, 0],

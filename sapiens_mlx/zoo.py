@@ -5,6 +5,7 @@ Only what varies stands here; everything else about a network is read from the t
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .errors import SapiensError
 
@@ -75,8 +76,8 @@ class Level:
     name: str
     dtype: str
     bits: int | None = None
-    group_size: int | None = None
-    mode: str | None = None
+    group_size: int | Any = None  # this and `mode` are there where `bits` is
+    mode: str | Any = None
 
 
 LEVELS = {
@@ -168,7 +169,7 @@ class Checkpoint:
     local_path: str
     filename: str
     licence: Licence
-    repo: str | None = None
+    repo: str = ""
     published: bool = True
     bundled: bool = False
     backbone_of: str | None = None
@@ -324,7 +325,7 @@ def names_in(name: str) -> tuple[str | None, str | None]:
 
     published = {row.published_as: row.name for row in TASKS.values() if row.published_as}
     task = only([*TASKS, *published])
-    return published.get(task, task), only(sizes)
+    return task and published.get(task, task), only(sizes)
 
 
 def size_like(task: str, wanted: str) -> str:

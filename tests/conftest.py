@@ -2,6 +2,7 @@
 
 import sapiens_mlx  # noqa: F401  isort: skip
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,19 @@ from browser import Server, browsing, chromium_path, draw_photo, serving, visiti
 from sapiens_mlx import zoo
 
 if TYPE_CHECKING:
+    from gradio_client import Client
     from playwright.sync_api import Browser
+
+    from sapiens_mlx.tasks.hands import HandsResult
 
 DATA = Path(__file__).parent / "data"
 REFERENCE = Path(__file__).resolve().parents[2] / "shared/reference"
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection has to look through it again. With Gradio it is a million objects,
+    of which `machine` would pay twice a test, since it lets go of models."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -102,9 +112,10 @@ def chromium() -> Iterator["Browser"]:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page as it ships, with the demo weights. A file whose page has other weights makes a `server` of its own."""
+    """The page as it ships, with the demo weights, for all files of tests that one process runs: each test is a visitor
+    of its own. A file whose page has other weights, or must be fresh, makes a `server` of its own."""
     chromium_path()
     with serving(["app.py"], tmp_path_factory.mktemp("page"), {}) as server:
         yield server
@@ -121,3 +132,47 @@ def visit(chromium: "Browser", server: Server) -> Iterator[Callable]:
 def photo(tmp_path: Path) -> Path:
     """The file of a drawn photo. Files of tests that need another make a `photo` of their own."""
     return draw_photo(tmp_path / "two people.png")
+
+
+@pytest.fixture
+def hand_weights(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The weights folder of a machine that has all files for hands, of small networks."""
+    import made_up_hands as made_up
+
+    from sapiens_mlx.runtime import inference
+
+    made_up.shrink(monkeypatch)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    inference.run(lambda progress: made_up.write_all(machine))
+    return machine
+
+
+@pytest.fixture
+def client(server: Server, tmp_path: Path) -> "Iterator[Client]":
+    """A program that calls the page of a test file's own `server`."""
+    from gradio_client import Client
+
+    client = Client(server.url, verbose=False, download_files=str(tmp_path / "received"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def two_hands(hand_weights: Path) -> "HandsResult":
+    """What small networks find in a drawn photo of a right and a left hand."""
+    import made_up_hands as made_up
+
+    import sapiens_mlx as sm
+
+    return sm.load("hands", level="fp32")(made_up.discs("rl"))
+
+
+@pytest.fixture
+def hands_photo(tmp_path: Path) -> Path:
+    """The file of that photo."""
+    import made_up_hands as made_up
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(made_up.discs("rl")).save(path)
+    return path

@@ -16,6 +16,7 @@ import numpy as np
 
 from sapiens_mlx import zoo
 from sapiens_mlx.errors import SapiensError
+from sapiens_mlx.files import partial_folder
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.weights import conversion, original, store
 
@@ -39,7 +40,7 @@ def load(order: dict) -> dict:
 
     def digest(progress) -> str:
         total = hashlib.sha256()
-        for name, tensor in sorted(store.tree_flatten(model.module.parameters())):
+        for name, tensor in sorted(store.tensors_of(model.module)):
             total.update(name.encode() + bytes(memoryview(np.array(tensor.astype(mx.float32), copy=False))))
         return total.hexdigest()
 
@@ -63,7 +64,7 @@ def measure(order: dict) -> dict:
 
 def hold(order: dict) -> dict:
     """Is in the middle of writing a conversion until it hears a line."""
-    with conversion.partial_folder(conversion.cache_folder() / "seg-tiny-8bit-0123456789ab") as partial:
+    with partial_folder(conversion.cache_folder() / "seg-tiny-8bit-0123456789ab") as partial:
         print(json.dumps(str(partial)), flush=True)
         sys.stdin.readline()
     return {}

@@ -5,7 +5,7 @@ import sapiens_mlx  # noqa: F401  isort: skip
 import gradio as gr
 
 from sapiens_mlx.ui import disk
-from sapiens_mlx.ui.storage import make_process_folder
+from sapiens_mlx.ui.process_folder import make_process_folder
 from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ class Hub(LocalServer):
 
     Faults: `cut_after` breaks the connection after so many bytes, `cuts` times; `status` refuses all, `cdn_status`
     the bytes (once there are no more cuts); `write_status` whatever would change a repository; `page` gives a web page
-    at the "hub" or "cdn"; `announced` is a wrong size; `damaged` changes the bytes but not the etag; `ranges` off
-    ignores Range; `pause_s` slows the bytes down, per 64 KB; `silent_s` is how long it does not answer at all.
+    at the "hub" or "cdn"; `about` is what it says of any repository; `announced` is a wrong size; `damaged` changes the
+    bytes but not the etag; `ranges` off ignores Range; `pause_s` slows the bytes down, per 64 KB; `silent_s` is how
+    long it does not answer at all.
     """
 
     files: dict[str, bytes]
@@ -40,6 +41,7 @@ class Hub(LocalServer):
     headers: dict[str, str] = field(default_factory=dict)
     cdn_status: int | None = None
     page: str | None = None
+    about: bytes | None = None
     announced: int | None = None
     damaged: bool = False
     ranges: bool = True
@@ -116,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _about(self, repo: str) -> None:
+        if self.hub.about is not None:
+            return self._answer(200, {"Content-Type": "application/json"}, self.hub.about)
         if not any(name.startswith(f"{repo}/") for name in self.hub.files):
             return self._answer(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
         names = [name for name in self.hub.files if name.startswith(f"{repo}/")]

@@ -8,8 +8,9 @@ import sys
 import gradio as gr
 
 from sapiens_mlx.ui.live import layout as live
-from sapiens_mlx.ui.storage import Visits, make_process_folder
-from sapiens_mlx.ui.theme import STYLE_SHEETS, theme
+from sapiens_mlx.ui.page import options
+from sapiens_mlx.ui.process_folder import make_process_folder
+from sapiens_mlx.ui.storage import Visits
 
 if __name__ == "__main__":
     visits = Visits(make_process_folder())
@@ -26,9 +27,4 @@ if __name__ == "__main__":
         count = gr.HTML(elem_id="visits")
         gr.Button("Count", elem_id="count").click(lambda: f"{len(visits)} visits", None, count)
         page.unload(leaving)
-    page.queue(max_size=20).launch(
-        theme=theme(),
-        css_paths=STYLE_SHEETS,
-        run_history=False,
-        ssr_mode=False,
-    )
+    page.queue(max_size=20, api_open=False).launch(**options())

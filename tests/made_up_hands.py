@@ -5,6 +5,7 @@ MANO's stand-in has the right shapes and a rough hand's proportions, and is of t
 
 import functools
 import json
+import tempfile
 from pathlib import Path
 
 import mlx.core as mx
@@ -14,7 +15,11 @@ import pytest
 import torch_saves
 from mlx.utils import tree_flatten
 
+from sapiens_mlx import zoo
 from sapiens_mlx.hands import mano
+from sapiens_mlx.runtime import inference
+from sapiens_mlx.tasks.keypoints import keypoints
+from sapiens_mlx.tasks.pose import PoseResult
 
 WIDTH, DEPTH = 48, 3
 REASON = 'wilor-mlx is not installed: pip install ".[hands]"'
@@ -210,6 +215,12 @@ def write_mano(path: Path) -> Path:
     return path
 
 
+def write_mean(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **starts())
+    return path
+
+
 def write_checkpoint(
     path: Path,
     arrays: dict[str, np.ndarray] | None = None,
@@ -247,6 +258,43 @@ def write_all(folder: Path) -> Path:
     return folder
 
 
+@functools.cache
+def hub_files() -> dict[str, bytes]:
+    """What the hub has for hands, by "owner/name/file", of small networks: shrink() comes first."""
+    names = {
+        zoo.WILOR_POSE: "hands/wilor-mlx.safetensors",
+        zoo.WILOR_POSE_4BIT: "hands/wilor-mlx-int4.safetensors",
+        zoo.HAND_DETECTOR: "hands/hand-detector.safetensors",
+        zoo.WILOR_MINI: "wilor_final.ckpt",
+        zoo.MANO_MEAN: "mano_mean_params.npz",
+    }
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        inference.run(lambda progress: write_all(folder))
+        write_checkpoint(folder / "wilor_final.ckpt")
+        write_mean(folder / "mano_mean_params.npz")
+        return {f"{one.repo}/{one.filename}": (folder / name).read_bytes() for one, name in names.items()}
+
+
+def same(found: mano.Mano, but: tuple[str, ...] = ()) -> None:
+    """What was read is mano_arrays()."""
+    for name, expected in mano_arrays().items():
+        if name not in but:
+            np.testing.assert_array_equal(found.arrays[name], expected, err_msg=name)
+
+
 def joints_of(path: Path) -> list[list[str]]:
     """The joints' names in a file of JSON, of each hand."""
     return [[joint["name"] for joint in hand["joints"]] for hand in json.loads(path.read_text())["hands"]]
+
+
+def pose_of(hands, *people: dict[str, tuple[float, float]]) -> PoseResult:
+    """People of whom only the named keypoints are seen."""
+    names = keypoints().names
+    points = np.zeros((len(people), 308, 2), np.float32)
+    scores = np.zeros((len(people), 308), np.float32)
+    for person, seen in enumerate(people):
+        for name, xy in seen.items():
+            points[person, names.index(name)], scores[person, names.index(name)] = xy, 0.9
+    boxes = np.tile(np.float32([0, 0, 639, 479]), (len(people), 1))
+    return PoseResult(hands.photo_rgb, points, scores, boxes, np.ones(len(people), np.float32))

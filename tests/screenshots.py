@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from tests.browser import REPOSITORY, RUN_MS, browsing, radio, serving, show, tick, visiting
+from tests.browser import REPOSITORY, RUN_MS, browsing, serving, show, tick, visiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,18 +31,16 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         serving(["app.py"], Path(folder), {}) as server,
         browsing() as browser,
+        opened(browser, server.url) as page,
     ):
-        with opened(browser, server.url) as page:
-            studio(page)
-            compare(page)
-        with opened(browser, server.url, 390, 844) as page:
-            phone(page)
+        studio(page)
+        compare(page)
 
 
 @contextmanager
-def opened(browser: "Browser", url: str, width: int = 1440, height: int = 900) -> "Iterator[Page]":
+def opened(browser: "Browser", url: str) -> "Iterator[Page]":
     with visiting(browser, url) as open_page:
-        page = open_page(width, height)
+        page = open_page(1440, 900)
         page.emulate_media(reduced_motion="reduce")
         yield page
 
@@ -71,16 +69,6 @@ def compare(page: "Page") -> None:
     example(page, "five_people", "#compare-status", "#compare ")
     page.evaluate("scrollTo(0, 0)")
     taken(page, "compare.webp")
-
-
-def phone(page: "Page") -> None:
-    page.locator(".shade").click()
-    tick(page, *TASKS)
-    example(page, "one_person", "#status")
-    show(page, "pointmap")
-    page.locator("#status").evaluate("one => scrollTo(0, one.getBoundingClientRect().top + scrollY - 12)")
-    assert radio(page, "pointmap", ".surfaces").is_checked()
-    taken(page, "phone.webp")
 
 
 def example(page: "Page", name: str, status: str, within: str = "") -> None:

@@ -61,9 +61,9 @@ def run_example(page: "Page", tab: str = "") -> None:
     page.locator(".files button:visible:enabled", has_text="·").first.wait_for(timeout=RUN_MS)
 
 
+@pytest.mark.slow
 def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable) -> None:
     page = visit()
-    assert page.locator("html").get_attribute("lang") == "en"
     assert findings(page) == []
 
     tick(page, "seg", "pose", "normal", "pointmap", "albedo", "matting")
@@ -85,7 +85,15 @@ def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("name, tab", [("Compare levels", "compare"), ("Features", "features"), ("Video", "video")])
+@pytest.mark.parametrize(
+    "name, tab",
+    [
+        ("Studio", ""),
+        ("Compare levels", "compare"),
+        ("Features", "features"),
+        pytest.param("Video", "video", marks=pytest.mark.slow),
+    ],
+)
 def test_the_tabs_that_run_empty_and_with_results(visit: Callable, name: str, tab: str) -> None:
     page = visit()
     open_tab(page, name)
@@ -94,7 +102,7 @@ def test_the_tabs_that_run_empty_and_with_results(visit: Callable, name: str, ta
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("name", ["Live", "Weights", "Help"])
+@pytest.mark.parametrize("name", ["Video", "Live", "Weights", "Help"])
 def test_the_tabs_that_show(visit: Callable, name: str) -> None:
     page = visit()
     open_tab(page, name)
@@ -111,6 +119,7 @@ def test_a_problem_is_told_at_once_and_reads_well(visit: Callable) -> None:
 
 def test_every_group_of_choices_has_a_name(visit: Callable) -> None:
     page = visit()
+    assert page.locator("html").get_attribute("lang") == "en"
     run_example(page)
     groups = page.locator("fieldset").evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
     assert groups and all(groups)
@@ -170,6 +179,7 @@ def test_on_a_laptop_run_is_in_sight_and_the_picture_stays_where_it_is(visit: Ca
     box = page.locator("#run").bounding_box()
     assert box["y"] + box["height"] <= 900
 
+    tick(page, "seg", "normal")
     page.locator("button.example:visible").first.click()
     page.locator("#status .working").wait_for()
     page.locator(".outcome .picture:visible").first.wait_for()
@@ -178,7 +188,7 @@ def test_on_a_laptop_run_is_in_sight_and_the_picture_stays_where_it_is(visit: Ca
     while not page.locator("#status .done").count():
         tops |= set(page.locator(".outcome .picture").evaluate_all(top))
         page.wait_for_timeout(100)
-    for surface in ("seg", "pose", "normal", "pointmap", "relit"):
+    for surface in ("seg", "normal", "relit"):
         show(page, surface)
         tops |= set(page.locator(".outcome .picture").evaluate_all(top))
     assert len(tops) == 1, tops

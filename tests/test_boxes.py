@@ -50,6 +50,9 @@ def test_what_the_detector_writes_is_not_read_back(tmp_path):
         ('{"boxes": [[1, 2, 3, 4]]}', 'neither "boxes_xyxy" nor "people"'),
         ('["1234"]', "box 1 is not four numbers"),
         ("[" * 100_000, "is not a list of boxes"),
+        (f"[[1, 2, 3, 1{'0' * 400}]]", "box 1 holds something that is not a number"),
+        (f"[[1, 2, 3, {'9' * 5000}]]", "is not a list of boxes"),
+        ("1,2,3,4\n" * 600_000, "it is larger than 4 MB"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_not_said(tmp_path, text, says):
@@ -61,6 +64,6 @@ def test_what_is_wrong_with_a_file_is_not_said(tmp_path, text, says):
 
 def test_a_file_that_is_not_there_or_no_text_is_no_sentence(tmp_path):
     (tmp_path / "photo").write_bytes(b"\xff\xd8\xff\xe0")
-    for path in (tmp_path / "photo", tmp_path, tmp_path / "nowhere"):
+    for path in (tmp_path / "photo", tmp_path, tmp_path / "nowhere", "~nobody-is-called-so/boxes", "bo\0xes", "~a\0b"):
         with pytest.raises(BoxError, match=r"cannot be read\. Give a JSON or CSV file"):
             read_boxes(path)

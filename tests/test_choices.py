@@ -1,11 +1,14 @@
 """What the Studio offers before a run, and what of it a browser may bring back: sizes, levels, and their costs."""
 
+import importlib
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
 from sapiens_mlx import costs, inventory, runtime, zoo
 from sapiens_mlx.tasks.base import Report
-from sapiens_mlx.ui import controls
+from sapiens_mlx.ui import controls, open_radio
 from sapiens_mlx.ui.open_radio import OpenRadio
 from sapiens_mlx.ui.preferences import _can_be
 from sapiens_mlx.ui.studio import choices
@@ -203,3 +206,10 @@ def test_a_size_that_was_offered_when_it_was_sent_is_taken():
     with pytest.raises(gr.Error, match="not in the list"):
         radio.preprocess("9b")
     assert radio.get_block_name() == "radio"
+
+
+def test_gradio_writes_nothing_beside_the_source():
+    written = Path(open_radio.__file__).with_suffix(".pyi")
+    written.unlink(missing_ok=True)  # left by a version before
+    importlib.reload(open_radio)
+    assert not written.exists()

@@ -281,6 +281,7 @@ def test_a_task_offers_the_sizes_it_comes_in(visit: Callable) -> None:
     expect(page.locator("#levels_0_4b")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_leaving_the_page_removes_what_was_compared(visit: Callable, server: Server, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -291,6 +292,7 @@ def test_leaving_the_page_removes_what_was_compared(visit: Callable, server: Ser
     until(lambda: not any(file.exists() for file in files), 60)
 
 
+@pytest.mark.slow
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Callable, photo: Path) -> None:
     page = visit(390, 844)
     upload(page, photo)

@@ -260,7 +260,17 @@ def test_a_bad_box_is_named_with_what_is_wrong(box, problem):
 
 
 @pytest.mark.parametrize(
-    "boxes", [[], [1, 2, 3, 4], [[1, 2, 3]], [[1, 2, 3, 4], [1, 2, 3]], [["a", 1, 2, 3]], [[{}, 1, 2, 3]], 5]
+    "boxes",
+    [
+        [],
+        [1, 2, 3, 4],
+        [[1, 2, 3]],
+        [[1, 2, 3, 4], [1, 2, 3]],
+        [["a", 1, 2, 3]],
+        [[{}, 1, 2, 3]],
+        [[10**400, 1, 2, 3]],
+        5,
+    ],
 )
 def test_boxes_of_another_shape_are_refused(boxes):
     with pytest.raises(BoxError, match="as x1, y1, x2, y2"):

@@ -182,7 +182,7 @@ def test_other_weights_are_told_before_the_run(visit: Callable, photo: Path) -> 
     choose(page, "0.1b")
     upload(page, photo)
     page.locator("#features-run").click()
-    expect(page.get_by_role("alert")).to_contain_text("pretrain/sapiens2_0.1b_pretrain.safetensors", timeout=RUN_MS)
+    expect(page.get_by_role("alert")).to_contain_text("sapiens2_0.1b_pretrain.safetensors", timeout=RUN_MS)
     expect(page.locator("#features-run")).to_be_enabled()
     expect(page.locator("#features .empty")).to_be_visible()
 
@@ -217,6 +217,7 @@ def test_the_studios_photo_is_taken(visit: Callable, photo: Path) -> None:
     assert "two people.png" in command(page)
 
 
+@pytest.mark.slow
 def test_a_phone_has_to_scroll_sideways(visit: Callable, photo: Path) -> None:
     page = visit(390, 844)
     upload(page, photo)
@@ -227,6 +228,7 @@ def test_a_phone_has_to_scroll_sideways(visit: Callable, photo: Path) -> None:
     assert tops[1] > tops[0] + 100  # one below the other
 
 
+@pytest.mark.slow
 def test_leaving_the_page_removes_what_was_computed(visit: Callable, server: Server, photo: Path, second: Path) -> None:
     page = visit()
     upload(page, photo)

@@ -30,10 +30,10 @@ from browser import (
 from hub_server import Hub
 from page_values import VALUES
 from PIL import Image
-from test_hands_weights import write_mean
 
 import sapiens_mlx as sm
 from sapiens_mlx import zoo
+from sapiens_mlx.hosted import is_hosted
 from sapiens_mlx.options import Options
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.probe import reading
@@ -58,15 +58,7 @@ FILES = ["hands.png", "hands.json", "hands.npz", "hands.glb", "hands.obj", "hand
 
 
 @pytest.fixture
-def weights(machine, monkeypatch, tmp_path):
-    made_up.shrink(monkeypatch)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    inference.run(lambda progress: made_up.write_all(machine))
-    return machine
-
-
-@pytest.fixture
-def visit(weights, tmp_path) -> Visit:
+def visit(hand_weights, tmp_path) -> Visit:
     """A visit with hands of a photo, and a pose: of two people, the second of whom has the second hand."""
     visit = Visit(tmp_path / "visit")
     photo = visit.add(visit.new_photo(PHOTO, "my hands.png"))
@@ -152,7 +144,7 @@ def test_close_ups_do_not_follow_the_look(visit):
     assert all(np.abs(a - b).mean() > 5 for a, b in zip(bare, solid, strict=True))
 
 
-def test_points_alone_and_no_hands_have_a_3d_view(weights, tmp_path):
+def test_points_alone_and_no_hands_have_a_3d_view(hand_weights, tmp_path):
     visit = Visit(tmp_path / "visit")
     predictor = Predictor("hands", level="fp32")
     for photo_rgb, options, there in (
@@ -204,7 +196,7 @@ def test_licences_are_asked_for_too_often_or_not_at_all(machine, monkeypatch, tm
     assert kept.is_accepted() and not consent.is_wanted(second, predictor)
     monkeypatch.setenv("SPACE_ID", "me/space")  # where each visitor is asked
     assert consent.is_wanted(second, predictor) and not consent.is_wanted(first, predictor)
-    told = words.to_accept(2_600_000_000, consent.is_hosted())
+    told = words.to_accept(2_600_000_000, is_hosted())
     assert "2.60 GB" in told and "once a visit" in told
     assert all(licence.url in told for licence in zoo.HANDS_LICENCES.values())
     monkeypatch.delenv("SPACE_ID")
@@ -301,19 +293,8 @@ def _name_of(button, page) -> str:
 @pytest.mark.browser
 def test_licences_are_not_shown_or_the_run_does_not_go_on(chromium, tmp_path: Path, monkeypatch) -> None:
     made_up.shrink(monkeypatch)
-    made = tmp_path / "made"
-    inference.run(lambda progress: made_up.write_all(made))
-    made_up.write_checkpoint(made / "wilor_final.ckpt")
-    write_mean(made / "mano_mean_params.npz")
-    names = {
-        zoo.WILOR_POSE: "hands/wilor-mlx.safetensors",
-        zoo.HAND_DETECTOR: "hands/hand-detector.safetensors",
-        zoo.WILOR_MINI: "wilor_final.ckpt",
-        zoo.MANO_MEAN: "mano_mean_params.npz",
-    }
-    files = {f"{one.repo}/{one.filename}": (made / name).read_bytes() for one, name in names.items()}
     with (
-        Hub(files) as hub,
+        Hub(made_up.hub_files()) as hub,
         page_of("none", tmp_path / "page", HF_ENDPOINT=hub.endpoint, HF_HUB_OFFLINE="0") as server,
         browser.visiting(chromium, server.url) as open_page,
     ):

@@ -75,13 +75,6 @@ def packed(server: Server) -> Iterator[None]:
 
 
 @pytest.fixture
-def client(server: Server, tmp_path: Path) -> Iterator[Client]:
-    client = Client(server.url, verbose=False, download_files=str(tmp_path / "received"))
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "two hands.png"
     Image.fromarray(PHOTO).save(path)
@@ -228,6 +221,7 @@ def test_on_a_space_the_yes_of_another_visitor_counts(machine, monkeypatch, tmp_
         consent.check(second, predictors)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_levels_of_hands_are_not_compared(chromium, server, photo):
     with browser.visiting(chromium, server.url) as visit:

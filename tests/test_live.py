@@ -3,12 +3,12 @@ end them, visitors share the machine, and what is in the way of a camera is told
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ARGUMENTS, REPOSITORY, RUN_MS, Server, chromium_path, serving, until
+from browser import ARGUMENTS, REPOSITORY, RUN_MS, Server, chromium_path, serving, until, visiting
 from PIL import Image
 
 from sapiens_mlx import runtime, zoo
@@ -112,25 +112,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@contextmanager
-def opening(browser: "playwright.Browser", url: str) -> Iterator[Callable]:
-    """Opens the page as a new visitor; in the end, no console may hold an error."""
-    problems, contexts = [], []
-
-    def open_page(width: int = 1440, height: int = 900) -> "playwright.Page":
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda problem: problems.append(str(problem)))
-        page.goto(url)
-        page.locator("#live-start").wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == [], problems
+def opening(browser: "playwright.Browser", url: str) -> AbstractContextManager[Callable]:
+    return visiting(browser, url, lambda page: page.locator("#live-start").wait_for())
 
 
 @pytest.fixture
@@ -202,12 +185,11 @@ def test_the_task_changes_while_the_camera_is_on(visit: Callable) -> None:
 
 @pytest.mark.browser
 def test_two_visitors_get_pictures_and_a_third_is_told_to_wait(visit: Callable) -> None:
-    pages = [visit(), visit()]
+    pages, late = [visit(), visit()], visit()
     for page in pages:
         start(page)
     before = [address(page) for page in pages]
     until(lambda: all(address(page) != old for page, old in zip(pages, before, strict=True)))
-    late = visit()
     late.locator("#live-start").click()
     expect(late.get_by_role("alert")).to_contain_text("2 visitors have their camera on", timeout=RUN_MS)
     expect(late.locator("#live-start")).to_be_enabled()

@@ -59,6 +59,7 @@ def test_one_task_that_fails_is_told_and_the_others_are_there(visit: Callable, p
         assert shown(page).shape == (640, 480, 3)
 
 
+@pytest.mark.slow
 def test_all_tasks_that_fail_are_told(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -78,6 +79,7 @@ def test_nothing_ticked_is_told(visit: Callable, photo: Path) -> None:
     expect(page.locator("#run")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_is_done_and_the_next_run_does_the_rest(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)

@@ -144,6 +144,13 @@ def test_points_that_were_not_seen_both_times_do_not_move_a_box():
     np.testing.assert_allclose(box, [8, 8, 53, 73], atol=1e-3)
 
 
+def test_one_point_that_strays_does_not_move_a_box():
+    now = points(offset=3)
+    now[11, :2] += 200  # on somebody else, and sure of it
+    box = moved_box(np.array([5, 5, 50, 70], np.float32), points(), now, 0.3)
+    np.testing.assert_allclose(box, [8, 8, 53, 73], atol=1e-3)
+
+
 def test_a_state_kept_as_json_goes_on_as_if_nothing_had_happened():
     tracker, other = Tracker(), Tracker()
     found(tracker, 0.0, A, B)

@@ -5,13 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from sapiens_mlx.errors import CancelledError
-from sapiens_mlx.runtime import InferenceThread
+from sapiens_mlx.errors import CancelledError, SapiensError
+from sapiens_mlx.runtime import InferenceThread, Job
 from sapiens_mlx.tasks.normal import NormalResult
-from sapiens_mlx.ui import visit as visits
-from sapiens_mlx.ui.visit import Visit
+from sapiens_mlx.ui.visit import Visit, arrays_of, held_bytes
 
-BYTES = 40 * 30 * 3 * 4  # of the result of one photo
+RGB, RESULT, MASK = 40 * 30 * 3, 40 * 30 * 3 * 4, 40 * 30  # bytes of one photo, of its result, of where people are
 
 
 @pytest.fixture
@@ -34,39 +33,29 @@ def add(visit, *names, done=True):
     return photos
 
 
-# ---- room for results -----------------------------------------------------------------------------------------------
+# ---- what is counted ------------------------------------------------------------------------------------------------
 
 
-def test_a_photo_does_not_count_among_its_results_nor_an_array_twice(visit):
+def test_each_array_counts_once_whoever_has_it(visit, tmp_path):
     (photo,) = add(visit, "a.png")
-    assert photo.nbytes == BYTES
+    assert held_bytes([visit]) == RGB + RESULT + MASK
     photo.results["again"] = photo.results["normal"]
-    assert photo.nbytes == BYTES
-    photo.results["masked"] = NormalResult(photo.rgb, np.zeros((40, 30, 3), np.float32), person_mask=photo.mask)
-    assert photo.nbytes == 2 * BYTES + 40 * 30
+    other = Visit(tmp_path / "other")
+    other.add(other.new_photo(photo.rgb, "a.png"))
+    assert held_bytes([visit, other]) == RGB + RESULT + MASK
+    visit.background = np.zeros((40, 30, 3), np.uint8)
+    assert held_bytes([visit, other]) == 2 * RGB + RESULT + MASK
+    coming = NormalResult(photo.rgb, np.zeros((40, 30, 3), np.float32))
+    assert held_bytes([visit], list(arrays_of(coming))) == 2 * RGB + 2 * RESULT + MASK
 
 
-@pytest.mark.parametrize(
-    ("photos_worth", "current", "kept"),
-    [
-        (3, 2, ["a", "b", "c"]),
-        (2.5, 2, ["b", "c"]),
-        (1.5, 2, ["c"]),
-        (2.5, 0, ["a", "c"]),  # not of the one that is worked on
-        (0.5, 1, ["b"]),
-    ],
-)
-def test_the_first_of_other_photos_lose_their_results_until_the_rest_fits(
-    visit, monkeypatch, photos_worth, current, kept
-):
-    photos = add(visit, "a.png", "b.png", "c.png")
-    visit.current = current
-    monkeypatch.setattr(visits, "MOST_RESULTS_BYTES", photos_worth * BYTES)
-    visit.make_room()
-    assert [photo.stem for photo in photos if photo.results] == kept
-    assert [photo.stem for photo in visit.photos] == ["a", "b", "c"]  # the photos themselves stay
-    for photo in photos:
-        assert (photo.mask is None) == (photo.points == []) == (photo.ran_with == {}) == (photo.stem not in kept)
+def test_the_result_of_a_job_is_not_kept_by_the_visit(visit):
+    visit.job = job = Job()
+    assert visit.job is job and visit.runs
+    job._future.set_result(np.zeros(8))
+    assert visit.job is job and not visit.runs
+    del job
+    assert visit.job is None
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -107,13 +96,21 @@ def test_dropping_a_photo_stops_what_runs(visit):
             progress("network", 0, 1)
             time.sleep(0.01)
 
-    visit.job = InferenceThread().submit(work)
+    visit.job = job = InferenceThread().submit(work)
     visit.forget_photo()
     with pytest.raises(CancelledError):
-        visit.job.result(5)
+        job.result(5)
 
 
 def test_an_empty_page_has_no_photo_and_no_file(visit):
     add(visit, "a.png", "b.png")
     visit.forget()
     assert (visit.photos, visit.photo, visit.folder.exists()) == ([], None, False)
+
+
+def test_a_photo_that_has_gone_meanwhile_is_told(visit):
+    (photo,) = add(visit, "a.png")
+    assert visit.the_photo is photo
+    visit.forget_photo()
+    with pytest.raises(SapiensError, match="not here any more"):
+        _ = visit.the_photo

@@ -2,13 +2,11 @@
 each task, and `... detector`. It may be stopped at any time and goes on from its last saved state."""
 
 import argparse
-import copy
 import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,10 +19,10 @@ from . import losses, network, network_rtmdet, scenes, validate
 from .data import endless
 from .export import read_shipped
 from .ranks import Ranks
+from .recipes import RECIPES, TASKS, TRUNK, Average, optimizers
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-TASKS = tuple(network.CONFIG.heads)
-TRUNK, RANDOM = "trunk", "random"
+RANDOM = "random"
 STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
 KEYPOINTS, FACE_FROM, FACE_EACH_STEP = 308, 70, 40  # the many points of the face are much alike
@@ -33,25 +31,6 @@ WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
 SAVE_S, LOG_STEPS = 120, 100
 GRADIENT_NORM = 2.0
 NOISE_VARIANCE = 0.05  # of a normalised pixel: directions of a patch with less carry noise
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """`matrix_lr` is Muon's for the blocks' matrices, `lr` AdamW's for all else; both per step at `batch` samples."""
-
-    batch: int
-    lr: float
-    matrix_lr: float = 0.0
-    decay: float = 0.02
-    ema: float = 0.999
-    calm: float = 0.3  # share of scenes with a calm backdrop
-
-
-RECIPES = {
-    TRUNK: Recipe(batch=2, lr=1e-3, matrix_lr=4e-3),  # a batch is so many scenes, of two views each
-    "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
-    **{task: Recipe(batch=4, lr=8e-4, matrix_lr=4e-3) for task in TASKS},
-}
 
 
 def build(name: str) -> nn.Module:
@@ -68,46 +47,6 @@ def normalise(pixels: Tensor, bgr: bool = False) -> Tensor:
 
 
 # ---- state ----------------------------------------------------------------------------------------------------------
-
-
-class Average:
-    """A running mean of a module's weights and buffers: what is measured and shipped."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module, self.decay = copy.deepcopy(module).eval().requires_grad_(False), decay
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for mean, now in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
-
-
-def optimizers(module: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon (github.com/KellerJordan/Muon) for the matrices of the blocks, AdamW for everything else.
-
-    The patch embedding learns slowly: all pixels of a patch are much alike, so that small steps add up to a large one.
-    """
-    matrices, weights, others, patches = [], [], [], []
-    for name, parameter in module.named_parameters():
-        if recipe.matrix_lr and ".blocks." in name and parameter.ndim == 2:
-            matrices.append(parameter)
-        elif "patch_embed" in name:
-            patches.append(parameter)
-        else:
-            (weights if parameter.ndim > 1 and "token" not in name else others).append(parameter)
-    groups = [
-        {"params": weights, "weight_decay": recipe.decay, "share": 1.0},
-        {"params": others, "weight_decay": 0.0, "share": 1.0},
-        {"params": patches, "weight_decay": 0.0, "share": 0.05},
-    ]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))]
-    if matrices:
-        found.append(torch.optim.Muon(matrices, lr=recipe.matrix_lr, momentum=0.95, weight_decay=recipe.decay))
-    return found
 
 
 @torch.no_grad()

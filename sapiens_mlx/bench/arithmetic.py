@@ -10,7 +10,8 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
+
+from ..nn.layers import tensors_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def cost(module: nn.Module, input_hw: tuple[int, int]) -> Cost:
                 activations += prod(shapes[1]) + prod(out)
             else:
                 activations += prod(shapes[0]) + prod(out)
-    return Cost(operations, sum(tensor.size for _, tensor in tree_flatten(module.parameters())), activations)
+    return Cost(operations, sum(tensor.size for _, tensor in tensors_of(module)), activations)
 
 
 def graph(

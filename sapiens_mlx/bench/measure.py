@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import zoo
 from ..errors import SapiensError, WeightsError
+from ..files import partial_folder
 from ..inventory import amount
 from ..nn import plain
 from ..nn.backbone import STORAGE_TOKENS
@@ -65,21 +66,21 @@ def measure(
     has_no_peer = task not in ARCHITECTURES or zoo.SIZES[size].tokenizer_layers or checkpoint.backbone_of
     if against is not None and has_no_peer:
         raise SapiensError(f"{against} has no {task} at {size}. Leave --against out, or choose another task or size.")
-    with tempfile.TemporaryDirectory() as folder:
+    with _scratch_folder() as folder:
         progress("weights", 0, 1)
         is_seeded = weights is None and not store.is_here(checkpoint, level)
         if is_seeded:
-            weights = str(Path(folder) / checkpoint.filename)
+            weights = str(folder / checkpoint.filename)
             with _room_for(folder):
                 seeded.write(Path(weights), task, size)
         progress("weights", 1, 1)
         job = {"task": task, "size": size, "level": level, "weights": weights}
         with contextlib.ExitStack() as stack:
-            ours = stack.enter_context(_network("sapiens_mlx", ["-m", f"{__package__}.ours"], job))
+            ours = stack.enter_context(running("sapiens_mlx", ["-m", f"{__package__}.ours"], job))
             theirs = None
             if against is not None:
-                job = _peer_job(task, size, row, weights, Path(folder))
-                theirs = stack.enter_context(_network(against, [str(PEERS[against])], job))
+                job = peer_job(task, size, row, weights, folder)
+                theirs = stack.enter_context(running(against, [str(PEERS[against])], job))
             networks = [ours] if theirs is None else [ours, theirs]
             for turn in range(turns + 1):
                 progress("turn", turn, turns + 1)
@@ -107,13 +108,26 @@ def measure(
 
 
 @contextlib.contextmanager
-def _room_for(folder: str) -> Iterator[None]:
+def _scratch_folder() -> Iterator[Path]:
+    """A temporary folder. Its weights may take gigabytes, so what a run left that was killed goes with the next."""
+    parent = Path(tempfile.gettempdir())
+    with contextlib.ExitStack() as stack:
+        with _room_for(parent):
+            folder = stack.enter_context(partial_folder(parent / "sapiens-mlx-bench"))
+        yield folder
+
+
+@contextlib.contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as problem:
+    except (OSError, SafetensorError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
         raise WeightsError(
-            f"Random weights could not be written to {folder} ({problem.strerror or problem}). Make room there, or set "
-            "TMPDIR to a folder that has some."
+            f"Random weights could not be written to {folder} ({reason}). Make room there, or set TMPDIR to a folder "
+            "that has some."
         ) from problem
 
 
@@ -121,11 +135,12 @@ def _room_for(folder: str) -> Iterator[None]:
 
 
 class _Process:
-    def __init__(self, name: str, process: subprocess.Popen) -> None:
+    def __init__(self, name: str, process: Any) -> None:
+        """`process` is a Popen with pipes to it and from it."""
         self._name, self._process = name, process
         self._about = self._answer()
         self.seconds: list[float] = []
-        self._first_seconds: float | None = None
+        self._first_seconds: float | Any = None  # until the first
 
     def run(self) -> None:
         """One forward pass; the first is kept apart."""
@@ -145,8 +160,8 @@ class _Process:
             **self.ask("peak"),
         }
 
-    def output(self, folder: str) -> list[np.ndarray]:
-        path = Path(folder) / f"{self._name}.npz"
+    def output(self, folder: Path) -> list[np.ndarray]:
+        path = folder / f"{self._name}.npz"
         self.ask(f"save {path}")
         with np.load(path) as file:
             return list(file.values())
@@ -170,8 +185,8 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _network(name: str, arguments: list[str], job: dict[str, Any]) -> Iterator[_Process]:
-    process = subprocess.Popen(
+def running(name: str, arguments: list[str], job: dict[str, Any]) -> Iterator[_Process]:
+    process: Any = subprocess.Popen(  # with both pipes
         [sys.executable, *arguments, json.dumps(job)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -183,15 +198,15 @@ def _network(name: str, arguments: list[str], job: dict[str, Any]) -> Iterator[_
     finally:
         process.kill()  # it has nothing to lose, and may be in the middle of a pass
         process.wait()
-        process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        for pipe in (process.stdout, process.stdin):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 # ---- the peer's folder ----------------------------------------------------------------------------------------------
 
 
-def _peer_job(task: str, size: str, level: zoo.Level, weights: str | None, folder: Path) -> dict[str, Any]:
+def peer_job(task: str, size: str, level: zoo.Level, weights: str | None, folder: Path) -> dict[str, Any]:
     """The checkpoint in a folder as both peers read it: the original's file, and a config.json beside it."""
     path = locate.find_local(zoo.checkpoint(task, size), weights)
     if path is None or path.suffix != ".safetensors":

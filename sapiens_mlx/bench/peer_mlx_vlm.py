@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 from serve import RefusedError, pixels, serve
 
+missing: ImportError | None = None
 try:
     import mlx.core as mx
     import mlx.nn as nn
     from mlx_vlm.models.sapiens2 import Model, ModelConfig
 except ImportError as problem:
-    mx, missing = None, problem
+    missing = problem
 
 
 class MlxVlm:
     def __init__(self, job: dict[str, Any]) -> None:
-        if mx is None:
+        if missing is not None:
             raise RefusedError(f"mlx-vlm with Sapiens2 is needed: pip install 'mlx-vlm>=0.7.10' ({missing})")
         folder = Path(job["folder"])
         network = Model(ModelConfig.from_dict(json.loads((folder / "config.json").read_text())))
         on_cpu = mx.default_device().type == mx.DeviceType.cpu
         dtype = mx.float32 if on_cpu else getattr(mx, job["dtype"])
-        weights = {name: tensor.astype(dtype) for name, tensor in mx.load(str(folder / "model.safetensors")).items()}
+        loaded: Any = mx.load(str(folder / "model.safetensors"))
+        weights = {name: tensor.astype(dtype) for name, tensor in loaded.items()}
         # A file may leave out RoPE's periods, which follow from the width of a head.
         weights.setdefault("backbone.rope_embed.periods", network.backbone.rope_embed.periods)
         network.load_weights(list(network.sanitize(weights).items()), strict=True)

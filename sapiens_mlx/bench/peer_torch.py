@@ -28,7 +28,7 @@ class Torch:
         self._network = network.to(self._device).eval()
         channels_first = torch.from_numpy(pixels(job["input_hw"])).permute(0, 3, 1, 2).contiguous()
         self._pixels = channels_first.to(self._device, network.dtype)
-        version = re.match(r"[\d.]+", torch.__version__)[0]
+        version = re.sub(r"[^\d.].*", "", torch.__version__)
         self.about = {
             "name": "transformers",
             "version": f"{transformers.__version__} on torch {version}",

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ class RefusedError(Exception):
     """The program cannot do the job; the message says why."""
 
 
-def pixels(input_hw: list[int]) -> np.ndarray:
+def pixels(input_hw: Sequence[int]) -> np.ndarray:
     """The input of all programs: (1, H, W, 3) standard normal float32."""
     return np.random.default_rng(SEED).standard_normal((1, *input_hw, 3), dtype=np.float32)
 

@@ -136,10 +136,12 @@ class _Source:
 @contextmanager
 def _source(job: Job, out: Path, place: ranks.Ranks | None, stop: Stop, tally: Tally) -> Iterator[_Source]:
     with ExitStack() as stack:
-        plan = None
-        if place is None or place.board is None or place.rank == 0:
-            plan = Plan(job.found(out), out, job.works, stack.enter_context(closing(Index(out))))
+
+        def planned() -> Plan:
+            return Plan(job.found(out), out, job.works, stack.enter_context(closing(Index(out))))
+
         if place is None or place.board is None:
+            plan = planned()
             yield _Source(plan.items(place.rank, place.count) if place else plan.items(), plan)
             return
 
@@ -147,11 +149,12 @@ def _source(job: Job, out: Path, place: ranks.Ranks | None, stop: Stop, tally: T
             path = out / manifest.name(rank)
             return claims.undone(manifest.rows(path), items, job.works, out) if path.exists() else items
 
+        leading = planned() if place.rank == 0 else None
         board = claims.Board(place.board, place.rank, place.count, stop.asked)
         stack.callback(board.leave)
-        if plan:
-            board.lay_out(plan.items(), lambda: tally.seconds_each)
-        yield _Source(board.items(undone), plan, board)
+        if leading:
+            board.lay_out(leading.items(), lambda: tally.seconds_each)
+        yield _Source(board.items(undone), leading, board)
 
 
 def _keep_networks(works: list[Work], choices: Options, voice: "_Voice") -> None:

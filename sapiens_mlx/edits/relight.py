@@ -28,7 +28,7 @@ from .soft import soft_edge
 # like a fifth, and everything that is turned from the light would drown in black.
 GAMMA = 2.2
 
-LUMA = np.float32([[0.2126, 0.7152, 0.0722]])  # luminance of linear RGB
+LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # luminance of linear RGB
 EVEN_PX = 384  # the longer side at which the photo's light is looked at; nothing finer is left of it
 EVEN_SHARE = 1 / 60  # sigma of the mean it is taken over, of the longer side: wide enough for a coarse albedo
 EVEN_LIMITS = (0.25, 4.0)  # how far the photo's light may be from 1: beyond, the albedo is wrong
@@ -81,9 +81,9 @@ class Relit(Result):
         draw.is_reference(style)
         photo_rgb = draw.backdrop(photo_rgb, self.photo_rgb)
         _check(azimuth_deg=azimuth_deg, elevation_deg=elevation_deg, ambient=ambient, strength=strength)
-        light = np.float32(direction(azimuth_deg, elevation_deg))
+        light = np.array(direction(azimuth_deg, elevation_deg), np.float32)
         cover = self._cover()
-        even = self._even(photo_rgb, cover) if albedo and self.albedo is not None else None
+        even = self._even(self.albedo, photo_rgb, cover) if albedo and self.albedo is not None else None
         picture = np.empty_like(photo_rgb)
         for rows in bands(len(picture)):
             gain = self._light(rows, light) * np.float32(strength) + np.float32(ambient)
@@ -113,7 +113,7 @@ class Relit(Result):
             return cv2.convertScaleAbs(np.ascontiguousarray(self.alpha, np.float32), alpha=255)
         return None if self.person_mask is None else soft_edge(self.person_mask)
 
-    def _even(self, photo_rgb: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
+    def _even(self, albedo: np.ndarray, photo_rgb: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
         """What the photo's values are multiplied by to free them of the photo's light, (H, W) float32.
 
         From the mean luminance of albedo and photo around each pixel, of people alone: each counts by its cover.
@@ -129,7 +129,7 @@ class Relit(Result):
         weight = np.ones(small_wh[::-1], np.float32) if cover is None else small(cover).astype(np.float32) / 255
         means = [
             cv2.GaussianBlur(cv2.transform(values**GAMMA, LUMA) * weight, (0, 0), sigma)
-            for values in (np.clip(small(self.albedo), 0, 1), small(photo_rgb).astype(np.float32) / 255)
+            for values in (np.clip(small(albedo), 0, 1), small(photo_rgb).astype(np.float32) / 255)
         ]
         least = np.float32(3e-3)  # so that it is 1 where nobody is, and that the noise of black is not made larger
         light = np.clip((means[0] + least) / (means[1] + least), *EVEN_LIMITS)

@@ -138,9 +138,9 @@ def keep(mano: Mano) -> Path:
     path = cache_file()
     with contextlib.suppress(OSError):  # said better below
         path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as partial:
+    with writing(path, lasting=True) as partial:
         with partial.open("wb") as file:
-            np.savez(file, **mano.arrays)
+            np.savez(file, **mano.arrays)  # type: ignore[arg-type]  # NumPy's stub takes any name for allow_pickle
         with zipfile.ZipFile(partial, "a") as archive:
             archive.comment = MARK
     return path

@@ -7,11 +7,10 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
 
 from .. import runtime, zoo
-from ..errors import LevelError, WeightsError
-from ..nn.layers import Deconv, QuantizedLinear
+from ..errors import LevelError, WeightsError, is_memory_full
+from ..nn.layers import Deconv, QuantizedLinear, tensors_of
 from ..runtime import Progress, no_progress
 from ..weights import layouts, original
 from ..weights.quantize import Packing, use_packed_layers
@@ -40,11 +39,11 @@ class HandNetworks:
     level: zoo.Level
     compute_dtype: mx.Dtype
     faces: np.ndarray
+    _watch: "_Watch" = field(repr=False)
     licence: zoo.Licence = zoo.WILOR_LICENCE
     input_hw: tuple[int, int] = zoo.WILOR.input_hw
     takes_bytes: bool = True  # and is not to be given normalised floats
     _norms: list["_Norm"] = field(default_factory=list, repr=False)
-    _watch: "_Watch | None" = field(default=None, repr=False)
 
     def run(self, crops: mx.array, progress: Progress = no_progress) -> tuple[mx.array, ...]:
         """Points (B, 21, 3) and vertices (B, 778, 3) in metres, about the hand's own origin, as of a right hand; its
@@ -72,16 +71,16 @@ class HandNetworks:
     @property
     def nbytes(self) -> int:
         parts = [getattr(self.wilor, part) for part in _PARTS] + [self.detector]
-        return sum(tensor.nbytes for part in parts for _, tensor in tree_flatten(part.parameters()))
+        return sum(tensor.nbytes for part in parts for _, tensor in tensors_of(part))
 
     @property
     def quantized_share(self) -> float:
         """0..1 of WiLoR's numbers that are kept packed."""
         modules = [one for part in _PARTS for one in getattr(self.wilor, part).modules()]
         layers = [one for one in modules if isinstance(one, QuantizedLinear)]
-        packed = sum(layer.values for layer in layers)
+        packed = sum(layer.packed_values for layer in layers)
         stored = sum(tensor.size for layer in layers for name, tensor in layer.parameters().items() if name != "bias")
-        tensors = [one for part in _PARTS for _, one in tree_flatten(getattr(self.wilor, part).parameters())]
+        tensors = [one for part in _PARTS for _, one in tensors_of(getattr(self.wilor, part))]
         return packed / (packed + sum(tensor.size for tensor in tensors) - stored)
 
 
@@ -204,7 +203,7 @@ def load(
     mx.eval([getattr(wilor, part).parameters() for part in _PARTS], *(getattr(wilor, name) for name in _CONSTANTS))
     mx.clear_cache()
     progress("load", 3, 3)
-    return HandNetworks(found, wilor, level, compute_dtype, mano.faces, _norms=norms, _watch=watch)
+    return HandNetworks(found, wilor, level, compute_dtype, mano.faces, watch, _norms=norms)
 
 
 def _upsampling(layer: nn.ConvTranspose2d) -> Deconv:
@@ -221,7 +220,7 @@ def _load_detector(path: Path) -> nn.Module:
 
     with original.naming(path):
         module, shapes = HandDetector(), read_shapes(path)
-        expected = {name: tuple(one.shape) for name, one in tree_flatten(module.parameters()) if name != _OF_DETECTOR}
+        expected = {name: tuple(one.shape) for name, one in tensors_of(module) if name != _OF_DETECTOR}
         # What its author's file has beyond the network, wilor-mlx passes over.
         _compare(
             {name: shapes[name] for name in expected.keys() & shapes.keys()}, expected, "wilor-mlx's hand detector"
@@ -247,8 +246,7 @@ def _load_wilor(path: Path, level: zoo.Level) -> Any:
             _pack(getattr(wilor, part), part, packed, shapes)
         expected = {name: tuple(getattr(wilor, name).shape) for name in _CONSTANTS}
         for part in _PARTS:
-            tensors = tree_flatten(getattr(wilor, part).parameters())
-            expected |= {f"{part}.{name}": tuple(tensor.shape) for name, tensor in tensors}
+            expected |= {f"{part}.{name}": tuple(one.shape) for name, one in tensors_of(getattr(wilor, part))}
         _compare(shapes, expected, "WiLoR as wilor-mlx keeps it")
         tensors = dict(_floats(path))
         for part in _PARTS:
@@ -288,8 +286,10 @@ def _compare(shapes: Shapes, expected: Shapes, what: str) -> None:
 def _floats(path: Path) -> list[tuple[str, mx.array]]:
     """Its tensors, read when they are evaluated; those of 16 bits as float32."""
     try:
-        tensors = mx.load(str(path), format="safetensors")
+        tensors: Any = mx.load(str(path), format="safetensors")
     except (RuntimeError, ValueError) as problem:
+        if is_memory_full(problem):
+            raise
         raise WeightsError(f"it is damaged ({str(problem).splitlines()[0][:200]})") from problem
     half = (mx.float16, mx.bfloat16)
     return [(name, one.astype(mx.float32) if one.dtype in half else one) for name, one in tensors.items()]

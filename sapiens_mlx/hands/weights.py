@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import zoo
 from ..errors import SapiensError, WeightsError, WeightsMissingError
 from ..runtime import Progress, no_progress
-from ..weights import consent, hub, locate, remote
+from ..weights import consent, hub, hub_cache, locate, remote
 from ..weights.torch_file import Opened
 from . import check_installed, mano
 from .mano import Mano
@@ -61,8 +61,7 @@ def pose_checkpoint(level: str) -> zoo.Checkpoint:
 
 def local(level: str, weights: str | Path | None = None) -> Files:
     """What is on this machine. Raises WeightsError where `weights` names nothing that exists."""
-    is_path = weights is not None and locate.repo_named(weights) is None
-    path = Path(weights).expanduser() if is_path else None
+    path = Path(weights).expanduser() if weights is not None and locate.repo_named(weights) is None else None
     if path is not None and not path.exists():
         raise WeightsError(f"There is no file or folder {path}. Give WiLoR's file, or a folder of weights for hands.")
     folder = path.parent if path is not None and path.is_file() else path
@@ -106,7 +105,7 @@ def _local(checkpoint: zoo.Checkpoint, folder: Path | None) -> Path | None:
         for path in (one / name, one / checkpoint.local_path):
             if path.is_file():
                 return path
-    return hub.cached(checkpoint.repo, checkpoint.filename)
+    return hub_cache.cached(checkpoint.repo, checkpoint.filename)
 
 
 def _local_mano(folder: Path | None) -> Path | None:
@@ -117,12 +116,11 @@ def _local_mano(folder: Path | None) -> Path | None:
     if mano.cache_file().is_file():
         return mano.cache_file()
     checkpoint = _local(zoo.WILOR_MINI, folder)
-    return checkpoint if checkpoint is not None and _mean_beside(checkpoint) else None
+    return checkpoint if checkpoint is not None and _mean_beside(checkpoint).is_file() else None
 
 
-def _mean_beside(checkpoint: Path) -> Path | None:
-    path = checkpoint.with_name(Path(zoo.MANO_MEAN.filename).name)
-    return path if path.is_file() else None
+def _mean_beside(checkpoint: Path) -> Path:
+    return checkpoint.with_name(Path(zoo.MANO_MEAN.filename).name)
 
 
 def _downloaded(checkpoint: zoo.Checkpoint, progress: Progress, notice: str = "") -> Path:
@@ -161,7 +159,7 @@ def _of_the_hub(progress: Progress) -> Mano:
     """The few tensors of the checkpoint on the hub; all of it is downloaded only where the server gives no parts."""
     source = zoo.WILOR_MINI
     name = Path(source.filename).name
-    mean = hub.cached(zoo.MANO_MEAN.repo, zoo.MANO_MEAN.filename) or _downloaded(zoo.MANO_MEAN, progress)
+    mean = hub_cache.cached(zoo.MANO_MEAN.repo, zoo.MANO_MEAN.filename) or _downloaded(zoo.MANO_MEAN, progress)
     try:
         with remote.opened(source.repo, source.filename, progress) as file:
             by_hand = _folders(None)[0] / "hands/MANO_RIGHT.pkl"
@@ -180,6 +178,6 @@ def _remedy(path: Path) -> str:
     """What to do about a damaged file: programs' caches come again, and one's own is its owner's to replace."""
     if path == mano.cache_file():
         return f"Remove {path}: it is made again."
-    if repo := hub.repo_of(path):
+    if repo := hub_cache.repo_of(path):
         return f"Remove it by `python -m sapiens_mlx models --remove {repo}`: it is downloaded again."
     return mano.OWN_REMEDY

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SapiensError
+from ..files import not_written
 from . import manifest
 from .index import Work
 from .kinds import is_video
@@ -27,6 +28,7 @@ DEAD_S = 30.0
 POLL_S = 0.2
 BATCH_S = 3.0  # of work: what one rank may be idle in the end
 MOST_A_BATCH = 64
+OTHERWISE = "give --out another folder"
 
 
 class Board:
@@ -42,9 +44,12 @@ class Board:
         self._listing: threading.Thread | None = None
         self._problem: BaseException | None = None  # with the listing
         self.orphaned = False  # rank 0 went before all files were listed
-        for other in range(count):
-            (folder / "taken" / str(other)).mkdir(exist_ok=True)
-        self._beat()
+        try:
+            for other in range(count):
+                (folder / "taken" / str(other)).mkdir(exist_ok=True)
+            self._beat()
+        except OSError as problem:
+            raise not_written(folder, problem, OTHERWISE) from problem
         self._heart = threading.Thread(target=self._keep_beating, name="alive", daemon=True)
         self._heart.start()
 
@@ -64,7 +69,8 @@ class Board:
         self._listing.start()
 
     def _fill(self, items: Iterator[Item], seconds_each: Callable[[], float]) -> None:
-        number, batch = 0, []
+        number = 0
+        batch: list[Item] = []
         for item in items:
             alone = is_video(self._folder.parent / item.file)  # which may take hours
             if alone and batch:
@@ -119,6 +125,8 @@ class Board:
             raise SapiensError(
                 f"{self._folder}, by which the processes share out the work, was removed. Run the same again."
             ) from problem
+        except OSError as problem:
+            raise not_written(self._folder, problem, OTHERWISE) from problem
 
     def finished(self, item: Item) -> None:
         """Everything that is to be written of the item is."""

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import SapiensError
 from . import manifest
@@ -54,7 +54,9 @@ class Index:
     """For one thread at a time. Keys are 63 bits of a digest: of a million files two are alike once in ten million."""
 
     def __init__(self, out: Path) -> None:
-        self._out, self._paths, self._files, self._salts = out, manifest.paths(out), {}, {}
+        self._out, self._paths = out, manifest.paths(out)
+        self._files: dict[int, BinaryIO] = {}
+        self._salts: dict[Any, bytes] = {}
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # "": a temporary file
         for line in (
             "PRAGMA journal_mode=OFF",
@@ -85,8 +87,8 @@ class Index:
         """Where the results of a file go: where they have gone before, else where they are `wanted`, with a number
         where another file's are. Disks that take Photo and photo for one are reckoned with."""
         at = self._ask("SELECT path, at FROM place WHERE file=?", (_hash(file),)).fetchone()
-        if at:
-            return manifest.parsed(self._line(*at))["stem"]
+        if at and (row := manifest.parsed(self._line(*at))):
+            return row["stem"]
         chosen = wanted = _shortened(wanted)
         used = self._ask("SELECT used FROM number WHERE stem=?", (_stem_key(wanted),)).fetchone()
         number = used[0] if used else 1
@@ -101,7 +103,8 @@ class Index:
         """(row, its line) of every file and work once, manifest by manifest as they were written."""
         for at in self._table.execute("SELECT path, at FROM found ORDER BY path, at"):
             line = self._line(*at)
-            yield manifest.parsed(line), line
+            if row := manifest.parsed(line):
+                yield row, line
 
     def close(self) -> None:
         self._table.close()

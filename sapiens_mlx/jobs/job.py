@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import SapiensError
 from ..files import write_bytes
-from . import inputs
 from .index import Work
+from .inputs import Found, expand
 
 NAME = "manifest.job.json"
 
@@ -22,9 +22,9 @@ class Job:
     folder: str
     works: Sequence[Work]
 
-    def found(self, out: Path) -> Iterator[inputs.Found]:
+    def found(self, out: Path) -> Iterator[Found]:
         """The files that the inputs stand for now. Raises as inputs.expand does."""
-        return inputs.expand(self.inputs, os.path.join(out, self.folder), out)
+        return expand(self.inputs, os.path.join(out, self.folder), out)
 
     def keep(self, out: Path) -> None:
         """Writes it into `out`, in the place of the last job's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import CancelledError
+from ..image_parts import CountedFile
 from ..options import Options
 from ..predictor import Predictor
 from ..video.choices import ClipChoices
@@ -41,8 +42,8 @@ def is_video(path: str | Path) -> bool:
     if ending != ".gif":
         return ending in VIDEOS
     try:
-        with Image.open(path, formats=["GIF"]) as image:
-            return image.is_animated
+        with CountedFile(Path(path).open("rb", buffering=0)) as file, Image.open(file, formats=["GIF"]) as image:
+            return bool(getattr(image, "is_animated", False))
     except Exception:  # damaged, or not there: a photo like any other, and told so
         return False
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SapiensError
-from ..files import locked
+from ..files import locked, not_written
 
 SYNC_S = 5.0
 NAME = re.compile(r"manifest(\.rank-\d+)?\.jsonl")
@@ -131,10 +131,7 @@ class Manifest:
             raise self._unwritable(problem) from problem
 
     def _unwritable(self, problem: OSError) -> SapiensError:
-        reason = problem.strerror or str(problem)
-        return SapiensError(
-            f"{self.path} could not be written ({reason}). Free some space or give --out another folder."
-        )
+        return not_written(self.path, problem, "give --out another folder")
 
     def __enter__(self) -> "Manifest":
         return self

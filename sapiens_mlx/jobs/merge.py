@@ -95,8 +95,9 @@ def _count(merged: Merged, job: Job, out: Path, index: Index) -> None:
             if index.seen(file):
                 continue
             merged.files += 1
-            rows = [index.find(file, work.for_file(found.path)) for work in job.works]
-            if None in rows or any(manifest.is_stale(row, found.path) for row in rows):
+            found_rows = (index.find(file, work.for_file(found.path)) for work in job.works)
+            rows = [row for row in found_rows if row is not None]
+            if len(rows) < len(job.works) or any(manifest.is_stale(row, found.path) for row in rows):
                 merged.count("missing", file)
                 if not os.path.lexists(found.path):
                     merged.problem = f"{shown(found.path)} is not here. Merge where the photos are."

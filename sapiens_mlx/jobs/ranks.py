@@ -9,6 +9,7 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import SapiensError
 from ..runtime import Progress, inference
@@ -58,7 +59,8 @@ def _join(out: Path, progress: Progress) -> Ranks | None:
         return None
 
     def total(number: int) -> int:
-        return int(mx.distributed.all_sum(mx.array(number), group=group, stream=mx.cpu).item())
+        sum_: Any = mx.distributed.all_sum(mx.array(number), group=group, stream=mx.cpu).item()
+        return int(sum_)
 
     number = secrets.randbits(30) if rank == 0 else 0
     board = out / BOARD.format(number)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import predict_files
-from ..errors import CancelledError, SapiensError, WeightsError
-from ..files import clear_partials
+from ..container import processors
+from ..errors import CancelledError, SapiensError, WeightsError, is_memory_full
 from ..image import read_image
 from ..options import Options
 from ..predictor import Predictor, Prepared
@@ -31,7 +31,7 @@ from .plan import Item
 
 READERS = 2
 READ_AHEAD = 2
-WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
+WRITERS = max(1, min(4, processors() // 2))
 AHEAD_BYTES = 1_000_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what will be no better at the next file
 
@@ -129,7 +129,6 @@ class Runner:
         self._fatal: BaseException | None = None
         self._no_video = threading.Event()
         self._no_video.set()
-        self._cleared: set[Path] = set()  # folders, of what killed runs have left in them
 
     def run(self, items: Iterator[Item]) -> None:
         """Does the items until there are no more or `stop` is asked for; then ends the file in hand.
@@ -294,10 +293,6 @@ class Runner:
     def _results(self, read: _Read, task: str, pending: Callable[[], Any]) -> dict[str, Any]:
         """The fields of the row that say what was written."""
         folder, stem = self._place(read.item)
-        with self._lock:
-            if folder not in self._cleared:
-                self._cleared.add(folder)
-                clear_partials(folder)
         report = result = pending()
         if not read.is_video:
             report = predict_files.save(result, folder, stem, read.item.file, **self._saving)
@@ -379,6 +374,6 @@ def _is_full(problem: BaseException | None) -> bool:
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, SapiensError):
         return str(problem)
-    if isinstance(problem, MemoryError):
+    if is_memory_full(problem):  # of reading, drawing or writing: what a network lacks is a SapiensError
         return "There is not enough memory for this file. Make it smaller, or close other programs."
     return f"This file met a mistake in the program ({type(problem).__name__}: {problem}). Please report it."

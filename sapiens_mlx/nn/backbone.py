@@ -215,5 +215,5 @@ class Backbone(nn.Module):
     def feature_map(self, pixels: mx.array, step: Step | None = None) -> mx.array:
         """The patch tokens as (B, rows, columns, C): what the heads take."""
         tokens = self(pixels, step)
-        rows, columns = self.grid_hw(pixels.shape[1:3])
+        rows, columns = self.grid_hw((pixels.shape[1], pixels.shape[2]))
         return tokens[:, EXTRA_TOKENS:].reshape(tokens.shape[0], rows, columns, -1)

@@ -4,7 +4,6 @@ MLX's CPU backend computes exp one value at a time on one thread, unfolds the wh
 multiplies packed weights without BLAS. NumPy views of evaluated MLX arrays are free; going back costs one copy.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from ..container import processors
 from .unpack import unpack
 
 ATTENTION_ROWS = 256  # a block of 256 x 3081 scores stays in the cache between product, exp and product
@@ -25,7 +25,7 @@ UNFOLDED_VALUES = 2**21  # 8 MB of unfolded input of a convolution, by one threa
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="cpu-ops")
+    return ThreadPoolExecutor(processors(), thread_name_prefix="cpu-ops")
 
 
 @cache
@@ -74,19 +74,19 @@ def attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
     """As plain.attention: (B, L, heads, d) and (B, L, kv_heads, d) to (B, L, heads * d)."""
     batch, length, heads, head_dim = q.shape
     group = heads // k.shape[2]
-    q, k, v = _view(q), _view(k), _view(v)
+    q_view, k_view, v_view = _view(q), _view(k), _view(v)
     result, out = _new((batch, length, heads, head_dim))
     ones = np.ones(length, np.float32)
 
     def one_head(item: tuple[int, int]) -> None:
         b, head = item
-        keys = np.ascontiguousarray(k[b, :, head // group].T)  # (d, L)
+        keys = np.ascontiguousarray(k_view[b, :, head // group].T)  # (d, L)
         keys *= np.float32(scale)
-        values = np.ascontiguousarray(v[b, :, head // group])  # (L, d)
+        values = np.ascontiguousarray(v_view[b, :, head // group])  # (L, d)
         scores = np.empty((min(ATTENTION_ROWS, length), length), np.float32)
-        is_safe = _longest(q[b, :, head], axis=1) * _longest(keys, axis=0) < SAFE_SCORE
+        is_safe = _longest(q_view[b, :, head], axis=1) * _longest(keys, axis=0) < SAFE_SCORE
         for rows in _cut(slice(0, length), ATTENTION_ROWS):
-            block = np.matmul(q[b, rows, head], keys, out=scores[: rows.stop - rows.start])
+            block = np.matmul(q_view[b, rows, head], keys, out=scores[: rows.stop - rows.start])
             if not is_safe:
                 block -= block.max(axis=1, keepdims=True)
             np.exp(block, out=block)
@@ -164,10 +164,10 @@ def conv3x3(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     """As plain.conv3x3, a band of rows at a time: the unfolded whole of a large input would take gigabytes."""
     batch, height, width, _ = x.shape
     result, out = _new((batch, height, width, weight.shape[0]))
-    bias = _view(bias)
+    added = _view(bias)
 
     def keep(image: int, rows: slice, product: np.ndarray) -> None:
-        np.add(product, bias, out=out[image, rows])
+        np.add(product, added, out=out[image, rows])
 
     _convolve(x, weight, padding=1, done=keep)
     return result
@@ -220,14 +220,14 @@ def _convolve(x: mx.array, weight: mx.array, padding: int, done: Callable[[int, 
             done(image, rows, product[:count])
 
     with _one_blas_thread():
-        shares = _cut(slice(0, out_height), -(-out_height // os.cpu_count()))
+        shares = _cut(slice(0, out_height), -(-out_height // processors()))
         _each(part, [(image, share) for image in range(batch) for share in shares])
 
 
 def depthwise5x5(x: mx.array, weight: mx.array) -> mx.array:
     """As plain.depthwise5x5, as 25 shifted products: a third of the time (31 ms against 98 at 160 x 160 x 48)."""
     _, height, width, _ = x.shape
-    padded = mx.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    padded = mx.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)])
     y = mx.zeros_like(x)
     for dy in range(5):
         for dx in range(5):
@@ -253,11 +253,11 @@ def quantized_linear(x: mx.array, weight: mx.array, scales: mx.array, biases: mx
     unpacked = _scratch(rows * columns).reshape(rows, columns)
     out, packed = np.array(unpacked, copy=False), np.array(weight, copy=False)
     codes = scales.dtype == mx.uint8
-    scales = np.array(scales, copy=False) if codes else _view(scales)
-    biases = None if biases is None else _view(biases)
+    scale_view = np.array(scales, copy=False) if codes else _view(scales)
+    bias_view = None if biases is None else _view(biases)
 
     def band(part: slice) -> None:
-        unpack(packed[part], scales[part], None if biases is None else biases[part], out[part], **level)
+        unpack(packed[part], scale_view[part], None if bias_view is None else bias_view[part], out[part], **level)
 
     _each(band, _bands(rows, columns))
     y = x @ unpacked.T

@@ -95,7 +95,8 @@ class ShuffleHead(Part):
         self._final, self._sigmoid, self._scale = config.final, config.sigmoid, config.scale is not None
         self[config.final] = Conv(channels, config.out_channels, 1, ops=ops)
         if config.scale is not None:
-            self.scale_conv_layers, self.scale_final_layer = [], [nn.Identity()]
+            self.scale_conv_layers: list[nn.Module] = []
+            self.scale_final_layer: list[nn.Module] = [nn.Identity()]
             channels = config.in_channels
             for width in config.scale.conv_channels:
                 conv = Conv(channels, width, 1, stride=2, ops=ops)
@@ -131,8 +132,7 @@ class Estimator(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = Backbone(backbone, ops)
-        head_class = DeconvHead if isinstance(head, DeconvHeadConfig) else ShuffleHead
-        self.decode_head = head_class(head, ops)
+        self.decode_head = DeconvHead(head, ops) if isinstance(head, DeconvHeadConfig) else ShuffleHead(head, ops)
 
     def __call__(self, pixels: mx.array, step: Step | None = None) -> mx.array | tuple[mx.array, mx.array]:
         return self.decode_head(self.backbone.feature_map(pixels, step))

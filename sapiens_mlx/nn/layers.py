@@ -1,14 +1,23 @@
 """Layers that backbone and heads share. Weights are in MLX's layout, channels last."""
 
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from . import plain
 
 INSTANCE_NORM_EPS = 1e-5
 RMS_NORM_EPS = 1e-6
+
+
+def tensors_of(module: nn.Module) -> list[tuple[str, mx.array]]:
+    """A network's weights by name. By MLX's own annotation of tree_flatten they could be anything."""
+    tensors: Any = tree_flatten(module.parameters())
+    return tensors
 
 
 class Part(nn.Module):
@@ -18,11 +27,13 @@ class Part(nn.Module):
     Compiled it keeps the weights of its first call, and is compiled again for another shape.
     """
 
+    forward: Callable[..., Any]
+
     def __init__(self) -> None:
         super().__init__()
-        self._compiled = None
+        self._compiled: Callable[..., Any] | None = None
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: Any) -> Any:
         return (self._compiled or self.forward)(*inputs)
 
     def compile(self) -> None:
@@ -44,10 +55,10 @@ class QuantizedLinear(nn.Module):
     """A Linear layer whose weight (out, in) stays packed, `bits` a value. Each group of `group_size` columns has a
     scale and a bias, both floats, when `mode` is "affine"; for the other modes of mx.quantize an 8-bit scale only."""
 
-    def __init__(self, shape: tuple[int, int], group_size: int, bits: int, mode: str, ops: ModuleType) -> None:
+    def __init__(self, shape: Sequence[int], group_size: int, bits: int, mode: str, ops: ModuleType) -> None:
         super().__init__()
         self._ops = ops
-        self._level = {"group_size": group_size, "bits": bits, "mode": mode}
+        self._level: dict[str, Any] = {"group_size": group_size, "bits": bits, "mode": mode}
         out_features, in_features = shape
         groups = (out_features, in_features // group_size)
         self.weight = mx.zeros((out_features, in_features * bits // 32), mx.uint32)
@@ -57,15 +68,16 @@ class QuantizedLinear(nn.Module):
         self.bias = mx.zeros((out_features,))
 
     @property
-    def values(self) -> int:
+    def packed_values(self) -> int:
         """How many weights are packed in it."""
         return self.weight.size * 32 // self._level["bits"]
 
     def unpacked(self) -> mx.array:
         """The weight it stands for, (out, in) float32: for measuring, not on the way of a photo."""
-        groups = [self[name] for name in ("scales", "biases") if name in self]
-        wide = [tensor if tensor.dtype == mx.uint8 else tensor.astype(mx.float32) for tensor in groups]
-        return mx.dequantize(self.weight, *wide, dtype=mx.float32, **self._level)
+        scales, biases = self.scales, self.get("biases")
+        if biases is not None:
+            scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
+        return mx.dequantize(self.weight, scales, biases, dtype=mx.float32, **self._level)
 
     def __call__(self, x: mx.array) -> mx.array:
         biases = self.get("biases")

@@ -20,8 +20,8 @@ BATCH_NORM_EPS = 1e-5
 class RTMDetConfig:
     """What varies between checkpoints. `channels` and `blocks` are by backbone stage, the stem first in `channels`."""
 
-    channels: tuple[int, int, int, int, int]
-    blocks: tuple[int, int, int, int]
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
     neck_blocks: int
     head_channels: int
     head_convs: int
@@ -153,7 +153,7 @@ class CSPNeXt(nn.Module):
         self.stem = [ConvModule(inputs, outputs, 3, stride, ops=ops) for inputs, outputs, stride in shapes]
         for number, (width, blocks) in enumerate(zip(widths, config.blocks, strict=True), start=1):
             last = number == 4  # it pools, and adds nothing to its blocks' outputs
-            stage = [ConvModule(config.channels[number - 1], width, 3, 2, ops=ops)]
+            stage: list[nn.Module] = [ConvModule(config.channels[number - 1], width, 3, 2, ops=ops)]
             if last:
                 stage.append(SPPBottleneck(width, ops))
             stage.append(CSPLayer(width, width, blocks, identity=not last, attention=True, ops=ops))
@@ -165,7 +165,7 @@ class CSPNeXt(nn.Module):
             for layer in part:
                 x = layer(x)
             maps.append(x)
-        return tuple(maps[2:])
+        return maps[2], maps[3], maps[4]
 
 
 class CSPNeXtPAFPN(nn.Module):

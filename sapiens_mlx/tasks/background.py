@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image, ImageColor
 from ..errors import SapiensError
 from ..image import ImageSource, read_image, shrink
 
-Background = ImageSource | Sequence[int] | None
+_Given = ImageSource | Sequence[int]
+Background = _Given | None
 
 BLUR = "blur"
 BLUR_SHARE = 0.02  # sigma, of the longer side: faces become unrecognisable, and places remain places
@@ -19,7 +21,7 @@ BLURRED_PX = 768  # the longer side at which it is done; nothing finer is left o
 HELP = "blur, a colour (#00b140 or its name) or a picture's file"
 
 
-def behind(background: Background, photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def behind(background: _Given, photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """The background at the photo's size, a new (H, W, 3) uint8.
 
     Args:
@@ -38,7 +40,7 @@ def behind(background: Background, photo_rgb: np.ndarray, alpha: np.ndarray) -> 
     return covering(found, photo_rgb.shape[:2])
 
 
-def resolved(background: Background) -> str | tuple[int, int, int] | np.ndarray:
+def resolved(background: _Given) -> str | tuple[int, int, int] | np.ndarray:
     """The background, read: "blur", a colour as RGB 0..255, or a picture (h, w, 3) uint8.
 
     Args:
@@ -55,10 +57,11 @@ def resolved(background: Background) -> str | tuple[int, int, int] | np.ndarray:
         return colour
     if isinstance(background, str | os.PathLike) and not Path(background).expanduser().exists():
         raise SapiensError(f"The background {background} is neither a colour nor a file. Give {HELP}.")
-    return read_image(background)
+    image: Any = background
+    return read_image(image)
 
 
-def _colour(background: Background) -> tuple[int, int, int] | None:
+def _colour(background: _Given) -> tuple[int, int, int] | None:
     """RGB 0..255; None where it is no colour."""
     if isinstance(background, str):
         try:
@@ -69,7 +72,8 @@ def _colour(background: Background) -> tuple[int, int, int] | None:
         return None
     if len(background) != 3 or not all(0 <= value <= 255 for value in background):
         raise SapiensError(f"{tuple(background)} is not a colour. Give three numbers from 0 to 255.")
-    return tuple(int(value) for value in background)
+    red, green, blue = map(int, background)
+    return red, green, blue
 
 
 def blurred(photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -83,7 +87,7 @@ def blurred(photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     seen = 1 - cv2.resize(np.ascontiguousarray(alpha, np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA)
     seen = np.maximum(seen, 1e-4)[..., None]  # where there are people all round, their own colours must do
     total = cv2.GaussianBlur(small * seen, (0, 0), sigma)
-    mean = total / cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
+    mean: np.ndarray = total / cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
     return np.clip(np.rint(cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)), 0, 255).astype(np.uint8)
 
 

@@ -51,7 +51,7 @@ class Result:
 
     photo_rgb: np.ndarray = field(repr=False)
     person_mask: np.ndarray | None = field(default=None, repr=False, kw_only=True)
-    report: Report | None = field(default=None, kw_only=True)
+    report: Report | Any = field(default=None, kw_only=True)  # None until the predictor sets it
 
     def picture(self, photo_rgb: np.ndarray | None = None, *, style: str = "readme", **options: Any) -> np.ndarray:
         """The picture of this result as (H, W, 3) uint8 RGB, over `photo_rgb` (default: the photo it was made from)."""
@@ -133,7 +133,7 @@ class Result:
         """The task's part of difference()."""
         raise NotImplementedError
 
-    def _masked(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+    def _masked(self, **arrays: Any) -> dict[str, Any]:
         """The arrays, with the person mask beside them where there is one."""
         return arrays if self.person_mask is None else arrays | {"person_mask": self.person_mask}
 

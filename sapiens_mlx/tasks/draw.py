@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,8 @@ def text_px(photo_hw: tuple[int, int]) -> int:
 @cache
 def _font(px: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans out of matplotlib's package, found without importing matplotlib."""
-    fonts = Path(find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    package: Any = find_spec("matplotlib")
+    fonts = Path(package.origin).parent / "mpl-data/fonts/ttf"
     return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), px)
 
 
@@ -184,7 +186,7 @@ def heat_map(photo_rgb: np.ndarray, values: np.ndarray, full_scale: float, *, wi
         full_scale: the value that takes the last colour, and all above it.
         widen: grow high values by the width of a line, or single pixels would be lost in a large photo.
     """
-    indices = np.empty(values.shape, np.uint8)
+    indices: np.ndarray = np.empty(values.shape, np.uint8)
     step = np.float32(255 / full_scale)
     for top in range(0, len(values), BAND_ROWS):
         rows = slice(top, top + BAND_ROWS)

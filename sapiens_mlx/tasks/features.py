@@ -213,7 +213,7 @@ class FeaturesResult(Result):
         best = ((column + 0.5) * width / columns, (row + 0.5) * height / rows)
         return Similarity(values, other.photo_rgb, best, least, is_query=False)
 
-    def _check_comparable(self, reference: Result) -> None:
+    def _check_comparable(self, reference: Any) -> None:
         super()._check_comparable(reference)
         self._check_same_space(reference)
 

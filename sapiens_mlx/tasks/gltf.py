@@ -12,7 +12,7 @@ FLOAT, UINT32 = 5126, 5125  # component types
 VERTICES, INDICES = 34962, 34963  # buffer targets
 TYPES = {2: "VEC2", 3: "VEC3"}
 
-Part = bytes | np.ndarray
+Part = bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class _Buffer:
         attributes = {name: self._attribute(name, values) for name, values in one.attributes.items()}
         entry: dict[str, Any] = {"attributes": attributes}
         if one.faces is not None:
-            view = self.add(one.faces, target=INDICES)
+            view = self.add(one.faces.data, target=INDICES)
             about = {"bufferView": view, "componentType": UINT32, "count": one.faces.size, "type": "SCALAR"}
             entry["indices"] = self._accessor(about)
         return entry | {"material": 0} | ({"mode": one.mode} if one.mode != TRIANGLES else {})
 
     def _attribute(self, name: str, values: np.ndarray) -> int:
         bounds = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
-        view = self.add(values, target=VERTICES)
+        view = self.add(values.data, target=VERTICES)
         about = {"bufferView": view, "componentType": FLOAT, "count": len(values), "type": TYPES[values.shape[1]]}
         return self._accessor(about | bounds)
 

@@ -90,7 +90,7 @@ class HandsResult(Result):
     crops_px: np.ndarray = field(repr=False)
     detected_xy: np.ndarray | None = field(default=None, repr=False)
     detected_scores: np.ndarray | None = field(default=None, repr=False)
-    faces: np.ndarray | None = field(default=None, repr=False)
+    faces: np.ndarray | Any = field(default=None, repr=False)  # there where the vertices are
 
     def __len__(self) -> int:
         return len(self.sides)
@@ -158,8 +158,8 @@ class HandsResult(Result):
 
     def _write(self, path: Callable[[str], Path], picture: np.ndarray, **options: Any) -> list[Path]:
         """`<stem>_hands.png`, `.json` and `.npz`; with meshes also `.glb` and `.obj`."""
-        names = ("scores", "boxes_xyxy", "keypoints_xy", "detected_xy", "detected_scores", "keypoints_3d", "vertices")
-        names += ("mano_pose", "mano_shape", "cameras", "translations_mm", "centres_xy", "crops_px")
+        names = ["scores", "boxes_xyxy", "keypoints_xy", "detected_xy", "detected_scores", "keypoints_3d", "vertices"]
+        names += ["mano_pose", "mano_shape", "cameras", "translations_mm", "centres_xy", "crops_px"]
         arrays = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         arrays |= {"sides": np.array(self.sides, "<U5"), "focal_px": np.float32(self.focal_px)}
         paths = [

@@ -54,7 +54,7 @@ def _hand(result: "HandsResult", number: int) -> dict[str, Any]:
         | dict(zip(("x_mm", "y_mm", "z_mm"), _rounded(space, 3), strict=True))
         for name, flat, space in zip(JOINTS, result.keypoints_xy[number], result.keypoints_3d[number], strict=True)
     ]
-    if result.detected_xy is not None:
+    if result.detected_xy is not None and result.detected_scores is not None:
         for joint, (x, y), score in zip(
             joints, result.detected_xy[number], result.detected_scores[number], strict=True
         ):

@@ -86,9 +86,7 @@ def side_by_side(hands: HandsResult, hand: int, pose: PoseResult, person: int) -
     ours, theirs = hands.keypoints_xy[hand], pose.keypoints[person, indices]
     scores, names = pose.keypoint_scores[person, indices], keypoints().names
     return [
-        JointPair(
-            name, names[index], tuple(map(float, a)), tuple(map(float, b)), float(score), float(np.hypot(*(a - b)))
-        )
+        JointPair(name, names[index], tuple(a.tolist()), tuple(b.tolist()), float(score), float(np.hypot(*(a - b))))
         for name, index, a, b, score in zip(JOINTS, indices, ours, theirs, scores, strict=True)
     ]
 

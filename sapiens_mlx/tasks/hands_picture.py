@@ -123,7 +123,7 @@ def _draw(
 ) -> None:
     """Hands by their numbers into a picture, in place, far ones first."""
     far_first = sorted(which, key=lambda number: -float(result.translations_mm[number, 2]))
-    if meshes_xy is not None and opacity > 0 and len(far_first):
+    if result.vertices is not None and meshes_xy is not None and opacity > 0 and len(far_first):
         from .hands_files import faces_of
 
         painted = picture.copy()

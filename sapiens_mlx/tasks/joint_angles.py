@@ -90,7 +90,7 @@ def _both_sides(row: Measure) -> Sequence[Angle]:
     return [
         Angle(
             f"{side}_{row.name}",
-            *(tuple(f"{side}_{name}" for name in place) for place in (row.first, row.vertex, row.last)),
+            *(tuple(f"{side}_{name}" for name in place) for place in (row.first, row.vertex, row.last or ())),
         )
         for side in ("left", "right")
     ]

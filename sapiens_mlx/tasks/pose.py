@@ -75,7 +75,7 @@ class PoseResult(Result):
 
     def _difference(self, reference: "PoseResult") -> DifferenceMap:
         """How far points moved, in photo pixels, in a disc about each confident one; the farthest lie on top."""
-        values = np.full(self.photo_rgb.shape[:2], np.nan, np.float32)
+        values: np.ndarray = np.full(self.photo_rgb.shape[:2], np.nan, np.float32)
         shifts, confident = self._shifts_px(reference), self._confident(reference)
         discs = []
         for person, shown in enumerate(confident):

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import SapiensError
 from . import pose_layouts, pose_tables
 
@@ -50,7 +52,7 @@ def resolved(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _of(result: "PoseResult") -> tuple[Any, ...]:
+def _of(result: "PoseResult") -> tuple[tuple[int, int], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     size_hw = result.photo_rgb.shape[:2]
     return size_hw, result.keypoints, result.keypoint_scores, result.boxes_xyxy, result.box_scores
 

@@ -203,7 +203,8 @@ def _colours(style: str, colour_by: str, own: Colour) -> tuple[np.ndarray, np.nd
     if style == "reference":
         return table.colours, table.link_colours
     if colour_by == "person":
-        return np.tile(np.uint8(own), (len(table.names), 1)), np.tile(np.uint8(own), (len(table.links), 1))
+        one = np.array(own, np.uint8)
+        return np.tile(one, (len(table.names), 1)), np.tile(one, (len(table.links), 1))
     points = np.array([PARTS[group] for group in table.groups], np.uint8)
     return points, np.array([PARTS[_link_group(*link)] for link in table.links], np.uint8)
 

@@ -5,6 +5,7 @@ and the camera at the origin looking to -z.
 """
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ STEEPEST = 6.0
 TEXTURE_PX = 2048
 BAND_ROWS = 128  # of points at once
 
-TO_GLTF = np.float32([1, -1, -1])
+TO_GLTF = np.array([1, -1, -1], np.float32)
 
 
 def write_ply(path: str | Path, points_m: np.ndarray, colours_rgb: np.ndarray, keep: np.ndarray, most: int) -> Path:
@@ -45,7 +46,7 @@ def write_ply(path: str | Path, points_m: np.ndarray, colours_rgb: np.ndarray, k
             vertices = np.empty(np.count_nonzero(kept), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
             vertices["xyz"] = points_m[band][kept]
             vertices["rgb"] = colours_rgb[band][kept]
-            file.write(vertices)
+            file.write(vertices.data)
     return Path(path)
 
 
@@ -112,7 +113,7 @@ def _around(shown: gltf.Primitive, centre_m: float) -> gltf.Primitive:
     of the camera that took the photo, so that looking along -z is looking as that camera did.
     """
     positions = shown.attributes["POSITION"]
-    centre = np.float32([0, 0, -centre_m])
+    centre = np.array([0, 0, -centre_m], np.float32)
     reach = np.maximum(positions.max(0) - centre, centre - positions.min(0))
     corners = np.stack([centre - reach, centre + reach, centre - reach])
     blank = {name: np.zeros((3, values.shape[1]), np.float32) for name, values in shown.attributes.items()}
@@ -129,7 +130,7 @@ def _thin(keep: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spaced rows (r, 1) and columns (1, c) with at most `most` kept pixels on them, as an index."""
     if most < 1:
         raise SapiensError(f"The number of points is {most}. Give 1 or more.")
-    share = min(1.0, (most / max(1, np.count_nonzero(keep))) ** 0.5)
+    share = min(1.0, (most / max(1, int(np.count_nonzero(keep)))) ** 0.5)
     while True:
         rows, columns = (
             ((np.arange(count := max(1, int(size * share))) + 0.5) * size / count).astype(np.intp)
@@ -148,7 +149,7 @@ def _faces(depth_m: np.ndarray, keep: np.ndarray, largest_jump: float) -> np.nda
     """
     index = np.arange(depth_m.size, dtype=np.int32).reshape(depth_m.shape)
     a, b, c, d = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1], np.s_[1:, 1:]
-    triangles = (a, c, b), (b, c, d)
+    triangles: tuple[tuple[Any, ...], ...] = (a, c, b), (b, c, d)
     good = []
     for corners in triangles:
         z = [depth_m[corner] for corner in corners]

@@ -104,7 +104,7 @@ class SegResult(Result):
             cv2.copyTo(photo_rgb, (self.labels == 0).view(np.uint8), picture)
         if legend if legend is not None else not reference:
             entries = [
-                (tuple(map(int, colours[index])), classes().title(index), _percent(share))
+                (tuple(colours[index].tolist()), classes().title(index), _percent(share))
                 for index, share in self.shares().items()
             ]
             draw.legend(picture, entries, busy=self.foreground_mask())

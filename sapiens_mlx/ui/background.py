@@ -38,12 +38,14 @@ def take(visits: Visits, visit: Visit, upload: str) -> str:
     """Make an uploaded file the visitor's background; returns its name.
 
     Raises:
-        SapiensError: it is no picture. The one before stays.
+        SapiensError: it is no picture, or there is no room for it. The one before stays.
     """
     from ..image import read_image
 
-    visits.hold(visit, str(upload))
-    visit.background, visit.background_name = read_image(str(upload)), Path(upload).name
+    visits.hold(visit, str(upload), "picture")
+    picture = read_image(str(upload))
+    visit.make_room(picture)
+    visit.background, visit.background_name = picture, Path(upload).name
     return visit.background_name
 
 

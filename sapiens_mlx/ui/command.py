@@ -9,6 +9,7 @@ import gradio as gr
 from .. import zoo
 from ..tasks.base import Report
 from . import background, controls, hands, people
+from .outside import DIR
 
 
 def build() -> gr.Code:
@@ -34,6 +35,7 @@ def command_line(
         photo: the file's name; a page never learns its folder.
         reports: of the tasks, at least one, of one size and level.
         values: of the page's inputs, by name.
+        weights: as for Predictor; where that folder is, a page does not tell.
         background_name: the file of the visitor's own background.
     """
     tasks = [one.task for one in reports]
@@ -42,7 +44,7 @@ def command_line(
     if report.task != "detect":
         words += ["--level", report.level]
     if weights is not None:
-        words += ["--weights", weights]
+        words += ["--weights", DIR]
     words += ["--out", "out"]
     if looking := [task for task in people.TASKS if task in tasks]:
         words += people_options(looking[0], values)

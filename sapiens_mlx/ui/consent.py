@@ -1,7 +1,6 @@
 """Licences that are shown and accepted before weights are downloaded: the panel of a tab, and when it is wanted; and
 what is said where there is no panel."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,9 @@ import gradio as gr
 
 from .. import zoo
 from ..errors import LicencesError, SapiensError
+from ..hosted import is_hosted
 from . import words
+from .problems import raised
 from .visit import Visit
 
 if TYPE_CHECKING:
@@ -42,11 +43,6 @@ def build() -> Asking:
         told = gr.HTML()
         accept = gr.Button("Accept and run", variant="primary", scale=0, min_width=180, elem_classes="accept")
     return Asking(panel, told, accept)
-
-
-def is_hosted() -> bool:
-    """Whether this is a Space, whose visitors are not the ones who run it."""
-    return "SPACE_ID" in os.environ
 
 
 def is_wanted(visit: Visit, predictor: "Predictor") -> bool:
@@ -108,7 +104,7 @@ def _to_be_accepted() -> str:
     from ..weights import consent
 
     when = "by each who uses them" if is_hosted() else "before the first download"
-    return f"The weights for hands have licences of their own, to be accepted {when}: {'; '.join(consent.lines())}."
+    return consent.sentence(when)
 
 
 def accept(visit: Visit) -> None:
@@ -122,5 +118,5 @@ def accept(visit: Visit) -> None:
     try:
         consent.accept()
     except SapiensError as problem:
-        raise gr.Error(str(problem), title="That could not be remembered", print_exception=False) from problem
+        raise raised(problem, "That could not be remembered") from problem
     visit.accepted = True

@@ -21,8 +21,8 @@ class Control:
 
     option: str
     label: str
-    readme: bool | float | str
-    reference: bool | float | str
+    readme: Any  # bool, float or str
+    reference: Any
     limits: tuple[float, float, float] | None = None
     choices: tuple[tuple[str, str], ...] = ()
     many: bool = False
@@ -101,6 +101,7 @@ def build(task: str) -> dict[str, gr.components.Component]:
     """The components of a task's controls, by name, at what they start at."""
     built: dict[str, gr.components.Component] = {}
     for control in CONTROLS[task]:
+        component: gr.components.Component
         if control.limits:
             least, most, step = control.limits
             component = gr.Slider(least, most, value=control.readme, step=step, label=control.label)
@@ -122,7 +123,7 @@ def start_values(style: str) -> dict[str, Any]:
     """Updates that put every control to what it starts at in a style, by name."""
     return {
         name(task, control): gr.update(
-            value=getattr(control, style), **({} if control.in_reference else {"visible": style == "readme"})
+            **{"value": getattr(control, style)} | ({} if control.in_reference else {"visible": style == "readme"})
         )
         for task, controls in CONTROLS.items()
         for control in controls

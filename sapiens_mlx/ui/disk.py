@@ -1,7 +1,5 @@
 """What weights occupy on the disk, and a button that removes them: for whoever runs the page, at the machine itself."""
 
-import ipaddress
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 
 from ..errors import SapiensError
+from ..hosted import is_hosted, is_loopback
 from ..runtime import inference
 from . import words
 from .problems import explained
@@ -150,20 +149,13 @@ def is_owner(request: gr.Request | None) -> bool:
     The address alone does not tell: what comes by a public link or a proxy on this machine is local too, but was asked
     of another host.
     """
-    if request is None or "SPACE_ID" in os.environ or request.username:
+    if request is None or is_hosted() or request.username:
         return False
     headers = request.headers
-    if not _is_loopback(request.client.host if request.client else None) or any(name in headers for name in FORWARDED):
+    if not is_loopback(request.client.host if request.client else None) or any(name in headers for name in FORWARDED):
         return False
     asked_of = [f"//{headers.get('host', '')}", *(headers[name] for name in ("origin", "referer") if name in headers)]
-    return all(_is_loopback(urlsplit(address).hostname) for address in asked_of)
-
-
-def _is_loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
+    return all(is_loopback(urlsplit(address).hostname) for address in asked_of)
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------
@@ -190,14 +182,14 @@ def _question(chosen: "Sequence[Kept]") -> str:
 
 def _table(downloads: "Sequence[Kept]", conversions: "Sequence[Kept]") -> str:
     from .. import inventory
-    from ..weights import conversion, hub
+    from ..weights import conversion, hub_cache
 
     if not downloads and not conversions:
         return (
             "<p>No downloaded weights and no conversions are here. The demo weights are part of the program, "
             "files in your own folders are not listed.</p>"
         )
-    parts = (("Downloaded", downloads, hub.cache_folder()), ("Converted", conversions, conversion.cache_folder()))
+    parts = (("Downloaded", downloads, hub_cache.cache_folder()), ("Converted", conversions, conversion.cache_folder()))
     rows = "".join(
         f'<tr><th scope="row">{escape(one.name)}</th><td>{kind}</td><td>{inventory.amount(one.bytes)}</td></tr>'
         for kind, kept, _ in parts

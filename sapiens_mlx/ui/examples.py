@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
+from ..files import output_folder, writing
 from ..shipped import examples_folder
 
 SIDE_PX = 320  # of the small pictures: two pixels to each of the page's
@@ -33,8 +34,11 @@ def build(folder: Path, paths: Sequence[Path] | None = None) -> dict[gr.Button, 
     no example.
 
     `folder` is where the small pictures go. It is served as it is, since Gradio's cache forgets them after a day.
+
+    Raises:
+        SapiensError: they cannot be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    output_folder(folder)
     icons = {path: icon for path in (files() if paths is None else paths) if (icon := _icon(path, folder))}
     if not icons:
         return {}
@@ -49,16 +53,19 @@ def build(folder: Path, paths: Sequence[Path] | None = None) -> dict[gr.Button, 
 
 
 def _icon(path: Path, folder: Path) -> Path | None:
-    """The small picture of one in `folder`, made by the first tab that has it; None for what is no picture."""
+    """The small picture of one in `folder`, made by the first tab that has it; None for what is no picture. Raises
+    SapiensError where it cannot be written."""
     icon = folder / f"{path.name.removesuffix('.jpg')}.jpg"
     if icon.is_file():
         return icon
     try:
         with _first_frame(path) if path.suffix == ".mp4" else Image.open(path) as picture:
             picture.thumbnail((SIDE_PX, SIDE_PX))  # a JPEG is read at a part of its size, in a few milliseconds
-            picture.convert("RGB").save(icon)
+            small = picture.convert("RGB")
     except OSError:
         return None
+    with writing(icon) as partial:
+        small.save(partial)
     return icon
 
 

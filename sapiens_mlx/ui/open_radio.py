@@ -1,13 +1,23 @@
 """A Radio whose offer changes while events are under way."""
 
+from abc import ABCMeta
 from typing import Any
 
 import gradio as gr
+from gradio.component_meta import ComponentMeta
 
 from .. import zoo
 
 
-class OpenRadio(gr.Radio):
+class _Unwritten(ComponentMeta):
+    """Gradio's own would write a .pyi beside this file, into the clone or among the installed packages, which type
+    checkers would read in place of it. It has nothing else to add to a class without events of its own."""
+
+    def __new__(cls, *of_class: Any) -> Any:
+        return ABCMeta.__new__(cls, *of_class)
+
+
+class OpenRadio(gr.Radio, metaclass=_Unwritten):
     """A gr.Radio that takes any size or level there is from the browser, whatever is offered just now.
 
     Gradio checks a value against what is offered when it arrives. An event that was sent just before the offer changed,

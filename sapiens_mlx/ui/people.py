@@ -1,7 +1,6 @@
 """Who is in the photo: which detector looks, and the table of boxes that it, a file or the visitor fills."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,7 @@ import numpy as np
 from .. import zoo
 from ..boxes import read_boxes
 from ..errors import BoxError, SapiensError
-from . import words
+from .problems import noticed
 from .storage import Visits
 from .visit import Visit
 from .wiring import PRIVATE
@@ -104,7 +103,7 @@ def connect(parts: Mapping[str, Any], inputs: Mapping[str, Any], status: gr.HTML
         try:
             boxes = from_file(visits, visits.of(request.session_hash, tab), upload)
         except SapiensError as problem:
-            return {status: words.notice(str(problem), "These boxes cannot be used")}
+            return {status: noticed(problem, "These boxes cannot be used")}
         return {table: boxes, who: "own", status: ""}
 
     parts["add_box"].click(one_more, table, [table, who], queue=False, **PRIVATE)
@@ -113,12 +112,9 @@ def connect(parts: Mapping[str, Any], inputs: Mapping[str, Any], status: gr.HTML
 
 
 def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:
-    """The table with the boxes of an uploaded file. Raises BoxError, which names it without its folder."""
-    visits.hold(visit, str(upload))
-    try:
-        boxes = read_boxes(upload)
-    except BoxError as problem:
-        raise BoxError(str(problem).replace(str(Path(upload)), Path(upload).name)) from problem
+    """The table with the boxes of an uploaded file. Raises as read_boxes."""
+    visits.hold(visit, str(upload), "file")
+    boxes = read_boxes(upload)
     return {"headers": list(HEADERS), "data": [[*(f"{value:g}" for value in box), ""] for box in boxes]}
 
 

@@ -24,16 +24,24 @@ def frame() -> gr.Image:
         placeholder="Drop a photo of people here\n\nor click to choose one",
         elem_classes="photo",
     )
-    # Where the upload lies, unopened: Gradio would decode it before its size was checked. (It writes a file beside the
-    # source of every subclass, so this is set on the one component; Gradio's check of the path comes before.)
-    component.preprocess = lambda payload: payload
+    leave_undecoded(component)
     return component
+
+
+def leave_undecoded(component: Any) -> None:
+    """Have its handlers told where the upload lies: Gradio would open an image before its size was checked.
+
+    It writes a file beside the source of every subclass, so this is set on the one component. Its check of the path
+    comes before.
+    """
+    component.preprocess = lambda payload: payload
 
 
 def in_frame(visit: Visit) -> str | None:
     """What the frame shows. Every handler of it gives this back: Gradio makes a component that is left out anew,
     without our preprocess."""
-    return visit.photo and str(visit.photo.shown)
+    photo = visit.photo
+    return None if photo is None else str(photo.shown)
 
 
 def take(visits: Visits, visit: Visit, photo: Any) -> None:
@@ -72,9 +80,11 @@ def open_file(visit: Visit, path: str | Path, name: str) -> Photo:
 
 
 def keep(visit: Visit, photo_rgb: Any, name: str) -> Photo:
-    """Make an (H, W, 3) uint8 RGB array the photo that is worked on, beside those there are."""
+    """Make an (H, W, 3) uint8 RGB array the photo that is worked on, beside those there are. Raises SapiensError where
+    there is no room for it."""
     from ..image import shrink, write_png
 
+    visit.make_room(photo_rgb)
     photo = visit.new_photo(photo_rgb, name)
     photo.shown = write_png(photo.next_folder("photo") / "photo.png", shrink(photo_rgb, SHOWN_PX))
     return visit.add(photo)  # only now: a run under way reads the visitor's photos at any time

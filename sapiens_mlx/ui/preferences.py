@@ -19,7 +19,7 @@ def connect(
     `restored` is given the event after which they are, for what depends on them.
     """
     kept = gr.BrowserState({}, storage_key=STORAGE_KEY, secret=SECRET)
-    components = list(remembered.values())
+    components: list[Any] = list(remembered.values())
 
     def remember(*values: Any) -> dict[str, Any]:
         return dict(zip(remembered, values, strict=True))

@@ -74,9 +74,10 @@ def seconds_left(now: Step, seconds: float, expected: Sequence[float | None]) ->
         seconds: since that job began.
         expected: what earlier runs make of that job and of those after it, in seconds.
     """
-    if not now.network or None in expected[1:]:
+    this, *others = expected
+    after = [one for one in others if one is not None]
+    if not now.network or len(after) < len(others):
         return None
-    this, *after = expected
     if this is None or this < seconds:
         this = seconds / now.share if now.share and now.share >= LEAST_SHARE else None
     return None if this is None else this - seconds + sum(after)

@@ -14,6 +14,7 @@ import gradio as gr
 from ..errors import CancelledError, SapiensError
 from ..runtime import Job
 from . import consent, hands, photos, words
+from .problems import noticed, raised
 from .progress import Step, follow, seconds_left, step
 from .storage import Visits
 from .visit import Photo, Visit
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Updates = dict[gr.blocks.Block, Any]
 Values = Mapping[str, Any]
+NOT_TAKEN = "Too many are waiting here just now, or the connection was cut. Wait a minute, then try again."
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class RunActions(ABC):
     def _empty_page(self, there: bool) -> str:
         """What stands where the pictures will be; `there` is whether there is something to run."""
 
+    def _example(self, event: gr.EventData) -> Path:
+        return self._examples[event.target._id]  # type: ignore[union-attr]  # an event of a button has one
+
     def _visit(self, request: gr.Request) -> Visit:
         return self._visits.of(request.session_hash, self.tab)
 
@@ -86,6 +91,10 @@ class RunActions(ABC):
             self._view.run: gr.update(interactive=False),
             self._view.stop: gr.update(interactive=True),
         }
+
+    def not_taken(self) -> Updates:
+        """The run that was begun did not come: the queue is full, and refuses it before any handler sees it."""
+        return self._ready(words.notice(NOT_TAKEN, "Not run"))
 
     def _ready(self, status: str) -> Updates:
         """Ready for the next run."""
@@ -110,7 +119,7 @@ class TabActions(RunActions):
         return self._fresh(visit, self._take(visit, photo))
 
     def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
-        visit, path = self._visit(request), self._examples[event.target._id]
+        visit, path = self._visit(request), self._example(event)
         if pressed_ms < visit.pressed_ms:
             return self._example_shown(visit)
         visit.pressed_ms = pressed_ms
@@ -119,7 +128,7 @@ class TabActions(RunActions):
         try:
             photos.open_file(visit, path, path.name)
         except SapiensError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+            raise raised(problem) from problem  # an error, so that nothing is run
         return self._example_shown(visit)
 
     def studio_photo_taken(self, request: gr.Request) -> Updates:
@@ -144,7 +153,7 @@ class TabActions(RunActions):
             if not photos.forget(visit, photo):
                 photos.take(self._visits, visit, photo)
         except SapiensError as problem:
-            return words.notice(str(problem), "This photo cannot be used")
+            return noticed(problem, "This photo cannot be used")
         return ""
 
     def _fresh(self, visit: Visit, status: str = "") -> Updates:

@@ -1,20 +1,54 @@
 """What one visitor has on the server in one tab: photos, and what was made of each, in memory and in a folder."""
 
+import contextlib
 import shutil
+import weakref
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import SapiensError
 from ..runtime import Job
-from ..tasks.base import Result
 
 if TYPE_CHECKING:
+    from ..tasks.pose import PoseResult
     from .compare.run import Compared
 
-MOST_RESULTS_BYTES = 3e9  # of a visitor: a photo of 12 megapixels with every task is 0.7 GB
+GONE = "The {} is not here any more. Drop it again."
+ENDED = "This visit has ended: the page was closed, or not used for long. Load it again."
+
+
+def make_folder(folder: Path) -> Path:
+    """A folder in one that is there, if need be: so that of a visit that has ended is not made again.
+
+    Raises:
+        SapiensError: the visit has ended, or nothing can be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError as problem:
+        raise SapiensError(ENDED) from problem
+    except OSError as problem:
+        raise not_kept(problem) from problem
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """All of it, at once by this name: what is being written there meanwhile goes with it and does not come again."""
+    gone = folder.with_name(f"{folder.name}-gone")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def not_kept(problem: OSError) -> SapiensError:
+    """What a visitor is told where no file can be kept; without a path of the server."""
+    reason = problem.strerror or "the disk takes nothing"
+    return SapiensError(f"No file can be kept on the server now ({reason}). Please try again later.")
 
 
 def tame_stem(name: str, otherwise: str = "photo") -> str:
@@ -44,8 +78,8 @@ class Photo:
     folder: Path
     shown: Path = Path()
     drawn: Path = Path()
-    results: dict[str, Result] = field(default_factory=dict)
-    ran_with: dict[str, dict[str, Any]] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)  # each of its task's own type
+    ran_with: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     mask: np.ndarray | None = None
     mask_of: tuple[str, str] | None = None
     points: list[tuple[float, float]] = field(default_factory=list)
@@ -58,22 +92,25 @@ class Photo:
         """What the names of the photo's files start with."""
         return tame_stem(self.name)
 
-    @property
-    def nbytes(self) -> int:
-        """What its results occupy, beside the photo itself."""
-        arrays = {id(a): a for result in self.results.values() for a in vars(result).values() if a is not self.rgb}
-        return sum(array.nbytes for array in arrays.values() if isinstance(array, np.ndarray))
+    def arrays(self) -> Iterator[np.ndarray]:
+        """All that is kept of it in memory; some may come twice."""
+        yield self.rgb
+        if self.mask is not None:
+            yield self.mask
+        for result in list(self.results.values()):
+            yield from arrays_of(result)
+        if self.compared is not None:
+            yield from arrays_of(self.compared.comparison)
 
     def next_folder(self, kind: str) -> Path:
         """A new folder for a `kind` such as "picture" or "files", so that no browser takes an old file for a new one.
 
-        Of each kind the one before it stays, for a download under way; older ones are removed.
+        Of each kind the one before it stays, for a download under way; older ones are removed. Raises as make_folder.
         """
         self._made[kind] += 1
         shutil.rmtree(self.folder / f"{kind}-{self._made[kind] - 2}", ignore_errors=True)
-        folder = self.folder / f"{kind}-{self._made[kind]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        make_folder(self.folder)
+        return make_folder(self.folder / f"{kind}-{self._made[kind]}")
 
     def forget_results(self) -> None:
         """The photo alone stays."""
@@ -88,9 +125,9 @@ class Visit:
     `background` (h, w, 3) uint8 is what the visitor wants behind cut-outs; it stays when the photo changes. `look` are
     the page's inputs, by name, as the newest event of the tab gave them. `surface` is the picture that is shown, and
     `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be
-    chosen, and `in_space` the surface whose file the 3-D viewer holds. `pressed_ms` is when, by the browser's clock,
+    chosen, and `in_space` the surface whose file the 3-D viewer holds. `pressed_ms` is when, since the page was opened,
     the newest example was pressed, and `accepted` whether the visitor has accepted licences of weights here: see
-    consent.py.
+    consent.py. `room` raises SapiensError where there is no memory for arrays that are to be kept: see storage.py.
     """
 
     folder: Path
@@ -98,23 +135,55 @@ class Visit:
     current: int = 0
     background: np.ndarray | None = None
     background_name: str = ""
-    look: dict[str, Any] = field(default_factory=dict)
+    look: Mapping[str, Any] = field(default_factory=dict)
     surface: str = ""
     picked: bool = False
     in_space: str = ""
     accepted: bool = False
-    posed: Result | None = None
-    job: Job | None = None
+    posed: "PoseResult | None" = None
     closed: bool = False
     pressed_ms: float = 0.0
-    uploads: set[str] = field(default_factory=set)
+    uploads: set[Path] = field(default_factory=set)
+    room: "Callable[[Visit, list[np.ndarray]], None]" = lambda visit, coming: None
     _count: int = 0
     _leaving: Path | None = None
+    _job: Callable[[], Job | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        make_folder(self.folder)
+
+    @property
+    def job(self) -> Job | None:
+        """The newest, while anybody else holds it: its result, which may be gigabytes, is not kept by it."""
+        return self._job()
+
+    @job.setter
+    def job(self, job: Job) -> None:
+        self._job = weakref.ref(job)
+
+    @property
+    def runs(self) -> bool:
+        """Whether work is under way."""
+        job = self.job
+        return job is not None and not job.done
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is lost with it."""
+        return not (self.photos or self.uploads or self.background is not None or self.accepted or self.runs)
 
     @property
     def photo(self) -> Photo | None:
         """The one that is worked on; None where there is none."""
         return self.photos[self.current] if self.photos else None
+
+    @property
+    def the_photo(self) -> Photo:
+        """The same, where there is one. Raises SapiensError where it has gone meanwhile."""
+        photo = self.photo
+        if photo is None:
+            raise SapiensError(GONE.format("photo"))
+        return photo
 
     def new_photo(self, rgb: np.ndarray, name: str) -> Photo:
         """A photo, (H, W, 3) uint8 RGB, with a folder of its own. It is the visitor's when add() has taken it."""
@@ -146,12 +215,32 @@ class Visit:
         if self.job is not None:
             self.job.cancel()
         self.photos, self.current = [], 0
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
 
-    def make_room(self) -> None:
-        """Let go of the results of other photos than this one, the first first, until the rest is within bounds."""
-        for photo in self.photos:
-            if sum(one.nbytes for one in self.photos) <= MOST_RESULTS_BYTES:
-                return
-            if photo is not self.photo:
-                photo.forget_results()
+    def make_room(self, coming: Any) -> None:
+        """Before the visitor keeps one more array or result. Raises SapiensError where too much is kept already."""
+        self.room(self, list(arrays_of(coming)))
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        """All that is kept of the visitor in memory; some may come twice."""
+        if self.background is not None:
+            yield self.background
+        if self.posed is not None:
+            yield from arrays_of(self.posed)
+        for photo in list(self.photos):
+            yield from photo.arrays()
+
+
+def arrays_of(thing: Any) -> Iterator[np.ndarray]:
+    """An array itself; else those in the fields of a result or a comparison."""
+    if isinstance(thing, np.ndarray):
+        yield thing
+    else:
+        yield from (value for value in list(vars(thing).values()) if isinstance(value, np.ndarray))
+
+
+def held_bytes(visits: Iterable[Visit], coming: Iterable[np.ndarray] = ()) -> int:
+    """What all of them occupy, with what is coming; tabs may share a photo, and a result has its own."""
+    arrays = {id(array): array for array in coming}
+    arrays |= {id(array): array for visit in visits for array in visit.arrays()}
+    return sum(array.nbytes for array in arrays.values())

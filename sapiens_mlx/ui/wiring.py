@@ -7,9 +7,9 @@ import gradio as gr
 
 from .tab import RunActions, RunView
 
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
-DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 2}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # shared by every event that runs a network
+DRAWING: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 2}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def connect_run(
@@ -34,22 +34,32 @@ def connect_run(
         The runs, for Stop to cancel.
     """
     # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
-    again = {"trigger_mode": "multiple"}
+    again: dict[str, Any] = {"trigger_mode": "multiple"}
 
     def runs_after(trigger: Any) -> gr.events.Dependency:
         """The run that begins when `trigger` comes."""
         waiting = [view.status, view.run, view.stop]
-        return trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
+        run = trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
             do.run, **event, **again, api_visibility="private", **turns
         )
+        run.failure(do.not_taken, None, waiting, queue=False, **PRIVATE)
+        return run
 
     running = [runs_after(trigger) for trigger in (view.run.click, *also)]
     if examples:
         clicks = [button.click for button in examples]
-        # One at a time, each with the time of the press: requests of one browser may overtake each other.
+        # One at a time, each with the time of the press: requests of one browser may overtake each other. By the clock
+        # that counts from the page's opening, as a visit does, and is never set back.
         time_ms = gr.Number(visible=False)
         pressed = gr.on(
-            clicks, do.example_taken, time_ms, taken, js="() => Date.now()", **again, **PRIVATE, concurrency_limit=1
+            clicks,
+            do.example_taken,
+            time_ms,
+            taken,
+            js="() => performance.now()",
+            **again,
+            **PRIVATE,
+            concurrency_limit=1,
         )
         running.append(runs_after(pressed.success))
     return running

@@ -1,4 +1,5 @@
-"""What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped."""
+"""What the page says, as HTML: the way in, progress, notices, what was run. What comes from outside is escaped,
+and what names a folder of this machine is cut short."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
@@ -11,10 +12,12 @@ from ..shipped import demo_folder
 from ..tasks.base import Report, Result
 from .controls import TASKS
 from .figures import figure
+from .outside import for_others
 from .progress import Step
 
 if TYPE_CHECKING:
     from ..costs import Cost
+    from ..video.report import ClipReport
 
 HINTS = {
     "seg": "29 parts of body and clothing, coloured over the photo",
@@ -163,7 +166,7 @@ def _licences(task: str, of_file: zoo.Licence) -> Collection[zoo.Licence]:
     return zoo.HANDS_LICENCES.values() if task == zoo.HANDS.name else [of_file]
 
 
-def credit(report: Report) -> str:
+def credit(report: "Report | ClipReport") -> str:
     """Whose weights a result was made with: links to their licences."""
     if report.task != zoo.HANDS.name:
         return licence(zoo.LICENCES[report.licence])
@@ -212,19 +215,20 @@ def expected(seconds: float, guessed: bool) -> str:
 
 
 def licence(row: zoo.Licence) -> str:
-    """A link; to a licence of the project's own, the one of the demo weights, as this server has it."""
-    url = row.url if "://" in row.url else f"gradio_api/file={quote(str(demo_licence_file()))}"
-    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(row.name)}</a>'
-
-
-def demo_licence_file() -> Path:
-    """The text of the demo weights' licence, in a clone or installed."""
-    return demo_folder() / Path(zoo.DEMO_LICENCE.url).name
+    """A link; one of the project's own, that of the demo weights, has the text in it, which browsers save as a file."""
+    name = escape(row.name)
+    if "://" in row.url:
+        return f'<a href="{escape(row.url)}" target="_blank" rel="noopener">{name}</a>'
+    file = demo_folder() / Path(row.url).name
+    if not file.is_file():
+        return name
+    text = quote(file.read_text("utf-8"))
+    return f'<a href="data:text/plain;charset=utf-8,{text}" download="{escape(file.name)}.txt">{name}</a>'
 
 
 def asides(texts: Iterable[str]) -> str:
     """A marked line for each sentence that is to be seen."""
-    return "".join(f'<p class="aside">{escape(text)}</p>' for text in texts if text)
+    return "".join(f'<p class="aside">{escape(for_others(text))}</p>' for text in texts if text)
 
 
 # ---- status ---------------------------------------------------------------------------------------------------------
@@ -264,7 +268,7 @@ def duration(seconds: float) -> str:
 
 def notice(message: str, title: str = "That did not work") -> str:
     """A problem that the visitor can do something about; it stays until the next run."""
-    return f'<div class="status notice" role="alert"><h2>{escape(title)}</h2><p>{escape(message)}</p></div>'
+    return f'<div class="status notice" role="alert"><h2>{escape(title)}</h2><p>{escape(for_others(message))}</p></div>'
 
 
 # ---- what was run ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from ..options import Options
 from ..predictor import Predictor
 from ..runtime import Progress, no_progress
 from ..tasks.base import Report, Result
+from ..tasks.pointmap import PointmapResult
 from . import charts, results, views
 from .ahead import Ahead, Behind
 from .choices import ClipChoices
@@ -207,7 +208,7 @@ class _Run:
             self._take_report(result)
             return (result,)
 
-        def keep(frame: Frame, result: Result) -> None:
+        def keep(frame: Frame, result: PointmapResult) -> None:
             store.add(frame, result, keep_frame=clip.is_live)
             if self._on_frame is not None:
                 self._tell(frame, self._picture(result, None, depth_range_m=store.range_m()))
@@ -314,7 +315,7 @@ class _Run:
         if not self.report.device or report.task == self.report.task != "detect":
             self._copy(report)
 
-    def _notices_of_frame(self, result: Result) -> set[str]:
+    def _notices_of_frame(self, result: Any) -> set[str]:
         """What is said of the hands of this frame alone: of a thousand frames that would be a thousand sentences."""
         if result.NAME != "hands":
             return set()
@@ -363,7 +364,7 @@ def _job(
 ) -> dict[str, Any]:
     """What a run that goes on with another's pieces has to have in common with it, by words for people."""
     about: list[Any] = [clip.name]
-    if not clip.is_live:
+    if not (clip.is_live or isinstance(source, int)):
         path = Path(source).expanduser()
         stat = path.stat()
         about += [str(path.resolve()), stat.st_size if path.is_file() else clip.total, stat.st_mtime_ns]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import av
 
-from .frames import Lacks, add_to
+from .frames import Lacks, add_to, time_base_of
 
 USUAL_RATE = Fraction(25)
 LONG_GAP = 5  # frames' worth of nothing
@@ -77,7 +77,8 @@ class Decoder:
     def _is_late(self, frame: av.VideoFrame) -> bool:
         """Whether a frame comes after others that are to be shown later, as happens behind damage: it counts as missing
         by then."""
-        return self._broken and None not in (frame.pts, self._last_pts) and frame.pts <= self._last_pts
+        pts, last = frame.pts, self._last_pts
+        return self._broken and pts is not None and last is not None and pts <= last
 
     def _numbered(self, frame: av.VideoFrame) -> tuple[int, av.VideoFrame, int, int]:
         pts = frame.pts
@@ -98,7 +99,7 @@ class Decoder:
                 1.5 if self._broken else LONG_GAP if self._container.format.name.startswith("matroska") else math.inf
             )
             if pts > self._last_pts + usual * self._step:
-                tick = self._stream.time_base
+                tick = time_base_of(self._stream)
                 begin, end = float(self._last_pts * tick), float(pts * tick)
                 self._lacks.note(f"There are no frames between {begin:.2f} s and {end:.2f} s of the file.")
             pts = max(pts, self._last_pts + 1)
@@ -126,9 +127,9 @@ class Decoder:
                         f"{name} is damaged or cut off after frame {self._index}: the rest cannot be read."
                     )
         elif self._container.duration and self._last_pts is not None:
-            end_s = float((self._last_pts + self._step) * self._stream.time_base)
+            end_s = float((self._last_pts + self._step) * time_base_of(self._stream))
             whole_s = self._container.duration / av.time_base
-            step_s = self._step * float(self._stream.time_base)
+            step_s = self._step * float(time_base_of(self._stream))
             if end_s + (1.5 * step_s if self._broken else max(LONG_GAP * step_s, 0.02 * whole_s)) < whole_s:
                 self._lacks.note(
                     f"The frames of {name} end at {end_s:.2f} s, and it should last {whole_s:.2f} s: "

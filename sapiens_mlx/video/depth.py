@@ -6,6 +6,7 @@ of who is in front, where pictures are cut to people. A camera's frames are kept
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,6 @@ from ..files import write_bytes
 from ..image import shrink
 from ..tasks.pointmap import DEPTH16_MOST_MM, PERCENTILES, REFERENCE_CLAMP_M, PointmapResult
 from .frames import Frame
-from .segments import write_whole
 
 LONGEST_PX = 1024  # the network's own input is no longer
 JPEG_QUALITY = 95
@@ -44,8 +44,10 @@ class DepthStore:
             times = [frame.index, frame.time_s, frame.pts, frame.duration]
             write_bytes(self._path(number, "json"), json.dumps(times).encode())
         if result.person_mask is not None:
-            write_whole(self._path(number, "mask.png"), _encoded(".png", 255 * result.person_mask.astype(np.uint8)))
-        write_whole(self._path(number, "png"), _encoded(".png", millimetres))  # last: it says that the frame counts
+            mask = _encoded(".png", 255 * result.person_mask.astype(np.uint8))
+            write_bytes(self._path(number, "mask.png"), mask, lasting=True)
+        # Last: it says that the frame counts.
+        write_bytes(self._path(number, "png"), _encoded(".png", millimetres), lasting=True)
         self._add_up(millimetres, result.person_mask)
         self.count += 1
 
@@ -101,7 +103,8 @@ class DepthStore:
         self._histogram += np.bincount(millimetres[front], minlength=len(self._histogram))
         self._busy = front if self._busy is None else self._busy | front
 
-    def _read(self, path: Path) -> np.ndarray | None:
+    def _read(self, path: Path) -> np.ndarray | Any:
+        """None where there is none; a frame that counts has all of its pictures but, perhaps, the mask."""
         try:
             data = path.read_bytes()
         except OSError:

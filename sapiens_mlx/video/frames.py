@@ -1,9 +1,9 @@
 """What every kind of clip gives: upright RGB frames with their numbers and times, one by one, and what it lacks."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -88,7 +88,7 @@ class Clip(Protocol):
     sound_path: str | None
     lacks: Lacks
 
-    def frames(self, chosen: Chosen, skip: int = 0) -> Iterator[Frame]:
+    def frames(self, chosen: Chosen, skip: int = 0) -> Generator[Frame, None, None]:
         """The chosen frames but for the first `skip` of them. Each call reads from the beginning, and `lacks` with it.
 
         Raises:
@@ -96,6 +96,11 @@ class Clip(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+def time_base_of(part: Any) -> Fraction:
+    """Of a stream, a packet or a frame. By PyAV's annotations it may be None, as it is before there is a file."""
+    return part.time_base
 
 
 def fitted_hw(size_hw: tuple[int, int], longest_px: int | None) -> tuple[int, int]:

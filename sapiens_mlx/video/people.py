@@ -35,7 +35,7 @@ class Looker:
             return self._predictor(frame.rgb, progress=progress, **vars(self._options)), None
         report = None
         if self._frames % self._detect_every == 0:
-            found = self._predictor.detector()(frame.rgb, progress=progress, **vars(self._options))
+            found: Any = self._predictor.detector()(frame.rgb, progress=progress, **vars(self._options))
             people, report = self._tracker.found(found.boxes_xyxy, found.box_scores, frame.time_s), found.report
         else:
             people = self._tracker.still(frame.time_s)
@@ -46,7 +46,7 @@ class Looker:
         numbers = [track.number for track in people]
         if self._predictor.task == "detect":
             return DetectResult(frame.rgb, boxes, scores, report=report), numbers
-        result = self._pose(frame, boxes, scores, numbers, progress)
+        result = self._pose(self._tracker, frame, boxes, scores, numbers, progress)
         if report is not None:  # what the look for people took; and all there is to tell where nobody was found
             looking = {"detect": sum(report.seconds.values())}
             result.report = result.report or replace(report, seconds={})
@@ -54,15 +54,21 @@ class Looker:
         return result, numbers
 
     def _pose(
-        self, frame: Frame, boxes: np.ndarray, scores: np.ndarray, numbers: list[int], progress: Progress
+        self,
+        tracker: Tracker,
+        frame: Frame,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        numbers: list[int],
+        progress: Progress,
     ) -> Result:
         if not len(boxes):
             return tasks.get("pose").result([], frame.rgb, boxes_xyxy=boxes, box_scores=scores)
         options = replace(self._options, boxes_xyxy=boxes)
-        result = self._predictor(frame.rgb, progress=progress, **vars(options))
+        result: Any = self._predictor(frame.rgb, progress=progress, **vars(options))
         result.box_scores = scores
         points = np.concatenate([result.keypoints, result.keypoint_scores[..., None]], axis=-1)
-        self._tracker.moved(dict(zip(numbers, points, strict=True)), self._keypoint_threshold)
+        tracker.moved(dict(zip(numbers, points, strict=True)), self._keypoint_threshold)
         return result
 
     def state(self) -> dict[str, Any] | None:

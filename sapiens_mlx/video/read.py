@@ -34,7 +34,7 @@ def open_clip(source: ClipSource, *, longest_px: int | None = None, frames_per_s
     path = Path(source if not isinstance(source, int) else str(source)).expanduser()
     try:
         if isinstance(source, int) or (not path.exists() and str(source).isdecimal()):
-            return CameraClip(int(source), longest_px)
+            return CameraClip(int(str(source)), longest_px)
         if path.is_dir():
             return FolderClip(path, longest_px, frames_per_s)
         if not path.exists():

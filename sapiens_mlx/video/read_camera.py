@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,8 +22,8 @@ class CameraClip:
     """A camera, as frames.Clip says: it has no end, and is read once."""
 
     is_live = True
-    sound_path = None
-    total = None
+    sound_path: str | None = None
+    total: int | None = None
 
     def __init__(self, number: int, longest_px: int | None) -> None:
         self.name = f"camera {number}"
@@ -45,7 +45,7 @@ class CameraClip:
         self.time_base = self._stream.time_base or Fraction(1, 1_000_000)
         self.rate = rate_of(self._stream)
 
-    def frames(self, chosen: Chosen, skip: int = 0) -> Iterator[Frame]:
+    def frames(self, chosen: Chosen, skip: int = 0) -> Generator[Frame, None, None]:
         """As frames.Clip says; `skip` means nothing here. What comes while nobody asks for frames is lost: they are
         not kept, and their times tell."""
         step, last = max(1, round(1 / self.rate / self.time_base)), -1
@@ -85,8 +85,9 @@ class CameraClip:
 
 
 def _opened(number: int) -> av.container.InputContainer:
+    options: dict[str, str] = {}
     if sys.platform == "linux":
-        name, kind, options = f"/dev/video{number}", "v4l2", {}
+        name, kind = f"/dev/video{number}", "v4l2"
         if not Path(name).exists():
             raise ClipError(f"There is no camera {number} here ({name}), nor a file of that name. Plug one in.")
     elif sys.platform == "darwin":

@@ -1,8 +1,9 @@
 """Video files by PyAV: upright 8-bit RGB whatever is inside, times as the file has them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ from av.video.reformatter import ColorTrc, VideoReformatter
 from ..errors import ClipError
 from .choices import Chosen
 from .decode import Decoder, rate_of
-from .frames import Frame, Lacks, check_size, fitted_hw, turned
+from .frames import Frame, Lacks, check_size, fitted_hw, time_base_of, turned
 
 # Formats that hold a video themselves. Playlists, which name other files and addresses, are not among them.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,asf,flv,ogg"
@@ -51,7 +52,7 @@ class FileClip:
             self._start = first[2] if stream.start_time is None else stream.start_time
             self.sound_path = str(path) if container.streams.audio else None
 
-    def frames(self, chosen: Chosen, skip: int = 0) -> Iterator[Frame]:
+    def frames(self, chosen: Chosen, skip: int = 0) -> Generator[Frame, None, None]:
         """As frames.Clip says."""
         self.lacks = Lacks()
         if self._is_pq:
@@ -119,7 +120,7 @@ class Look:
             width=width,
             height=height,
             format="rgba" if see_through else "rgb24",
-            src_colorspace=colours,
+            src_colorspace=colours,  # type: ignore[arg-type]  # it takes names too
             interpolation="AREA" if smaller else "BICUBIC",
         ).to_ndarray()
         return turned(over_white(made) if see_through else made, self._turn)
@@ -140,7 +141,8 @@ def over_white(rgba: np.ndarray) -> np.ndarray:
 
 def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """What frames.turned() needs, from the display matrix: a point (x, y) is shown at (a x + c y, b x + d y)."""
-    data = next((one for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
+    found: Any = frame.side_data  # annotated as one of the many it holds
+    data = next((one for one in found if one.type.name == "DISPLAYMATRIX"), None)
     if data is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
@@ -171,7 +173,7 @@ def _total(container: av.container.InputContainer, stream: av.VideoStream, rate:
     if stream.frames:
         return stream.frames
     duration_s = (
-        stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, av.time_base)
+        stream.duration * time_base_of(stream) if stream.duration else Fraction(container.duration or 0, av.time_base)
     )
     return round(duration_s * rate) or None
 

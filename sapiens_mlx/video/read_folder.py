@@ -1,9 +1,10 @@
 """A folder of pictures as a clip: one a frame, in the order of their names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class FolderClip:
     is a missing frame."""
 
     is_live = False
-    sound_path = None
+    sound_path: str | None = None
 
     def __init__(self, folder: Path, longest_px: int | None, frames_per_s: float) -> None:
         self.name, self._folder, self._longest_px = folder.name or str(folder), folder, longest_px
@@ -33,14 +34,14 @@ class FolderClip:
         self.rate = Fraction(frames_per_s).limit_denominator(1001)
         self.time_base = 1 / self.rate
         self.total: int | None = len(self._names)
-        self.size_hw: tuple[int, int] | None = None
+        self.size_hw: Any = None  # until the first picture tells it
         first = next(self.frames(Chosen()), None)
         if first is None:
             raise ClipError(f"None of the {self.total} pictures in {folder} can be read. Choose another folder.")
         self.size_hw = first.rgb.shape[:2]
         check_size(self.name, self.size_hw)
 
-    def frames(self, chosen: Chosen, skip: int = 0) -> Iterator[Frame]:
+    def frames(self, chosen: Chosen, skip: int = 0) -> Generator[Frame, None, None]:
         """As frames.Clip says."""
         self.lacks = Lacks()
         if len(self._names) <= chosen.first:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..files import writing
-from ..tasks.base import Result
 from .frames import Frame
 
 WRITTEN = ("pose", "detect", "hands")  # the tasks whose results are
 
 
-def line(frame: Frame, result: Result, numbers: list[int] | None) -> str:
+def line(frame: Frame, result: Any, numbers: list[int] | None) -> str:
     """{"frame", "time_s", "people": [{"track_id", "box_xyxy", "box_score", and for pose "keypoints": 308 of
     [x, y, score]}]}, in pixels of the frame, the keypoints in the order of tasks.keypoints.keypoints().names.
 
@@ -29,7 +28,7 @@ def line(frame: Frame, result: Result, numbers: list[int] | None) -> str:
             "box_xyxy": [_number(value, 3) for value in box],
             "box_score": _number(score, 6),
         }
-        for number, box, score in zip(numbers, result.boxes_xyxy, result.box_scores, strict=True)
+        for number, box, score in zip(numbers or (), result.boxes_xyxy, result.box_scores, strict=True)
     ]
     if result.NAME == "pose":
         for person, points, scores in zip(people, result.keypoints, result.keypoint_scores, strict=True):

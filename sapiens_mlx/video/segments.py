@@ -5,7 +5,6 @@ written under another name, brought to the disk, and renamed.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SapiensError
-from ..files import locked, writing
+from ..files import locked, not_writable, write_bytes
 from .write import Encoder, Piece
 
 
@@ -52,7 +51,7 @@ class Parts:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
         except OSError as problem:
-            raise _unwritable(folder, problem) from problem
+            raise not_writable(folder, problem) from problem
         if not locked(self._lock):
             self._lock.close()
             raise SapiensError(f"Another run is writing to {folder}. Wait for it, or choose another folder.")
@@ -60,7 +59,7 @@ class Parts:
             before = _read_json(folder / "job.json")
             if not resume or before != job:
                 self._clear()
-                write_whole(folder / "job.json", json.dumps(job).encode())
+                write_bytes(folder / "job.json", json.dumps(job).encode(), lasting=True)
             if resume and before not in (None, job):
                 changed = sorted(name for name in {*before, *job} if before.get(name) != job.get(name))
                 self.notice = f"What was half done had another {', '.join(changed)}, so it was begun anew."
@@ -106,10 +105,10 @@ class Parts:
             "lines_bytes": len(lines),
             "state": state,
         }
-        write_whole(self._path(number, "jsonl"), lines)
-        write_whole(self._path(number, "mp4"), video)
+        write_bytes(self._path(number, "jsonl"), lines, lasting=True)
+        write_bytes(self._path(number, "mp4"), video, lasting=True)
         if counts:
-            write_whole(self._path(number, "json"), json.dumps(record).encode())
+            write_bytes(self._path(number, "json"), json.dumps(record).encode(), lasting=True)
         self._take(record)
 
     def _take(self, record: dict[str, Any]) -> None:
@@ -161,26 +160,8 @@ class Parts:
                 path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """The file, there whole or not at all, even after the power is cut."""
-    with writing(path) as partial, partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _unwritable(folder: Path, problem: OSError) -> SapiensError:
-    reason = problem.strerror or str(problem)
-    return SapiensError(f"Nothing can be written to the folder {folder} ({reason}). Choose another one.")

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from typing import Any
 
 import av
 
+from .frames import time_base_of
 from .read_file import opened
 
 COPIED = frozenset(("aac", "mp3", "mp3float", "opus", "libopus"))  # what browsers play from an MP4
@@ -27,7 +29,7 @@ def sound_for(
         yield iter(())
         return
     with opened(path) as file:
-        stream = file.streams.best("audio") or file.streams.audio[0]
+        stream: Any = file.streams.best("audio") or file.streams.audio[0]
         if stream.codec_context is None:
             notices.append("The sound is of a kind that is not known here, and was left out.")
             yield iter(())
@@ -64,18 +66,18 @@ def _copied(
     notices: list[str],
 ) -> Iterator[Timed]:
     made = output.add_stream_from_template(stream)
-    origin = round(start_s / stream.time_base)
+    origin = round(start_s / time_base_of(stream))
 
     def packets() -> Iterator[Timed]:
         last = None
         for packet in _read(file, stream, notices):
             if packet.pts is None or not packet.size:
                 continue
-            at_s = float(packet.pts * stream.time_base)
+            at_s = float(packet.pts * time_base_of(stream))
             if at_s >= end_s:
                 return
             # One packet before the beginning goes along unheard: a decoder needs it for the one after.
-            if at_s + 2 * float((packet.duration or 0) * stream.time_base) <= start_s:
+            if at_s + 2 * float((packet.duration or 0) * time_base_of(stream)) <= start_s:
                 continue
             packet.pts -= origin
             if last is not None and packet.pts <= last:  # a fault of the file that MP4 does not forgive
@@ -106,14 +108,14 @@ def _encoded(
         resampler = av.AudioResampler("fltp", layout, rate)
         for packet in _read(file, stream, notices):
             try:
-                decoded = packet.decode()
+                decoded: list[Any] = packet.decode()
             except av.FFmpegError:
                 continue
             for frame in decoded:
                 for even in resampler.resample(frame):
                     if even.pts is None:
                         continue
-                    first = round((even.pts * even.time_base - Fraction(start_s)) * rate)
+                    first = round((even.pts * time_base_of(even) - Fraction(start_s)) * rate)
                     left, right = max(0, -first), min(even.samples, round((end_s - start_s) * rate) - first)
                     if right <= 0:
                         return
@@ -126,12 +128,15 @@ def _encoded(
 
     def packets() -> Iterator[Timed]:
         for frame in frames():
-            for packet in made.encode(frame):
-                yield float(packet.pts * packet.time_base), packet
-        for packet in made.encode():
-            yield float(packet.pts * packet.time_base), packet
+            yield from map(_timed, made.encode(frame))
+        yield from map(_timed, made.encode())
 
     return packets()
+
+
+def _timed(packet: Any) -> Timed:
+    """What an encoder gives always has its time."""
+    return float(packet.pts * packet.time_base), packet
 
 
 AAC_RATES = frozenset((8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000))

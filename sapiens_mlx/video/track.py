@@ -13,6 +13,7 @@ import numpy as np
 
 LEAST_IOU = 0.3  # below it a box is somebody else's
 KEPT_S = 1.0  # how long a number waits for somebody who is not seen
+STRAY = 0.2  # of the longer side of a box: a point that strays farther from how most moved was found on somebody else
 FEWEST_POINTS = 8  # that a box is moved by
 SCALES = (0.5, 2.0)  # a box changes by no more, whatever its points do
 
@@ -144,10 +145,11 @@ def match(tracks_xyxy: np.ndarray, boxes_xyxy: np.ndarray, least_iou: float) -> 
 def moved_box(box_xyxy: np.ndarray, before: np.ndarray, now: np.ndarray, keypoint_threshold: float) -> np.ndarray:
     """The box (4,) whose person had the keypoints `before` (n, 3), for the same person with the keypoints `now`.
 
-    The margins between the points and the sides of the box stay in proportion. Points count that were seen both times;
-    with few of them the box stays where it is.
+    The margins between the points and the sides of the box stay in proportion. Points count that were seen both times
+    and moved about as all do; with few of them the box stays where it is.
     """
     both = (before[:, 2] > keypoint_threshold) & (now[:, 2] > keypoint_threshold)
+    both &= ~_astray(before[:, :2], now[:, :2], both, STRAY * np.max(box_xyxy[2:] - box_xyxy[:2]))
     if both.sum() < FEWEST_POINTS:
         return box_xyxy
     low, high = before[both, :2].min(axis=0), before[both, :2].max(axis=0)
@@ -156,3 +158,13 @@ def moved_box(box_xyxy: np.ndarray, before: np.ndarray, now: np.ndarray, keypoin
     return np.concatenate([new_low - (low - box_xyxy[:2]) * scale, new_high + (box_xyxy[2:] - high) * scale]).astype(
         np.float32
     )
+
+
+def _astray(before: np.ndarray, now: np.ndarray, seen: np.ndarray, limit_px: float) -> np.ndarray:
+    """(n,) bool: which points lie farther than that from where the motion of most, a shift and a scale, takes them."""
+    if not seen.any():
+        return np.zeros(len(seen), bool)
+    low, middle, high = np.percentile(before[seen], (20, 50, 80), axis=0)
+    new_low, new_middle, new_high = np.percentile(now[seen], (20, 50, 80), axis=0)
+    scale = (new_high - new_low) / np.maximum(high - low, 1)
+    return np.linalg.norm(now - (new_middle + (before - middle) * scale), axis=1) > limit_px

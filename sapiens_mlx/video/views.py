@@ -48,7 +48,7 @@ def _over_people(result: Result, options: dict[str, Any]) -> np.ndarray:
     return picture
 
 
-def _lit(result: Result, options: dict[str, Any]) -> np.ndarray:
+def _lit(result: Any, options: dict[str, Any]) -> np.ndarray:
     """People as they are and everything else dimmed; over a background of one's choice, where there is one."""
     if options.get("background") is not None:
         return result.picture(**options)

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..errors import SapiensError
-from ..files import writing
+from ..files import not_written, writing
 from .sound import sound_for
 
 QUALITY = {"crf": "20", "preset": "veryfast"}
@@ -58,7 +58,11 @@ class Encoder:
         """`pts` are units of the time base, above those of the frame before."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even(rgb)), format="rgb24")
         frame = self._reformatter.reformat(
-            frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC"
+            frame,
+            format="yuv420p",
+            dst_colorspace="ITU709",  # type: ignore[arg-type]  # it takes names too
+            dst_color_range="MPEG",
+            interpolation="BICUBIC",
         )
         if self._first_pts is None:
             self._first_pts = pts
@@ -128,34 +132,30 @@ def join(
             begin_s, end_s = (float(pts * time_base) for pts in (start, end))
             with sound_for(file, sound_path, begin_s, end_s, notices) as sound:
                 coming = next(sound, None)
-                for packet in _packets(pieces, time_base):
-                    at_s = float((packet.pts - start) * time_base)
+                for pts, packet in _packets(pieces, time_base):
+                    at_s = float((pts - start) * time_base)
                     while coming is not None and coming[0] <= at_s:
                         file.mux_one(coming[1])
                         coming = next(sound, None)
-                    packet.pts = packet.dts = packet.pts - start
+                    packet.pts = packet.dts = pts - start
                     packet.stream = stream
                     file.mux_one(packet)
                 while coming is not None:
                     file.mux_one(coming[1])
                     coming = next(sound, None)
     except av.FFmpegError as problem:
-        reason = problem.strerror or str(problem)
-        raise SapiensError(
-            f"{path} could not be written ({reason}). Free some space or choose another folder."
-        ) from problem
+        raise not_written(path, problem) from problem
     return notices
 
 
-def _packets(pieces: Sequence[Piece], time_base: Fraction) -> Iterable[av.Packet]:
-    """The encoded frames of all pieces, with the times they were made for."""
+def _packets(pieces: Sequence[Piece], time_base: Fraction) -> Iterable[tuple[int, av.Packet]]:
+    """The encoded frames of all pieces, each after the time it was made for."""
     for number, piece in enumerate(pieces):
         after = pieces[number + 1].pts[0] if number + 1 < len(pieces) else piece.end
         ends = [*piece.pts[1:], after]
         with av.open(str(piece.path)) as file:
             packets = (packet for packet in file.demux(video=0) if packet.size)
             for packet, pts, end in zip(packets, piece.pts, ends, strict=True):
-                packet.pts = packet.dts = pts
                 packet.duration = max(1, end - pts)
                 packet.time_base = time_base
-                yield packet
+                yield pts, packet

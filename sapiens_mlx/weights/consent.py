@@ -43,11 +43,15 @@ def lines() -> list[str]:
     return [f"{what}: {licence.name}, {licence.url}" for what, licence in zoo.HANDS_LICENCES.items()]
 
 
+def sentence(when: str) -> str:
+    """That they are to be accepted, and `when`."""
+    return f"The weights for hands have licences of their own, to be accepted {when}: {'; '.join(lines())}."
+
+
 def check() -> None:
     """Raises LicencesError unless they are accepted."""
     if not is_accepted():
         raise LicencesError(
-            "The weights for hands have licences of their own, to be accepted before the first download: "
-            f"{'; '.join(lines())}. Add --accept-licences, accept them in the tab Studio of the page, or in Python "
-            "call sapiens_mlx.weights.consent.accept()."
+            f"{sentence('before the first download')} Add --accept-licences, accept them in the tab Studio of the "
+            "page, or in Python call sapiens_mlx.weights.consent.accept()."
         )

@@ -2,8 +2,8 @@
 
 A conversion is a folder with `model.safetensors`, whose tensors are ours, and `config.json`, which says what of and
 how it was made, and the size and digest by which damage is noticed. It is written beside its name and renamed whole:
-whoever is killed leaves what was there before, or the new one, and perhaps a `<name>.partial-<number>`. The writer of
-that holds a lock on it while it lives; where nobody does, the next to write a conversion removes it.
+whoever is killed leaves what was there before, or the new one, and perhaps a `<name>.partial-<number>`, which the next
+to write a conversion removes.
 
 In the cache a folder is called `<task>-<size>-<level>-<source id>`. Two processes that make the same conversion at the
 same time both write one, and whichever comes second leaves that of the first.
@@ -11,12 +11,10 @@ same time both write one, and whichever comes second leaves that of the first.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,8 +25,9 @@ import mlx.core as mx
 
 from .. import __version__, zoo
 from ..errors import WeightsError
+from ..files import DISK_FULL, PARTIAL_FOLDER, flush, partial_folder, partial_name, replacing
 from ..runtime import Progress, no_progress
-from . import described, hub
+from . import described, hub_cache
 from .original import Converted
 from .quantize import quantized_share
 from .reader import Shapes, files_of
@@ -36,8 +35,6 @@ from .reader import Shapes, files_of
 FORMAT = 2  # raise it when our layout of tensors or of config.json changes: older conversions are then made again
 CONFIG, MODEL = "config.json", "model.safetensors"
 LIBRARY = "sapiens-mlx"
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_PARTIAL = ".partial-"
 _CHUNK_BYTES = 8 << 20
 
 
@@ -113,6 +110,11 @@ def read(folder: Path) -> Conversion | None:
         return None
 
 
+def read_whole(folder: Path) -> Conversion | Any:
+    """The same of a folder that is known to be whole."""
+    return read(folder)
+
+
 def published(weights: str | Path | None) -> Conversion | None:
     """What `--weights` names, when that is a conversion's own folder and not a folder of checkpoints or a file.
 
@@ -168,7 +170,7 @@ def kept(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path | None) -> l
     if source is not None:
         folders = [folder_for(checkpoint, level, source)]
     else:
-        folders = [f for f in cache_folder().glob(f"{_stem(checkpoint, level)}-*") if _PARTIAL not in f.name]
+        folders = [f for f in cache_folder().glob(f"{_stem(checkpoint, level)}-*") if PARTIAL_FOLDER not in f.name]
     whole = [folder for folder in folders if is_whole(folder, checkpoint, level)]
     return sorted(whole, key=lambda folder: (folder / MODEL).stat().st_mtime, reverse=True)
 
@@ -222,7 +224,7 @@ def keep(
 def discard(folder: Path) -> None:
     """Takes a damaged conversion away: out of its place at once, then off the disk."""
     with contextlib.suppress(OSError):
-        aside = _partial_name(folder)
+        aside = partial_name(folder)
         folder.rename(aside)
         shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
 
@@ -232,53 +234,6 @@ def _stem(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def partial_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, to be filled and renamed; removed if it is still there when the block ends.
-
-    Leftovers of others with the same parent are removed first, unless their writers live.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    partial, lock = _locked_folder(folder)
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-
-
-def _locked_folder(folder: Path) -> tuple[Path, int]:
-    """A new partial folder, and the open file that its lock hangs on: it ends with this process, however that ends."""
-    while True:
-        partial = _partial_name(folder)
-        partial.mkdir()
-        lock = os.open(partial, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # a disk without locks, where nobody's leftovers are removed
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if partial.stat().st_ino == os.fstat(lock).st_ino:
-                return partial, lock
-        os.close(lock)  # another process came between the two, and took it for a leftover
-
-
-def _sweep(parent: Path) -> None:
-    for folder in parent.iterdir():
-        if not re.search(rf"{re.escape(_PARTIAL)}[0-9a-f]{{8}}$", folder.name) or not folder.is_dir():
-            continue
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            finally:
-                os.close(lock)
-
-
-def _partial_name(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}{_PARTIAL}{secrets.token_hex(4)}")
 
 
 def write(
@@ -300,7 +255,7 @@ def write(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     model = folder / MODEL
     mx.save_safetensors(str(model), converted.tensors, {"format": "mlx"})
-    _flush(model)
+    flush(model)
     conversion = Conversion(
         task=checkpoint.task,
         size=checkpoint.size,
@@ -318,20 +273,9 @@ def write(
 
 
 def _write_config(folder: Path, conversion: Conversion) -> None:
-    fresh = folder / f".{CONFIG}.{os.getpid()}"
     lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in conversion.to_json().items())
-    try:
+    with replacing(folder / CONFIG, lasting=True) as fresh:
         fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-        _flush(fresh)
-        fresh.replace(folder / CONFIG)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Onto the disk, before a rename says that it is all there."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -341,8 +285,9 @@ def explaining(folder: Path, needed_bytes: int, remedy: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as problem:
         free_bytes = _free_bytes(folder)
-        is_full = isinstance(problem, OSError) and problem.errno in _DISK_FULL
-        if is_full or free_bytes < needed_bytes:
+        # MLX does not say what was wrong.
+        is_full = problem.errno in DISK_FULL if isinstance(problem, OSError) else free_bytes < needed_bytes
+        if is_full:
             cause = f"it takes {needed_bytes / 1e6:,.1f} MB, and its disk has {free_bytes / 1e6:,.1f} MB left for us"
         else:
             cause = getattr(problem, "strerror", None) or str(problem)
@@ -370,7 +315,7 @@ def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progr
             file=path.name,
             bytes=sum(file.stat().st_size for file in files_of(path)),
             sha256=known or (sha256(path, progress) if digest else None),
-            repo=hub.repo_of(path),
+            repo=hub_cache.repo_of(path),
         )
     except OSError as problem:
         raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem

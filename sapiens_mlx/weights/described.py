@@ -16,6 +16,7 @@ from .quantize import Packing
 
 Config = Mapping[str, Any]
 CONFIG = "config.json"
+MOST_BYTES = 1 << 20  # those of published models have some kilobytes
 
 # The class of the transformers library that each task's model belongs to.
 CLASSES = {
@@ -37,7 +38,7 @@ def read(folder: Path) -> Config | None:
     """
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text())
+        config = read_json(path, MOST_BYTES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as problem:
@@ -46,12 +47,29 @@ def read(folder: Path) -> Config | None:
     return config if is_ours else None
 
 
+def read_json(path: Path, most_bytes: int) -> Any:
+    """What a JSON file holds, read whole.
+
+    Raises:
+        OSError, ValueError, RecursionError: it cannot be read, is larger than that or damaged, or goes too deep.
+    """
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError(f"larger than {most_bytes} bytes")
+    return json.loads(data)
+
+
 def task_of(config: Config) -> str | None:
     """The task it names, by the class of transformers or, in mlx-vlm's branch, by its own word."""
-    task = config.get("task")
-    for name in config.get("architectures") or ():
-        task = task or CLASSES.get(name)
-    return task if task in zoo.TASKS else None
+    task, classes = config.get("task"), config.get("architectures")
+    said = [task] if task else [CLASSES.get(name) for name in _texts(classes)]
+    return next((name for name in _texts(said) if name in zoo.TASKS), None)
+
+
+def _texts(values: Any) -> list[str]:
+    """The texts in a list; anything may stand in a file."""
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def size_of(config: Config) -> str | None:
@@ -100,8 +118,8 @@ def packing_of(config: Config | None, layer: str) -> Packing | None:
     if not (isinstance(group_size, int) and isinstance(bits, int) and isinstance(mode, str)):
         raise WeightsError(f"its {CONFIG} does not say in how many bits and groups its layers are packed")
     packing = Packing(group_size, bits, mode)
-    if packing.level is None:
-        raise WeightsError(f"its layers are packed in {packing}, which is none of the levels here")
+    if packing.level is None or group_size < 1:
+        raise WeightsError(f"its layers are packed in {packing!s:.100}, which is none of the levels here")
     return packing
 
 
@@ -154,12 +172,13 @@ def check(
     # mlx-vlm's branch writes the head of 0.4b whatever the size is, so that only transformers' is worth comparing.
     inner = config.get("head_config")
     if head is not None and isinstance(inner, dict) and "backbone_config" not in config:
-        is_deconv = isinstance(head, DeconvHeadConfig)
-        widths = head.deconv_channels if is_deconv else head.upsample_channels
+        widths = head.deconv_channels if isinstance(head, DeconvHeadConfig) else head.upsample_channels
         _compare("widths of the upsampling layers", inner.get("upsample_out_channels"), list(widths))
         _compare("widths of the head's convolutions", inner.get("conv_out_channels"), list(head.conv_channels))
 
 
 def _compare(what: str, said: Any, actual: Any) -> None:
     if said is not None and said != actual:
-        raise WeightsError(f"its {CONFIG} contradicts its tensors: the {what} is {said} there and {actual} in them")
+        raise WeightsError(
+            f"its {CONFIG} contradicts its tensors: the {what} is {said!r:.100} there and {actual} in them"
+        )

@@ -118,7 +118,8 @@ _CHANNELS_LAST = ((_PATCH_NAMES, (0, 3, 1, 2)), (_CONV_NAMES, (0, 3, 1, 2)), (_D
 
 AS_PUBLISHED = Form("the original")
 TRANSFORMERS = Form("transformers")  # the original's names and axes; RoPE's periods are left out
-MLX_VLM = Form("mlx-vlm", turned=_CHANNELS_LAST, merged=re.compile(r"(.+\.attn\.)wqkv\.(.+)"), prefixes_backbone=True)
+_MERGED = re.compile(r"(.+\.attn\.)wqkv\.(.+)")
+MLX_VLM = Form("mlx-vlm", turned=_CHANNELS_LAST, merged=_MERGED, prefixes_backbone=True)
 # What mlx-community's repositories were made with, before mlx-vlm had Sapiens2 itself.
 MLX_VLM_BRANCH = Form(
     "mlx-vlm's branch add-sapiens2",
@@ -133,7 +134,7 @@ def form_of(names: Collection[str], config: Mapping[str, Any] | None) -> Form:
     Raises:
         WeightsError: the names belong to several forms, or to one that is not read.
     """
-    merged = [name for name in names if MLX_VLM.merged.fullmatch(name)]
+    merged = [name for name in names if _MERGED.fullmatch(name)]
     nested = [name for name in names if ".children_list." in name]
     apart = [name for name in names if re.fullmatch(r".+\.attn\.w[qkv]\..+", name)]
     found = [group[0] for group in (merged, nested) if group] + ([apart[0]] if apart and merged else [])

@@ -16,7 +16,7 @@ from .. import zoo
 from ..errors import WeightsError, WeightsMissingError
 from ..runtime import Progress, no_progress
 from ..shipped import demo_folder, how_to_restore
-from . import described, hub
+from . import described, hub, hub_cache
 from .reader import INDEX, files_of, whole
 
 MODEL = "model.safetensors"
@@ -106,8 +106,8 @@ def find_local(
         return path if path.is_file() else None
     if not checkpoint.published:
         return None
-    original = hub.cached(checkpoint.repo, checkpoint.filename)
-    if original is None and _wants_conversion(checkpoint, level):
+    original = hub_cache.cached(checkpoint.repo, checkpoint.filename)
+    if original is None and level is not None and _wants_conversion(checkpoint, level):
         return _cached(community_repo(checkpoint, level), checkpoint)
     return original
 
@@ -180,15 +180,15 @@ def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: s
     repo = repo_named(weights)
     if repo is not None:
         return _offer_of(repo, hub.listing(repo), checkpoint)
-    if _wants_conversion(checkpoint, level):
+    if level is not None and _wants_conversion(checkpoint, level):
         repo = community_repo(checkpoint, level)
         with contextlib.suppress(hub.UnavailableError):  # it has no such conversion
             found = _offer_of(repo, hub.listing(repo), checkpoint)
             original = hub.size_bytes(checkpoint.repo, checkpoint.filename)
             instead = f" ({gigabytes(original)})" if original else ""
             notice = (
-                f"The weights are {repo}, a conversion by {COMMUNITY} of {gigabytes(found.size_bytes)}, in place of "
-                f"the original{instead}. For the original, use --weights {checkpoint.repo}."
+                f"The weights are {repo}, a conversion by {COMMUNITY} of {gigabytes(found.size_bytes or 0)}, "
+                f"in place of the original{instead}. For the original, use --weights {checkpoint.repo}."
             )
             return replace(found, notice=notice)
     return Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence)
@@ -225,15 +225,15 @@ def download_bytes(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None) -
     return chosen.size_bytes or hub.size_bytes(checkpoint.repo, checkpoint.filename)
 
 
-def gigabytes(size_bytes: int) -> str:
+def gigabytes(size_bytes: float) -> str:
     """Like "3.1 GB", or "45 MB"."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
-def _wants_conversion(checkpoint: zoo.Checkpoint, level: zoo.Level | None) -> bool:
+def _wants_conversion(checkpoint: zoo.Checkpoint, level: zoo.Level) -> bool:
     """Whether mlx-community's conversion would do: from plain floats every other level can be made, and they are ours
     to keep; packed ones are as good as their owner made them, and much smaller."""
-    return level is not None and level.bits is not None and checkpoint.published and checkpoint.task != "detect"
+    return level.bits is not None and checkpoint.published and checkpoint.task != "detect"
 
 
 def _offer_of(repo: str, listing: hub.Listing, checkpoint: zoo.Checkpoint) -> Offer:
@@ -261,25 +261,25 @@ def _download(chosen: Offer, progress: Progress) -> Path:
     """All files of an offer; the path is that of the checkpoint's own, or of the index of several."""
     if chosen.commit is None:
         return hub.download(chosen.repo, chosen.files[0], progress)
-    done_bytes, path = 0, None
+    done_bytes, paths = 0, []
     for name in chosen.files:
 
         def of_all(stage: str, done: float, total: float, before: int = done_bytes) -> None:
-            progress(stage, before + done, chosen.size_bytes)
+            progress(stage, before + done, chosen.size_bytes or 0)
 
-        arrived = hub.cached(chosen.repo, name, chosen.commit)
+        arrived = hub_cache.cached(chosen.repo, name, chosen.commit)
         arrived = arrived or hub.download(chosen.repo, name, of_all, chosen.commit)
         done_bytes += arrived.stat().st_size
-        path = path if path is not None and path.name == INDEX else arrived
-    return path
+        paths.append(arrived)
+    return next((path for path in paths if path.name == INDEX), paths[-1])
 
 
 def _cached(repo: str, checkpoint: zoo.Checkpoint) -> Path | None:
     """A repository's model in the Hugging Face cache, if all of it is there."""
-    original = hub.cached(repo, checkpoint.filename)
+    original = hub_cache.cached(repo, checkpoint.filename)
     if original is not None:
         return original
-    config = hub.cached(repo, described.CONFIG)
+    config = hub_cache.cached(repo, described.CONFIG)
     if config is None:
         return None
     index = config.with_name(INDEX)
@@ -306,7 +306,7 @@ def _missing(checkpoint: zoo.Checkpoint, weights: str | Path | None, reason: str
     places = [str(folder / checkpoint.local_path) for folder in _folders(weights)]
     by_hand = places[0]
     if checkpoint.published:
-        places.append(f"in the Hugging Face cache {hub.cache_folder()}")
+        places.append(f"in the Hugging Face cache {hub_cache.cache_folder()}")
     name = " ".join(part for part in (checkpoint.task, checkpoint.size) if part)
     title = zoo.task_row(checkpoint.task).title
     return WeightsMissingError(

@@ -17,7 +17,7 @@ from .torch_pickle import DamagedError, Foreign, interpret
 
 NAMES = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
 LARGEST_BYTES = 64 << 20  # the file has 4 MB
-MOST_NUMBERS = 1 << 22  # of one array; posedirs has 315 thousand
+MOST_NUMBERS = 1 << 20  # of one array; posedirs has 315 thousand
 MOST_AXES = 4
 DEEPEST = 4  # of arrays in objects in objects
 REMEDY = "Download MANO_RIGHT.pkl again from https://mano.is.tue.mpg.de."
@@ -131,10 +131,12 @@ def _dense(name: str, state: dict[str, Any], *, by_column: bool) -> np.ndarray:
         raise DamagedError(f"{name} has no sensible shape")
     indices, starts, data = (_array(name, state[part], DEEPEST) for part in ("indices", "indptr", "data"))
     runs, others = (shape[1], shape[0]) if by_column else shape
-    lengths = np.diff(starts)
     sound = indices.ndim == starts.ndim == data.ndim == 1 and indices.dtype.kind in "iu" and starts.dtype.kind in "iu"
     if not (sound and len(starts) == runs + 1 and len(indices) == len(data) == starts[-1] and starts[0] == 0):
         raise DamagedError(f"{name} is no sound sparse matrix")
+    lengths: np.ndarray = np.diff(
+        starts.astype(np.int64)
+    )  # of a type without a sign, a fall would be a rise of billions
     if (lengths < 0).any() or (len(indices) and (indices.min() < 0 or indices.max() >= others)):
         raise DamagedError(f"{name} is no sound sparse matrix")
     dense = np.zeros((runs, others), np.float64)

@@ -9,20 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
 
 from .. import runtime, zoo
-from ..errors import LevelError, WeightsError
+from ..errors import LevelError, SapiensError, WeightsError
 from ..nn import cpu, plain, rope
 from ..nn.backbone import Backbone
 from ..nn.heads import Estimator, Headless
+from ..nn.layers import tensors_of
 from ..runtime import Progress
 from ..shipped import how_to_restore
-from . import architecture, described, hub, layouts
+from . import architecture, described, hub_cache, layouts
 from .quantize import QUANTIZED, Packing, is_quantized, pack, packing, use_packed_layers
 from .reader import Reader, Shapes
 
@@ -86,7 +87,9 @@ def _convert_tensor(name: str, reader: Reader, layout: layouts.Layout, level: zo
     if layer in reader.packings and name != layer:
         ours = reader.take_packed(layer)
         if not QUANTIZED.fullmatch(layer):  # a layer that we keep in floats: what its codes stand for, to the bit
-            ours = {name: mx.dequantize(*ours.values(), **asdict(reader.packings[layer]), dtype=mx.float32)}
+            parts: Any = ours.values()
+            how = asdict(reader.packings[layer]) | {"dtype": mx.float32}
+            ours = {name: mx.dequantize(*parts, **how)}
     else:
         tensor = layout.change(name).apply(reader.take(name))
         if reader.is_packed:
@@ -147,7 +150,7 @@ def build(
     architecture.check_size(config, size)
     operations = operations or ops()
     if final_layer:
-        module = Estimator(config, architecture.head_config(shapes, final_layer), operations)
+        module: nn.Module = Estimator(config, architecture.head_config(shapes, final_layer), operations)
     else:
         module = Backbone(config, operations) if is_bare else Headless(config, operations)
     check_tensors(module, shapes, layout_of(checkpoint))
@@ -173,7 +176,7 @@ def ops() -> ModuleType:
 
 def check_tensors(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], layout: layouts.Layout) -> None:
     """Strict: every tensor of the module is in the file with its shape, and nothing else is. Raises WeightsError."""
-    expected = {n: layout.change(n).file_shape(tuple(t.shape)) for n, t in tree_flatten(module.parameters())}
+    expected = {n: layout.change(n).file_shape(tuple(t.shape)) for n, t in tensors_of(module)}
     missing = [name for name in expected if name not in shapes]
     left_over = [name for name in shapes if name not in expected and not layout.is_ignored(name)]
     if missing:
@@ -200,11 +203,16 @@ def _check_periods(reader: Reader, module: nn.Module) -> None:
             raise WeightsError(f"the tensor {name} does not hold the periods of this architecture")
 
 
+# What names, shapes and descriptions without sense set off, beside the ValueError that most of MLX raises.
+_SYMPTOMS = (ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError, RecursionError)
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Puts the file's name, and what to do, around what is wrong with it."""
     try:
-        yield
+        with _made_sense():
+            yield
     except LevelError as problem:
         raise LevelError(f"{_label(path)}: {problem}.") from problem
     except WeightsError as problem:
@@ -214,8 +222,18 @@ def naming(path: Path) -> Iterator[None]:
         raise WeightsError(f"{_label(path)} cannot be used: {problem}. {remedy}") from problem
 
 
+@contextlib.contextmanager
+def _made_sense() -> Iterator[None]:
+    try:
+        yield
+    except SapiensError:
+        raise
+    except _SYMPTOMS as problem:
+        raise WeightsError("its parts do not fit together") from problem
+
+
 def _label(path: Path) -> str:
     """The file's name; for the many that are called model.safetensors, with its repository's or folder's."""
     if not path.name.startswith("model"):
         return path.name
-    return f"{hub.repo_of(path) or path.parent.name}/{path.name}"
+    return f"{hub_cache.repo_of(path) or path.parent.name}/{path.name}"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from .. import zoo
 from ..errors import SapiensError, WeightsError
+from ..files import partial_folder
 from ..shipped import demo_folder
-from . import conversion, hub
+from . import conversion, hub_cache
 from .conversion import Conversion, Source
 from .model_card import model_card
 from .original import Converted
@@ -52,7 +53,7 @@ def write_folder(
     licence = _licence_file(checkpoint)
     with (
         conversion.explaining(folder, converted.nbytes, _REMEDY),
-        conversion.partial_folder(folder) as partial,
+        partial_folder(folder) as partial,
     ):
         written = conversion.write(partial, converted, checkpoint, level, source, keeps_time=False)
         name = licence.name if checkpoint.bundled else "LICENSE.md"
@@ -86,7 +87,7 @@ def check_upload(repo: str) -> None:
     """Raises SapiensError when nothing can be sent there from here: no such name, offline, or nobody is logged in."""
     from huggingface_hub import constants, get_token
 
-    if not hub.is_repo(repo):
+    if not hub_cache.is_repo(repo):
         raise SapiensError(f"{repo!r} is no name of a repository. Write --upload OWNER/NAME.")
     if constants.HF_HUB_OFFLINE:
         raise SapiensError("HF_HUB_OFFLINE keeps this program off the hub. Unset it, and give the command again.")
@@ -107,7 +108,7 @@ def plan(folder: Path, repo: str) -> str:
 
     with _explaining(folder, repo):
         exists = HfApi(library_name=conversion.LIBRARY).repo_exists(repo)
-    found = conversion.read(folder)
+    found = conversion.read_whole(folder)
     state = "which exists: files of the same names are replaced" if exists else "a new repository"
     files = sorted(path for path in folder.iterdir() if path.is_file())
     width = max(len(path.name) for path in files)
@@ -128,7 +129,7 @@ def upload(folder: Path, repo: str) -> str:
     """
     from huggingface_hub import HfApi
 
-    found = conversion.read(folder)
+    found = conversion.read_whole(folder)
     with _explaining(folder, repo):
         api = HfApi(library_name=conversion.LIBRARY)
         url = api.create_repo(repo, exist_ok=True)

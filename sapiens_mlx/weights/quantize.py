@@ -4,13 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import ModuleType
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_unflatten
 
 from ..errors import LevelError
-from ..nn.layers import QuantizedLinear
+from ..nn.layers import QuantizedLinear, tensors_of
 from ..zoo import LEVELS, Level
 
 # By name. Everything else is kept in floats: convolutions, norms, the patch projection, and the scale branch's last
@@ -41,7 +42,7 @@ class Packing:
         return next((row.name for row in same if self.mode == "affine" or row.group_size == self.group_size), None)
 
 
-def packing(level: Level) -> Packing | None:
+def packing(level: Level) -> Packing | Any:
     """How `level` packs layers; None where it does not."""
     return None if level.bits is None else Packing(level.group_size, level.bits, level.mode)
 
@@ -107,6 +108,6 @@ def quantized_share(module: nn.Module) -> float:
     """
     packed = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
     stored = sum(tensor.size for layer in packed for name, tensor in layer.parameters().items() if name != "bias")
-    values = sum(layer.values for layer in packed)
-    others = sum(tensor.size for _, tensor in tree_flatten(module.parameters())) - stored
+    values = sum(layer.packed_values for layer in packed)
+    others = sum(tensor.size for _, tensor in tensors_of(module)) - stored
     return values / (values + others)

@@ -3,11 +3,11 @@
 What is packed already stays so: its layers are taken as they are, and told apart from the plain ones.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -21,6 +21,13 @@ Shapes = dict[str, tuple[int, ...]]
 FLOATS = ("F16", "BF16", "F32", "F64")
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+# More than any file of these models has, and little enough that reading a made-up one ends soon.
+MOST_INDEX_BYTES = 16 << 20
+MOST_TENSORS = 20_000  # 5b has some two thousand
+LONGEST_NAME = 500
+MOST_AXES = 8
+LARGEST_EXTENT = 2**31 - 1  # MLX counts along an axis in 32 bits
+
 _PARTS = ("weight", "scales", "biases")  # of a packed layer; the last only where the mode is affine
 
 
@@ -39,12 +46,13 @@ def files_of(path: Path) -> list[Path]:
     if path.suffix != ".json":
         return [path]
     try:
-        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
+        names = sorted(set(described.read_json(path, MOST_INDEX_BYTES)["weight_map"].values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
         raise WeightsError(f"its index {path.name} is damaged or cannot be read") from problem
     for name in names:
-        if not isinstance(name, str) or name != Path(name).name:
-            raise WeightsError(f"its index {path.name} names {name!r}, which is no file beside it")
+        is_name = isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) < 256
+        if not is_name or name != Path(name).name:
+            raise WeightsError(f"its index {path.name} names {name!r:.100}, which is no file beside it")
         if not (path.parent / name).is_file():
             raise WeightsError(f"{name} is missing beside {path.name}: all of its {len(names)} files are needed")
     return [path.parent / name for name in names]
@@ -54,24 +62,33 @@ def read_shapes(path: Path) -> Shapes:
     """Names and shapes of the tensors in a safetensors file; nothing else is read.
 
     Raises:
-        WeightsError: when it is no safetensors file, or cut short.
+        WeightsError: when it is no safetensors file, cut short, or has tensors that no model has.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            if len(names) > MOST_TENSORS:
+                raise WeightsError(f"it has {len(names):,} tensors, which no model here has")
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
     except SafetensorError as problem:
         raise WeightsError(f"it is damaged, cut short, or not a safetensors file ({problem})") from problem
     except OSError as problem:
         raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
+    for name, shape in shapes.items():
+        if len(name) > LONGEST_NAME or len(shape) > MOST_AXES or max(shape, default=0) > LARGEST_EXTENT:
+            raise WeightsError(f"the tensor {name[:100]} has a name or a shape that no tensor here has")
+    return shapes
 
 
 class Tensors:
     """The tensors of one safetensors file, each read when it is taken. `stored` says by name how they are stored."""
 
+    _lazy: Any  # by name, as MLX loads a file of this kind
+
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            WeightsError: some are stored as float64 and others as bfloat16.
+            WeightsError: some are stored as float64 and others as bfloat16, or in a type that is not known.
         """
         with safe_open(path, framework="numpy") as file:
             self.stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
@@ -80,7 +97,12 @@ class Tensors:
             raise WeightsError("some of its tensors are stored as F64 and others as BF16, and only one of them is read")
         # MLX opens no file with float64 in it. Its own reading is lazy: an array holds nothing until it is evaluated.
         self._path, self._is_wide = path, "F64" in types
-        self._lazy = {} if self._is_wide else mx.load(str(path), format="safetensors")
+        try:
+            self._lazy = {} if self._is_wide else mx.load(str(path), format="safetensors")
+        except RuntimeError as problem:  # only the names and types are read here, so that memory is not at fault
+            raise WeightsError(
+                f"its tensors are stored in a way that is not read ({', '.join(sorted(types))})"
+            ) from problem
 
     def take(self, name: str, *, again: bool = False) -> mx.array:
         """The tensor, of which nothing is kept here unless it is to be taken `again`. float64 comes as float32."""
@@ -122,6 +144,8 @@ class Reader:
         self._places: dict[str, _Place] = {}
         self._uses: Counter[str] = Counter()  # how often a tensor of the file is still to be taken
         self._has_head = any(name.startswith("decode_head.") for name in self._file_shapes)
+        # Of the network, for projections that are merged.
+        self._width = next((s[-1] for n, s in self._file_shapes.items() if n.endswith("cls_token") and s), 0)
         packed = {name.removesuffix(".scales") for name in self._file_shapes if name.endswith(".scales")}
         for name, shape in self._file_shapes.items():
             layer, _, part = name.rpartition(".")
@@ -188,12 +212,10 @@ class Reader:
         match = self.form.merged.fullmatch(name) if self.form.merged else None
         if match is None:
             return [(name, None)]
-        width = next((s[-1] for n, s in self._file_shapes.items() if n.endswith("cls_token")), 0)
-        kv_rows, odd = divmod(shape[0] - width, 2)
+        width, rows = self._width, shape[0] if shape else 0
+        kv_rows, odd = divmod(rows - width, 2)
         if not width or kv_rows < 1 or odd:
-            raise WeightsError(
-                f"the tensor {name} has {shape[0]} rows, which are no queries, keys and values of {width}"
-            )
+            raise WeightsError(f"the tensor {name} has {rows} rows, which are no queries, keys and values of {width}")
         starts = (0, width, width + kv_rows, width + 2 * kv_rows)
         return [(f"{match[1]}w{q}.{match[2]}", slice(*starts[i : i + 2])) for i, q in enumerate("qkv")]
 
@@ -212,10 +234,12 @@ class Reader:
                 stored != "U32" if part == "weight" else stored not in ((codes,) if codes else FLOATS)
             ):
                 raise _contradiction(layer, packing, f"its {part} is {stored or 'missing'}")
-        rows, words = self._file_shapes[f"{layer}.weight"]
+        weight, scales = (self._file_shapes[f"{layer}.{part}"] for part in ("weight", "scales"))
+        if len(weight) != 2 or len(scales) != 2:
+            raise _contradiction(layer, packing, f"its weight has the shape {weight} and its scales have {scales}")
+        rows, words = weight
         columns = words * 32 // packing.bits
-        if self._file_shapes[f"{layer}.scales"] != (rows, columns // packing.group_size) or columns % KERNEL_COLUMNS:
-            scales = self._file_shapes[f"{layer}.scales"]
+        if scales != (rows, columns // packing.group_size) or columns % KERNEL_COLUMNS:
             raise _contradiction(layer, packing, f"it has {words} words and {scales[-1]} groups a row")
         self._enter(f"{layer}.weight", (rows, columns), packing)
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 from ..runtime import Progress
 from . import hub
@@ -32,7 +33,7 @@ class RemoteFile(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         wanted = min(len(buffer), self._size - self._at)
         if wanted <= 0:
             return 0
@@ -46,7 +47,7 @@ class RemoteFile(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def opened(repo: str, filename: str, progress: Progress) -> Iterator[io.BufferedReader]:
+def opened(repo: str, filename: str, progress: Progress) -> Iterator[BinaryIO]:
     """A file of the hub, as it is now. What was not read is not downloaded, and nothing of it is kept.
 
     Args:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
 from safetensors.numpy import save_file
 
 from .. import zoo
@@ -15,6 +14,7 @@ from ..errors import SapiensError
 from ..nn import rope
 from ..nn.backbone import Backbone, BackboneConfig
 from ..nn.heads import DeconvHeadConfig, Estimator, ScaleConfig, ShuffleHeadConfig
+from ..nn.layers import tensors_of
 from . import layouts
 from .reader import Shapes
 
@@ -107,7 +107,7 @@ def network(task: str, size: str) -> nn.Module:
 def shapes(module: nn.Module) -> Shapes:
     """Names and shapes of its tensors as a published checkpoint has them."""
     change = layouts.ORIGINAL.change
-    return {name: change(name).file_shape(tuple(one.shape)) for name, one in tree_flatten(module.parameters())}
+    return {name: change(name).file_shape(tuple(one.shape)) for name, one in tensors_of(module)}
 
 
 def write(path: Path, task: str, size: str) -> None:

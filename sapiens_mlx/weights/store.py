@@ -6,15 +6,14 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
 
 from .. import runtime, zoo
-from ..errors import WeightsError
+from ..errors import WeightsError, is_memory_full
 from ..nn.backbone import Backbone
-from ..nn.layers import Part
+from ..nn.layers import Part, tensors_of
 from ..nn.rtmdet import RTMDet
 from ..runtime import Progress, no_progress
-from . import conversion, described, hub, layouts, locate, original, torch_file
+from . import conversion, described, hub_cache, layouts, locate, original, torch_file
 from .architecture_rtmdet import rtmdet_config
 from .conversion import Conversion
 from .conversion import cache_folder as cache_folder  # what others ask of the cache, they ask here
@@ -64,7 +63,7 @@ class Model:
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for _, tensor in tree_flatten(self.module.parameters()))
+        return sum(tensor.nbytes for _, tensor in tensors_of(self.module))
 
     @property
     def quantized_share(self) -> float:
@@ -93,7 +92,7 @@ def load(
         WeightsError: when the file is damaged, of another task or size, or its tensors do not fit.
     """
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
-    if (given := conversion.published(weights)) is not None:
+    if weights is not None and (given := conversion.published(weights)) is not None:
         return _from_published(Path(weights).expanduser(), given, checkpoint, row, rope_dtype, progress)
     source = locate.find_local(checkpoint, weights, row)
     # A second copy of what is as published, or converted in no time, is not worth keeping.
@@ -168,7 +167,7 @@ def given(weights: str | Path | None) -> Given | None:
     Raises:
         WeightsError: it is a folder with a model that cannot be read.
     """
-    if not locate.is_one_model(weights):
+    if weights is None or not locate.is_one_model(weights):
         return None
     published = conversion.published(weights)
     if published is not None:
@@ -199,9 +198,15 @@ def take_notices() -> list[str]:
     return notices
 
 
+def add_notices(notices: list[str]) -> None:
+    """What was told of a download elsewhere, for whoever takes the notices next."""
+    for notice in notices:
+        _tell(notice)
+
+
 def _tell_what_was_taken(source: Path, checkpoint: zoo.Checkpoint, weights: str | Path | None) -> None:
     """Whose weights they are, where nobody named them, and which of several were taken."""
-    repo = hub.repo_of(source)
+    repo = hub_cache.repo_of(source)
     if weights is None and repo is not None and repo.startswith(f"{locate.COMMUNITY}/"):
         if not any(repo in notice for notice in _told):  # else told before its download
             _tell(f"The weights are {repo}, a conversion by {locate.COMMUNITY} ({checkpoint.licence.name}).")
@@ -252,10 +257,13 @@ def _from_conversion(
             if about is None:
                 raise WeightsError("its config.json is gone or damaged")
             module = original.build(about.tensors, checkpoint.task, checkpoint.size, level, rope_dtype)
-            return _assemble(module, mx.load(str(folder / conversion.MODEL)), checkpoint, level)
+            tensors: Any = mx.load(str(folder / conversion.MODEL))
+            return _assemble(module, tensors, checkpoint, level)
         except WeightsError:
             raise
         except (OSError, RuntimeError, ValueError) as problem:
+            if is_memory_full(problem):  # no fault of the file, which would be discarded
+                raise
             raise WeightsError(f"it is damaged ({str(problem).splitlines()[0]})") from problem
 
 

@@ -19,6 +19,7 @@ from ..errors import WeightsError
 from .torch_pickle import DamagedError, Foreign, Tensor, interpret
 
 _MAX_PICKLE_BYTES = 64 << 20  # training objects of long runs make some MB; a description of tensors alone about 100 KB
+_MAX_TENSORS = 20_000  # RTMDet's file has 500
 _MAX_DIMS = 16
 _MAX_EXTENT = 1 << 40  # elements along one axis
 _SHOWN_CHARACTERS = 200  # of a name from the file
@@ -28,7 +29,7 @@ _SHOWN_CHARACTERS = 200  # of a name from the file
 _UNPACKED_PER_BYTE, _UNPACKED_BYTES = 8, 64 << 20
 
 _BFLOAT16 = "torch BFloat16Storage"  # NumPy has no such type: read as uint16, handed out as float32
-_DTYPES = {
+_DTYPES: dict[Any, np.dtype] = {
     "torch DoubleStorage": np.dtype("<f8"),
     "torch FloatStorage": np.dtype("<f4"),
     "torch HalfStorage": np.dtype("<f2"),
@@ -71,7 +72,7 @@ def read_tensors(path: Source, wanted: Callable[[str], bool] | None = None) -> d
         WeightsError: the file cannot be read, is of another kind, damaged or oversized, or a wanted entry is no tensor.
     """
     opened = path if isinstance(path, Opened) else None
-    path = Path(opened.name if opened else path)
+    path = Path(path.name if isinstance(path, Opened) else path)
     with contextlib.ExitStack() as stack:
         with _refusing(path):
             file = opened.file if opened else stack.enter_context(path.open("rb"))
@@ -79,6 +80,8 @@ def read_tensors(path: Source, wanted: Callable[[str], bool] | None = None) -> d
             state = archive.state_dict()
         names = [name for name in state if wanted is None or wanted(name)]
         with _refusing(path):
+            if len(names) > _MAX_TENSORS:
+                raise DamagedError(f"it has {len(names):,} tensors, which no model has")
             return {name: archive.tensor(name, state[name]) for name in names}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_MAX_STEPS = 2_000_000  # RTMDet's file takes 20 thousand
+_MAX_STEPS = 1_000_000  # RTMDet's file takes 20 thousand
 _MAX_NAME_LENGTH = 200
 
 _LITERALS = {
@@ -81,6 +81,7 @@ def interpret(
         del stack[height:]
         return items
 
+    argument: Any  # what the opcode takes
     for step, (opcode, argument, _) in enumerate(pickletools.genops(program)):
         if step == _MAX_STEPS:
             raise DamagedError("its description has too many steps")

@@ -6,41 +6,46 @@ because Stop, or the end of the connection, reaches one only where it yields.
 """
 
 import importlib.util
-import secrets
-import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 from gradio.data_classes import FileData
-from gradio_client.utils import is_file_obj_with_meta
 
 from ... import zoo
 from ...errors import SapiensError
 from ...runtime import Job, inference
-from .. import consent
+from .. import consent, outside
 from ..progress import follow
 from ..storage import Visits
 from ..visit import Visit, tame_stem
 from ..wiring import MODEL
 from . import answers, values
+from .files import MCP_FOLDER, Files, described, name_of, preview
 
 TAB = "api"
-KEPT_CALLS = 8  # of one session: their files stay until it leaves, and those of the calls before go
-PREVIEW_PX = 1024  # the longer side of the picture to look at
-SEVERAL_PX = 512  # of each of several in it
 LEVELS = ("fp32", "8bit", "4bit")  # what is compared where nothing is said
-MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it is copied from there at once, so that it can go soon
+MOST_BOXES = 100  # of a call, which all others wait for: as many people as a detector finds
+MOST_POINTS = 10_000_000
 MCP_MISSING = 'The MCP server needs packages that are not installed here. Run: pip install "gradio[mcp]"'
 
-Size = Literal[(*zoo.SIZES, "rtmdet-m", zoo.WILOR.name)]
-Level = Literal[tuple(zoo.LEVELS)]
-Detector = Literal[zoo.DETECTORS]
-Foreground = Literal["none", "auto", "matting", "seg"]
-HandCrop = Literal["none", *zoo.HAND_SIDES]
-HandNorms = Literal[zoo.HAND_NORMS]
+if TYPE_CHECKING:
+    Size = str
+    Level = str
+    Detector = str
+    Foreground = str
+    Style = str
+    HandCrop = str
+    HandNorms = str
+else:  # from tables, which no type checker reads; Gradio tells programs of them
+    Size = Literal[(*zoo.SIZES, "rtmdet-m", zoo.WILOR.name)]
+    Level = Literal[tuple(zoo.LEVELS)]
+    Detector = Literal[zoo.DETECTORS]
+    Foreground = Literal["none", "auto", "matting", "seg"]
+    Style = Literal["readme", "reference"]
+    HandCrop = Literal["none", *zoo.HAND_SIDES]
+    HandNorms = Literal[zoo.HAND_NORMS]
 
 
 def connect(visits: Visits, weights: str | None) -> None:
@@ -70,8 +75,9 @@ class Programs:
 
     def __init__(self, visits: Visits, weights: str | None) -> None:
         self._visits, self._weights = visits, weights
+        self._files = Files(visits)
 
-    def predict(
+    def predict(  # type: ignore[misc]  # annotated with what it yields, for Gradio
         self,
         request: gr.Request,
         photo: FileData,
@@ -85,7 +91,7 @@ class Programs:
         keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold,
         flip: bool = zoo.DEFAULTS.flip,
         foreground: Foreground = zoo.DEFAULTS.foreground,
-        style: Literal["readme", "reference"] = zoo.DEFAULTS.style,
+        style: Style = zoo.DEFAULTS.style,
         background: str = "none",
         background_picture: FileData | None = None,
         points: int = zoo.DEFAULTS.points,
@@ -105,12 +111,14 @@ class Programs:
         or larger, whose weights are under the Sapiens2 License and are downloaded once. Those of hands are CC BY-NC-ND
         4.0, their detector is under Ultralytics' terms and MANO under its own: accept_licences accepts them.
 
+        By MCP a photo comes as a data: URL, or as the address on this server that uploading it gave.
+
         Args:
-            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
+            photo: JPEG, PNG or TIFF of at most 100 megapixels, WebP or AVIF of 50, sent as a file, never as an address.
             tasks: of seg, pose, normal, pointmap, albedo, matting, features, detect, hands: a list, or with commas.
             size: of the network: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; rtmdet-m for detect.
             level: how the weights are stored, fp32 to nvfp4 (hands: fp32, bf16, 4bit); default bf16, on the CPU fp32.
-            boxes: for pose, people as [x1, y1, x2, y2] in photo pixels; default: a detector finds them.
+            boxes: for pose, people as [x1, y1, x2, y2] in photo pixels, 100 at most; default: a detector finds them.
             detector: who finds people for pose and detect: rtmdet, rfdetr, or none (the whole photo is one person).
             box_threshold: the least score of a person who was found, 0 to 1.
             nms_threshold: the most overlap of two people who were found, as intersection over union, 0 to 1.
@@ -119,8 +127,8 @@ class Programs:
             foreground: what pictures and meshes of normal, pointmap and albedo are cut to: none, auto, matting or seg.
             style: the look of the pictures: readme or reference.
             background: of matting's picture: none, blur, or a colour such as #00b140 or navy.
-            background_picture: of matting's picture, in place of background.
-            points: the most points of pointmap's mesh and point cloud.
+            background_picture: of matting's picture, in place of background; sent as photo is.
+            points: the most points of pointmap's mesh and point cloud, 10 million at most.
             hand_threshold: the least score of a hand that is found, 0 to 1.
             hand_iou: of two hands that overlap by more than this (intersection over union, 0 to 1), one is kept.
             hand_crop: left or right where the photo is a ready crop of that hand; none where hands are to be found.
@@ -129,8 +137,8 @@ class Programs:
             mesh_opacity: of the meshes in the picture of hands, 0 to 1.
             accept_licences: whether you accept those of hands; needed on a Space, elsewhere before the first download.
         """
-        visit = self._visits.of(request.session_hash, TAB)
         try:
+            visit = self._visits.of(request.session_hash, TAB)
             from ... import costs, predict_files
             from ...image import read_image
             from ...inventory import too_large
@@ -144,22 +152,24 @@ class Programs:
             values.check_number("keypoint_threshold", keypoint_threshold, 0, 1)
             values.check_number("box_threshold", box_threshold, 0, 1)
             values.check_number("nms_threshold", nms_threshold, 0, 1)
-            values.check_number("points", points, 1, 10**9)
+            values.check_number("points", points, 1, MOST_POINTS)
+            values.check_count("boxes", boxes, MOST_BOXES)
             values.check_number("hand_threshold", hand_threshold, 0, 1)
             values.check_number("hand_iou", hand_iou, 0, 1)
             values.check_choice("hand_crop", hand_crop, ("none", *zoo.HAND_SIDES))
             values.check_choice("hand_norms", hand_norms, zoo.HAND_NORMS)
             values.check_number("mesh_opacity", mesh_opacity, 0, 1)
-            predictors = [Predictor(name, size, level, self._weights) for name in values.names("tasks", tasks)]
+            wanted = dict.fromkeys(values.names("tasks", tasks))  # each once
+            predictors = [Predictor(name, size, level, self._weights) for name in wanted]
             if not predictors:
                 raise SapiensError(f"There is no task. Choose one or more of: {', '.join(zoo.task_names())}.")
-            folder = self._folder(visit)
-            photo_rgb, name = read_image(self._upload(visit, "photo", photo)), _name(photo)
+            folder = self._files.folder(visit)
+            photo_rgb, name = read_image(self._files.upload(visit, "photo", photo)), name_of(photo)
             stem = tame_stem(name)
-            if background_picture is not None:
-                behind = read_image(self._upload(visit, "background_picture", background_picture))
-            else:
+            if background_picture is None:
                 behind = None if background == "none" else resolved(values.colour(background))
+            else:
+                behind = read_image(self._files.upload(visit, "background_picture", background_picture))
             options = Options(
                 boxes_xyxy=boxes,
                 detector=detector,
@@ -178,9 +188,10 @@ class Programs:
                 title = zoo.task_row(predictor.task).title
                 try:
                     consent.check_call([predictor], accept_licences is True)
-                    for words in _followed(visit, predictor.submit(photo_rgb, options)):
+                    job = predictor.submit(photo_rgb, options)
+                    for words in _followed(visit, job):
                         yield [], {"status": f"{title}: {words}"}, None
-                    result = visit.job.result()
+                    result = job.result()
                     yield [], {"status": f"{title}: Writing the files"}, None
                     done = predict_files.save(
                         result,
@@ -208,15 +219,15 @@ class Programs:
             if not reports:
                 raise SapiensError(failures[0]["error"])
             files = [Path(path) for report in reports for path in report["files"]]
-            preview = _preview([report["files"][0] for report in reports], folder / "preview.png")
+            picture = preview([report["files"][0] for report in reports], folder / "preview.png")
             for report in reports:
                 report["files"] = [Path(path).name for path in report["files"]]
             report = predict_files.together(reports, failures, len(predictors))
-            yield [_file(path) for path in files], answers.for_others(report, self._weights), _file(preview)
+            yield [described(path) for path in files], answers.for_others(report, self._weights), described(picture)
         except Exception as problem:
             raise answers.told(problem, self._weights) from problem
 
-    def compare(
+    def compare(  # type: ignore[misc]  # annotated with what it yields, for Gradio
         self,
         request: gr.Request,
         photo: FileData,
@@ -234,8 +245,10 @@ class Programs:
         Gives the report with the figures of each variant, the same as a table (CSV), and all as one picture (PNG):
         results, maps of what differs from the reference, figures.
 
+        By MCP a photo comes as a data: URL, or as the address on this server that uploading it gave.
+
         Args:
-            photo: JPEG, PNG, WebP, TIFF or AVIF of at most 100 megapixels: a file, its https address, or a data: URL.
+            photo: JPEG, PNG or TIFF of at most 100 megapixels, WebP or AVIF of 50, sent as a file, never as an address.
             task: one of seg, pose, normal, pointmap, albedo, matting, features, hands.
             size: of levels: demo, 0.4b, 0.8b, 1b, 5b; for features also 0.1b and 1b-4k; any for hands.
             levels: of it, fp32 to nvfp4; a list, or with commas. Default fp32, 8bit, 4bit (hands: fp32, bf16, 4bit).
@@ -245,8 +258,8 @@ class Programs:
             runs: time the median of so many runs, 1 to 20; default 3, and 1 where they are slow.
             accept_licences: whether you accept those of hands; needed on a Space, elsewhere before the first download.
         """
-        visit = self._visits.of(request.session_hash, TAB)
         try:
+            visit = self._visits.of(request.session_hash, TAB)
             from ...compare import Comparison
             from ...compare_files import sheet, to_csv, to_json
             from ...files import write_bytes
@@ -259,16 +272,16 @@ class Programs:
             unsaid = [] if values.names("variants", variants) else zoo.task_row(task).levels or LEVELS
             named = values.names("levels", levels) or unsaid
             wanted = parse_list(",".join(named), size, ",".join(values.names("variants", variants)))
-            folder = self._folder(visit)
+            folder = self._files.folder(visit)
             comparison = Comparison(
-                read_image(self._upload(visit, "photo", photo)),
+                read_image(self._files.upload(visit, "photo", photo)),
                 task,
                 wanted,
                 reference or None,
                 weights=self._weights,
                 runs=None if runs is None else int(runs),
                 foreground=foreground,
-                name=_name(photo),
+                name=name_of(photo),
             )
             consent.check_call(comparison.predictors, accept_licences is True)
             while True:
@@ -279,14 +292,15 @@ class Programs:
                 entry = job.result()
                 if entry is None:
                     break
+                outside.clear(comparison)
                 entry.result = entry.picture = entry.heat_map = None  # its tile and its figures are enough
             errors = [entry.error for entry in comparison.entries if entry.error]
             if len(errors) == len(comparison.entries):
                 raise SapiensError(errors[0])
-            stem = f"{tame_stem(_name(photo))}_compare_{comparison.task}"
+            stem = f"{tame_stem(name_of(photo))}_compare_{comparison.task}"
             table = write_bytes(folder / f"{stem}.csv", answers.for_others(to_csv(comparison), self._weights).encode())
             picture = write_png(folder / f"{stem}.png", sheet(comparison))
-            yield answers.for_others(to_json(comparison), self._weights), _file(table), _file(picture)
+            yield answers.for_others(to_json(comparison), self._weights), described(table), described(picture)
         except Exception as problem:
             raise answers.told(problem, self._weights) from problem
 
@@ -307,53 +321,6 @@ class Programs:
             return answers.for_others(listing, self._weights)
         except Exception as problem:
             raise answers.told(problem, self._weights) from problem
-
-    # ---- files ------------------------------------------------------------------------------------------------------
-
-    def _folder(self, visit: Visit) -> Path:
-        """A new folder for what a call writes; those of all but the newest calls of the session are removed.
-
-        Nobody can guess its name, since all who come by way of the MCP server share a session.
-        """
-        folder = visit.folder / f"call-{time.time_ns():020}-{secrets.token_hex(16)}"
-        folder.mkdir(parents=True)
-        for old in sorted(visit.folder.glob("call-*"))[:-KEPT_CALLS]:
-            shutil.rmtree(old, ignore_errors=True)
-        for old in (visit.folder.parent / MCP_FOLDER).glob("*"):
-            if time.time() - old.stat().st_mtime > MCP_KEPT_S:
-                shutil.rmtree(old, ignore_errors=True)
-        return folder
-
-    def _upload(self, visit: Visit, name: str, value: Any) -> Path:
-        """The file that a program has sent. Gradio has checked that it was: a path that merely names one is refused."""
-        if not is_file_obj_with_meta(value):
-            raise SapiensError(
-                f"{name} is no file. Send one: by handle_file() of gradio_client, or as an address (https://...)."
-            )
-        # Equal uploads share a path, so one that is given back now may be that of a call that waits.
-        if len(visit.uploads) >= 2 * KEPT_CALLS:
-            self._visits.release(visit)
-        self._visits.hold(visit, value["path"])
-        return Path(value["path"])
-
-
-def _name(photo: dict[str, Any]) -> str:
-    return Path(photo.get("orig_name") or photo["path"]).name
-
-
-def _file(path: Path) -> dict[str, Any]:
-    return FileData(path=str(path), orig_name=path.name, size=path.stat().st_size).model_dump()
-
-
-def _preview(pictures: Sequence[str], path: Path) -> Path:
-    """The pictures in a row, small, as a PNG at `path`."""
-    from functools import reduce
-
-    from ...image import read_image, shrink, write_png
-    from ...tasks.draw import side_by_side
-
-    longest_px = PREVIEW_PX if len(pictures) == 1 else SEVERAL_PX
-    return write_png(path, reduce(side_by_side, [shrink(read_image(picture), longest_px) for picture in pictures]))
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------

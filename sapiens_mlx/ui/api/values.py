@@ -1,5 +1,6 @@
 """What programs send, checked: a wrong value is told in a sentence."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ def names(argument: str, value: Any) -> list[str]:
         return []
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise SapiensError(f"{argument} is {value!r}. Give names as a list, or as a text with commas.")
+        raise SapiensError(f"{argument} is {_brief(value)}. Give names as a list, or as a text with commas.")
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -26,17 +27,27 @@ def colour(background: Any) -> str:
         ImageColor.getrgb(background)
     except (ValueError, TypeError, AttributeError) as problem:
         raise SapiensError(
-            f"The background {background!r} is not known. Give none, blur or a colour (#00b140 or its name), or send a "
-            "picture as background_picture."
+            f"The background {_brief(background)} is not known. Give none, blur or a colour (#00b140 or its name), or "
+            "send a picture as background_picture."
         ) from problem
     return background
 
 
 def check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
     if not (isinstance(value, str) and value in choices):
-        raise SapiensError(f"{argument} is {value!r}. Choose one of: {', '.join(choices)}.")
+        raise SapiensError(f"{argument} is {_brief(value)}. Choose one of: {', '.join(choices)}.")
 
 
 def check_number(argument: str, value: Any, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:  # nor is NaN
-        raise SapiensError(f"{argument} is {value!r}. Give a number from {least} to {most}.")
+        raise SapiensError(f"{argument} is {_brief(value)}. Give a number from {least} to {most}.")
+
+
+def check_count(argument: str, values: Any, most: int) -> None:
+    if isinstance(values, list) and len(values) > most:
+        raise SapiensError(f"{argument} are {len(values)}. Give at most {most}, and the others with another call.")
+
+
+def _brief(value: Any) -> str:
+    """A value as its sender may know it again: it may be megabytes long."""
+    return reprlib.repr(value)

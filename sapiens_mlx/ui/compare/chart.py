@@ -21,7 +21,7 @@ SIZE_INCHES = (4.2, 3.2)
 COLOURS = {"#010203": "var(--body-text-color)", "#040506": "var(--chart-line)", "#070809": "var(--good)"}
 INK, LINE, POINT = COLOURS
 MARKERS = ("o", "s", "D", "^", "v")  # by size
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 10, "axes.unicode_minus": False}
+STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 10, "axes.unicode_minus": False}
 # Where a point's name may stand, in points from it, with its alignment; the first that is free is taken.
 PLACES = (
     (8, 0, "left", "center"),
@@ -108,8 +108,9 @@ def _drawn(comparison: "Comparison", done: Sequence["Entry"], across: Sequence[f
             + (": equal" if math.isinf(value) and entry.variant != comparison.reference else "")
             for entry, value in zip(done, up, strict=True)
         ]
-        FigureCanvasAgg(figure).draw()  # lays it out, so that the room for names is known
-        _name(axes, names, list(zip(across, heights, strict=True)))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # lays it out, so that the room for names is known
+        _name(axes, canvas.get_renderer(), names, list(zip(across, heights, strict=True)))
         text = io.StringIO()
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     return _for_the_page(text.getvalue())
@@ -141,11 +142,10 @@ def _within(values: Sequence[float], higher_is_better: bool) -> list[float]:
     return [value if math.isfinite(value) else beyond for value in values]
 
 
-def _name(axes: "Axes", names: Sequence[str], points: Sequence[tuple[float, float]]) -> None:
+def _name(axes: "Axes", renderer: Any, names: Sequence[str], points: Sequence[tuple[float, float]]) -> None:
     """Write each point's name beside it, where it covers no other point and no other name, if there is such a place."""
     from matplotlib.transforms import Bbox
 
-    renderer = axes.figure.canvas.get_renderer()
     centres = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
     frame = axes.get_window_extent(renderer).padded(3)

@@ -22,7 +22,7 @@ SCRIPTS = Path(__file__).parent
 
 def build(visits: Visits, weights: str | None, folder: Path) -> None:
     """Lay out the tab in the current Blocks and connect it. Arguments as of the Studio's."""
-    inputs: dict[str, gr.components.Component] = {}
+    inputs: dict[str, Any] = {}
     with gr.Row(elem_classes="studio", elem_id="compare"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
             chosen, take_photo, people_parts = _choices(inputs)

@@ -14,9 +14,9 @@ import gradio as gr
 from ... import runtime, zoo
 from ...errors import SapiensError
 from ...runtime import inference
-from .. import people, words
+from .. import outside, people, words
 from ..photos import SHOWN_PX
-from ..problems import explained
+from ..problems import explained, noticed
 from ..progress import Step
 from ..storage import COMPARE
 from ..tab import TabActions, Updates, Values
@@ -90,7 +90,7 @@ class CompareActions(TabActions):
         offered = [size for size in zoo.task_row(task).sizes if size in self._view.levels]
         updates = self.sizes_changed(task, sizes, reference, *levels)
         # Of what comes in one size, none is ticked: those of the task before wait for the next.
-        shown = {"visible": False} if task == zoo.HANDS.name else {"visible": True, "choices": offered}
+        shown: dict[str, Any] = {"visible": False} if task == zoo.HANDS.name else {"visible": True, "choices": offered}
         of_sizes = updates[self._view.sizes] | gr.update(**shown)
         return updates | {
             self._view.sizes: of_sizes,
@@ -117,14 +117,15 @@ class CompareActions(TabActions):
             needed, limit = _needed_bytes(size), runtime.memory_limit_bytes()
             fitting[size] = [level for level in needed if needed[level] <= limit]
             wanted = [level for level in ticked[size] if level in fitting[size]] or _to_begin_with(fitting[size])
-            changes = {} if len(fitting[size]) == len(needed) else {"choices": fitting[size]}
+            changes: dict[str, Any] = {} if len(fitting[size]) == len(needed) else {"choices": fitting[size]}
             changes |= {} if wanted == ticked[size] else {"value": wanted}
             ticked[size], updates[box] = wanted, gr.update(**changes)
             too_large = {level: amount for level, amount in needed.items() if level not in fitting[size]}
             updates[view.too_large[size]] = sentences.too_large(too_large, limit)
         references = reference_choices(fitting)
         known = reference in [name for _, name in references]
-        updates[view.reference] = gr.update(choices=references, **({} if known else {"value": BEST}))
+        value: dict[str, Any] = {} if known else {"value": BEST}
+        updates[view.reference] = gr.update(choices=references, **value)
         updates[view.about] = sentences.about(task, {size: ticked[size] for size in chosen})
         return updates
 
@@ -206,12 +207,14 @@ class CompareActions(TabActions):
         """
         comparison = compared.comparison
         job = inference.submit(lambda progress: next(comparison.run(progress), None))
-        return (yield from self._follow(visit, photo, job, partial(_naming, compared)))
+        entry = yield from self._follow(visit, photo, job, partial(_naming, compared))
+        outside.clear(comparison)
+        return entry
 
     def stopped(self, request: gr.Request) -> Updates:
         """After Stop: Gradio has closed the event's generator, which cancels the job. What is done stays."""
         visit = self._visit(request)
-        compared = visit.photo and visit.photo.compared
+        compared = _compared_of(visit.photo)
         if compared is None or not compared.comparison.entries:
             return self._ready(words.line("Stopped", "The photo and the settings are as they were.", "stopped"))
         done = f"{len(compared.comparison.entries)} of {compared.total} are done. Compare goes on with the rest."
@@ -221,8 +224,8 @@ class CompareActions(TabActions):
 
     def _published(self, photo: Photo | None) -> Updates:
         """Everything about the variants that are done."""
-        view, compared = self._view, photo and photo.compared
-        if compared is None or not compared.comparison.entries:
+        view, compared = self._view, _compared_of(photo)
+        if photo is None or compared is None or not compared.comparison.entries:
             there = {view.panel: gr.update(visible=False)}
             return there | {view.empty: gr.update(value=sentences.empty(photo is not None), visible=True)}
         from .chart import charts
@@ -259,19 +262,18 @@ class CompareActions(TabActions):
     def pair_picked(self, left: str, right: str, request: gr.Request) -> Any:
         """Other pictures for the slider."""
         photo = self._visit(request).photo
-        compared = photo and photo.compared
-        files = compared.files(photo) if compared else {}
-        if not {left, right} <= files.keys():
+        compared = _compared_of(photo)
+        files = compared.files(photo) if photo and compared else {}
+        if compared is None or not {left, right} <= files.keys():
             return gr.skip()  # a new comparison has begun meanwhile
         compared.picked |= {"left": left, "right": right}
         return files[left], files[right]
 
     def differing_picked(self, variant: str, request: gr.Request) -> Any:
         """The differences of another variant."""
-        photo = self._visit(request).photo
-        compared = photo and photo.compared
+        compared = _compared_of(self._visit(request).photo)
         files = compared.differences() if compared else {}
-        if variant not in files:
+        if compared is None or variant not in files:
             return gr.skip()
         compared.picked["differing"] = variant
         return files[variant]
@@ -282,8 +284,8 @@ class CompareActions(TabActions):
         from ...files import write_bytes
         from ...image import write_png
 
-        view, compared = self._view, photo and photo.compared
-        if compared is None or not compared.comparison.entries:
+        view, compared = self._view, _compared_of(photo)
+        if photo is None or compared is None or not compared.comparison.entries:
             return {}
         comparison = compared.comparison
         folder, stem = photo.next_folder("files"), f"{photo.stem}_compare_{comparison.task}"
@@ -291,13 +293,17 @@ class CompareActions(TabActions):
             table = write_bytes(folder / f"{stem}.csv", to_csv(comparison).encode())
             picture = write_png(folder / f"{stem}.png", sheet(comparison))
         except SapiensError as problem:
-            return {view.status: words.notice(str(problem), "The files could not be written")}
+            return {view.status: noticed(problem, "The files could not be written")}
         return {
             view.exports: gr.update(visible=True),
             view.csv: gr.update(value=str(table), label=words.file_words("Table", table)),
             view.sheet: gr.update(value=str(picture), label=words.file_words("All as one picture", picture)),
-            view.command: command_line(comparison),
+            view.command: outside.for_others(command_line(comparison)),
         }
+
+
+def _compared_of(photo: Photo | None) -> Compared | None:
+    return None if photo is None else photo.compared
 
 
 def levels_name(size: str) -> str:

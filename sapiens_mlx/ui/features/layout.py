@@ -21,7 +21,7 @@ WHICH = ("the photo", "the second photo")
 
 def build(visits: Visits, weights: str | None, folder: Path) -> None:
     """Lay out the tab in the current Blocks and connect it. Arguments as of the Studio's."""
-    inputs: dict[str, gr.components.Component] = {}
+    inputs: dict[str, Any] = {}
     with gr.Row(elem_classes="studio", elem_id="features"):
         with gr.Column(scale=0, min_width=320, elem_classes="choices"):
             chosen, about, take_photo = _choices(inputs)

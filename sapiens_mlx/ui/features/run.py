@@ -15,7 +15,7 @@ from ...errors import SapiensError
 from .. import photos, words
 from ..findings import findings
 from ..photos import SHOWN_PX
-from ..problems import explained
+from ..problems import explained, noticed
 from ..progress import Step
 from ..storage import FEATURES, FEATURES_SECOND, Visits
 from ..tab import TabActions, Updates, Values
@@ -109,7 +109,8 @@ class FeaturesActions(TabActions):
         made = {visit: _made_with(result) for visit, result in _with_results(visits)}
         for visit in [one for one in there if made.get(one) != wanted] or there:
             name = "" if len(there) == 1 else ("Photo", "Second photo")[visits.index(visit)]
-            job, photo = predictor.submit(visit.photo.rgb), visit.photo
+            photo = visit.the_photo
+            job = predictor.submit(photo.rgb)
             photo.results[TASK] = yield from self._follow(visit, photo, job, partial(_naming, name))
 
     def _find_people(self, visits: BothVisits) -> Iterator[Updates]:
@@ -118,7 +119,7 @@ class FeaturesActions(TabActions):
 
         looking = partial(_naming, "Finding people")
         for visit, result in _with_results(visits):
-            photo = visit.photo
+            photo = visit.the_photo
             if photo.mask_of == _made_with(result):
                 continue
             source = Predictor(TASK, result.report.size, result.report.level, self._weights).mask_source()
@@ -156,7 +157,7 @@ class FeaturesActions(TabActions):
             visit = self._both(request)[which]
             if not _has_result(visit):
                 return gr.skip()
-            height, width = visit.photo.rgb.shape[:2]
+            height, width = visit.the_photo.rgb.shape[:2]
             shown_by = max(1.0, max(height, width) / SHOWN_PX)
             x, y = ((value + 0.5) * shown_by for value in event.index)
             return which, min(x, width - 1), min(y, height - 1)
@@ -182,10 +183,11 @@ class FeaturesActions(TabActions):
         for visit, result in _with_results(visits):
             if results and _made_with(result) != _made_with(results[0]):
                 break
-            wanted = visit.photo.mask if values["foreground"] == "auto" else None
+            photo = visit.the_photo
+            wanted = photo.mask if values["foreground"] == "auto" else None
             if result.person_mask is not wanted:
                 result = replace(result, person_mask=wanted)  # its components are found anew
-                visit.photo.results[TASK] = result
+                photo.results[TASK] = result
             results.append(result)
         return results
 
@@ -196,9 +198,9 @@ class FeaturesActions(TabActions):
         results = self._results(visits, values)
         report = results[0].report
         notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
-        if values["foreground"] == "auto" and visits[0].photo.mask is None:
+        if values["foreground"] == "auto" and visits[0].the_photo.mask is None:
             notices.append(NOBODY)
-        names = [visit.photo.name for visit, _ in zip(visits, results, strict=False)]
+        names = [visit.the_photo.name for visit, _ in zip(visits, results, strict=False)]
         return updates | {
             view.notes: words.notes(replace(report, notices=notices)),
             view.card: words.card(report, findings(results[0])),
@@ -211,11 +213,13 @@ class FeaturesActions(TabActions):
         """The colours of both photos, and what is like the chosen place."""
         from ...image import shrink, write_png
 
-        results, updates = self._results(visits, values), {}
+        results = self._results(visits, values)
+        updates: Updates = {}
         look = {"opacity": values["opacity"], "smooth": values["smooth"]}
         for visit, pictures, result in zip(visits, self._view.pictures, results, strict=False):
             picture = shrink(result.picture(like=results[0], **look), SHOWN_PX)
-            path = write_png(visit.photo.next_folder("picture") / f"{visit.photo.stem}_features.png", picture)
+            photo = visit.the_photo
+            path = write_png(photo.next_folder("picture") / f"{photo.stem}_features.png", picture)
             updates |= {pictures.colours: str(path), pictures.frame: gr.update(visible=True)}
         for pictures in self._view.pictures[len(results) :]:
             updates[pictures.frame] = gr.update(visible=False)
@@ -225,11 +229,12 @@ class FeaturesActions(TabActions):
         """Where it is like the chosen place; before one is chosen, the photos as they are."""
         from ...image import shrink, write_png
 
-        view, updates = self._view, {}
+        view = self._view
+        updates: Updates = {}
         found = self._similar(visits, values)
         for index, (visit, pictures) in enumerate(zip(visits, view.pictures, strict=True)):
             photo = visit.photo
-            if index < len(found):
+            if photo is not None and index < len(found):
                 picture = _at_size(found[index], shrink(photo.rgb, SHOWN_PX)).picture(smooth=values["smooth"])
                 path = write_png(photo.next_folder("alike") / f"{photo.stem}_similarity.png", picture)
                 updates[pictures.alike] = str(path)
@@ -261,7 +266,8 @@ class FeaturesActions(TabActions):
         look = {"opacity": values["opacity"], "smooth": values["smooth"], "like": results[0]}
         try:
             for index, (visit, result) in enumerate(zip(visits, results, strict=False)):
-                folder, stem = visit.photo.next_folder("files"), visit.photo.stem
+                photo = visit.the_photo
+                folder, stem = photo.next_folder("files"), photo.stem
                 written = result.save(folder, stem, side_by_side=True, **look)
                 if found:
                     similar = found[index].picture(smooth=values["smooth"])
@@ -271,7 +277,7 @@ class FeaturesActions(TabActions):
         except (SapiensError, OSError) as problem:
             if visits[0].closed:  # the page was closed meanwhile, and its files with it
                 return {view.status: gr.skip()}
-            return {view.status: words.notice(str(problem), "The files could not be written")}
+            return {view.status: noticed(problem, "The files could not be written")}
         updates = [gr.update(value=str(path), label=label, visible=True, interactive=True) for path, label in paths]
         updates += [gr.update(visible=False)] * (len(view.downloads) - len(paths))
         return dict(zip(view.downloads, updates, strict=True))
@@ -283,7 +289,7 @@ def _has_result(visit: Visit) -> bool:
 
 def _with_results(visits: BothVisits) -> "list[tuple[Visit, FeaturesResult]]":
     """The visits that have a result, with it."""
-    return [(visit, visit.photo.results[TASK]) for visit in visits if _has_result(visit)]
+    return [(visit, visit.the_photo.results[TASK]) for visit in visits if _has_result(visit)]
 
 
 def _made_with(result: Any) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ... import zoo
 from ...tasks.base import Report
 from .. import words
+from ..outside import DIR
 
 if TYPE_CHECKING:
     from ...tasks.features import Similarity
@@ -52,7 +53,7 @@ def command(names: Sequence[str], report: Report, foreground: str, weights: str 
     """`python -m sapiens_mlx predict ...` for a shell, that writes the same colours and arrays."""
     parts = ["predict", *names, "--task", "features", "--size", report.size, "--level", report.level]
     if weights is not None:
-        parts += ["--weights", weights]
+        parts += ["--weights", DIR]
     parts += ["--out", "out"]
     if foreground != zoo.DEFAULTS.foreground:
         parts += ["--foreground", foreground]

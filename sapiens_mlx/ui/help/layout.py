@@ -6,7 +6,7 @@ import gradio as gr
 
 from ... import zoo
 from ..wiring import PRIVATE
-from . import sentences
+from . import sentences, texts
 
 HERE = Path(__file__).parent
 PARTS_PICTURE = HERE / "pictures/parts.webp"  # drawn by training/help_pictures.py
@@ -39,7 +39,7 @@ def build() -> None:
             gr.HTML(sentences.licences())
             gr.HTML(sentences.paper())
             gr.Code(
-                sentences.CITATION,
+                texts.CITATION,
                 language=None,
                 label="BibTeX",
                 interactive=False,

@@ -4,7 +4,7 @@ Numbers come from the project's own tables, so that the page cannot contradict w
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from ... import zoo
 from ...tasks.keypoints import GROUPS, keypoints
 from .. import words
+from . import texts
 
 # As tasks/pose_picture.py colours them by body part; it brings OpenCV, which the page does without until its first run.
 GROUP_COLOURS = {
@@ -22,117 +23,6 @@ GROUP_COLOURS = {
     "face": (110, 215, 255),
 }
 SEG_TABLE = Path(__file__).parents[2] / "tasks/data/seg29.json"
-
-SECTIONS = {
-    "begin": "How to begin",
-    "tasks": "What each picture means",
-    "parts": "The 29 body parts",
-    "keypoints": "The 308 keypoints",
-    "sizes": "Sizes and memory",
-    "levels": "Quantization levels",
-    "licences": "Licences",
-    "paper": "Paper and citation",
-    "privacy": "Privacy and limits",
-}
-
-# task: what the colours mean; in which units its numbers are.
-PICTURES = {
-    "seg": (
-        "Each pixel in the colour of its part, over the photo; the legend gives each part's share of the photo.",
-        "classes 0 to 28, shares in %",
-    ),
-    "pose": (
-        "A point for each keypoint whose score is above the threshold (0.3), lines between neighbouring joints, a box "
-        "around each person; one colour a person, or one for each group of points.",
-        "pixels of the photo, from the middle of the top left one; scores about 0 to 1",
-    ),
-    "normal": (
-        "Which way a surface faces: red grows towards the right of the photo, green upwards, blue towards the camera. "
-        "What faces the camera is violet-blue.",
-        "vectors of length 1: x right, y up, z towards the camera",
-    ),
-    "pointmap": (
-        "Distance from the camera along its line of sight: from blue (near) to red (far), with the metres on the bar; "
-        "the style Reference has red for near. Also the same points in 3-D.",
-        "metres, as estimated: x right, y down, z away from the camera; field of view in degrees",
-    ),
-    "albedo": ("The colours of skin and cloth as without light and shadow.", "red, green, blue from 0 to 1"),
-    "matting": (
-        "People cut out, with soft edges, over a checkerboard or a background of your own.",
-        "opacity from 0 (background) to 1 (person)",
-    ),
-    "features": (
-        "What the pretrained network tells apart: the three main components of its features as red, green and blue; "
-        "they mean something only beside each other. After a click: how like the place everything else is.",
-        "cosines from −1 to 1",
-    ),
-    "detect": ("A lime box around each person, with the detector's score.", "pixels of the photo; scores 0 to 1"),
-    "hands": (
-        "Each hand as a shaded mesh, blue for a left and orange for a right one, with the bones of its fingers; the "
-        "same meshes in 3-D.",
-        "millimetres: x right, y down, z away from the camera; pixels of the photo; rotations in radians",
-    ),
-}
-HANDS = (
-    "Hands are another network's, WiLoR, which the package wilor-mlx runs: <code>pip install '.[hands]'</code>. "
-    "Millimetres are its estimate, and distances mean something only between points of one hand: the camera that it "
-    "assumes has a very long lens."
-)
-
-LEFT_RIGHT = "Left and right are the person's own."
-
-PAPER = "https://arxiv.org/abs/2604.21681"
-LINKS = (
-    ("Paper: arXiv 2604.21681, ICLR 2026", PAPER),
-    ("Code of its authors: facebookresearch/sapiens2", "https://github.com/facebookresearch/sapiens2"),
-    ("Weights: collection facebook/sapiens2 on Hugging Face", "https://huggingface.co/collections/facebook/sapiens2"),
-    (
-        "Person detector: facebook/sapiens-pose-bbox-detector",
-        "https://huggingface.co/facebook/sapiens-pose-bbox-detector",
-    ),
-    ("RTMDet, in MMDetection", "https://github.com/open-mmlab/mmdetection/tree/main/configs/rtmdet"),
-    ("MLX", "https://github.com/ml-explore/mlx"),
-    ("WiLoR, hands in 3-D: arXiv 2409.12259, CVPR 2025", "https://arxiv.org/abs/2409.12259"),
-    ("WiLoR in MLX: wilor-mlx", "https://github.com/lyonsno/wilor-mlx"),
-)
-# As the authors ask to be cited.
-CITATION = """@article{khirodkarsapiens2,
-  title={Sapiens2},
-  author={Khirodkar, Rawal and Wen, He and Martinez, Julieta and Dong, Yuan and Su, Zhaoen and Saito, Shunsuke},
-  journal={arXiv preprint arXiv:2604.21681},
-  year={2026}
-}"""
-
-LICENCE_OF = {
-    zoo.SAPIENS2_LICENCE.name: (
-        "All Sapiens2 weights of 0.1b and larger, and their conversions",
-        "Allows use, changes and passing on, each with a copy of the licence. Among what it rules out: surveillance, "
-        "biometric processing, identifying people, deepfakes, and inferring health or other sensitive facts without "
-        "the consent that the law requires. Publications must acknowledge Sapiens2. Read it before you use them.",
-    ),
-    zoo.APACHE_2.name: (
-        "The person detectors RTMDet-m and RF-DETR",
-        "Allows use, changes and passing on, with the licence and its notices.",
-    ),
-    zoo.DEMO_LICENCE.name: (
-        "The demo weights, which are this project's own",
-        "Allows nearly everything, with the notice kept.",
-    ),
-    zoo.WILOR_LICENCE.name: (
-        "WiLoR's weights, for hands",
-        "Allows passing them on unchanged, with the authors named and for no commercial purpose; what is changed, a "
-        "conversion too, may not be passed on.",
-    ),
-    zoo.ULTRALYTICS_LICENCE.name: (
-        "The detector of hands, a YOLOv8",
-        "AGPL-3.0, or a licence bought from Ultralytics.",
-    ),
-    zoo.MANO_LICENCE.name: (
-        "MANO, the hand model",
-        "For research, education and art without commercial purpose; may not be passed on. None of it is in this "
-        "project.",
-    ),
-}
 
 
 @cache
@@ -152,7 +42,7 @@ def hexadecimal(colour: Iterable[int]) -> str:
 
 def contents() -> str:
     """The way to each section."""
-    links = "".join(f'<li><a href="#help-{name}">{escape(title)}</a></li>' for name, title in SECTIONS.items())
+    links = "".join(f'<li><a href="#help-{name}">{escape(title)}</a></li>' for name, title in texts.SECTIONS.items())
     return f'<nav class="help-contents" aria-label="Contents of the help"><h2>Help</h2><ul>{links}</ul></nav>'
 
 
@@ -174,18 +64,19 @@ def begin() -> str:
 
 def tasks() -> str:
     rows = [
-        (escape(row.title), *PICTURES[row.name], ", ".join(row.sizes)) for row in map(zoo.task_row, zoo.task_names())
+        (escape(row.title), *texts.PICTURES[row.name], ", ".join(row.sizes))
+        for row in map(zoo.task_row, zoo.task_names())
     ]
     notices = "".join(f"<p>{escape(row.notice)}</p>" for row in zoo.TASKS.values() if row.notice)
     inside = _texts("Tasks", ("Task", "What the picture shows", "Units", "Sizes"), rows) + notices
     outside = "<p>Outside people normals, depth and albedo mean nothing: hide the rest.</p>"
-    return _section("tasks", f"{inside}{outside}<p>{HANDS}</p>")
+    return _section("tasks", f"{inside}{outside}<p>{texts.HANDS}</p>")
 
 
 def parts_intro() -> str:
     return _section(
         "parts",
-        f"<p>Each pixel is the background or one of 28 parts of body and clothing. {LEFT_RIGHT} "
+        f"<p>Each pixel is the background or one of 28 parts of body and clothing. {texts.LEFT_RIGHT} "
         "Classes are known by their names; Face neck is the skin of both, Torso the skin of the trunk, and Apparel "
         "what is worn and is neither clothing of the upper or lower body, sock, shoe nor glasses: in the drawn figures "
         "hats, watches, belts, bags and the like. The picture is of a drawn figure, with its true parts.</p>",
@@ -212,7 +103,8 @@ def keypoints_intro() -> str:
     return _section(
         "keypoints",
         f"<p>{len(table.names)} named points a person, in the order of their numbers (the Sociopticon layout). "
-        f"{LEFT_RIGHT} There are no points along the jaw. The picture is of a drawn figure, with its true points.</p>"
+        f"{texts.LEFT_RIGHT} There are no points along the jaw. The picture is of a drawn figure, with its true "
+        "points.</p>"
         f'<ul class="help-legend groups" aria-label="The groups and their colours">{items}</ul>',
     )
 
@@ -333,7 +225,7 @@ def _stored(level: zoo.Level) -> str:
 
 def licences() -> str:
     both = (*zoo.LICENCES.values(), *zoo.HANDS_LICENCES.values())
-    rows = [(words.licence(licence), *LICENCE_OF[licence.name]) for licence in both]
+    rows = [(words.licence(licence), *texts.LICENCE_OF[licence.name]) for licence in both]
     inside = "<p>Which one holds is named wherever weights are chosen. In short, and not in place of the texts:</p>"
     asked = (
         "<p>Those of hands are asked for before the first download, once on a machine: in the tab Studio, or by "
@@ -344,7 +236,7 @@ def licences() -> str:
 
 
 def paper() -> str:
-    links = "".join(f"<li>{_link(title, url)}</li>" for title, url in LINKS)
+    links = "".join(f"<li>{_link(title, url)}</li>" for title, url in texts.LINKS)
     return _section(
         "paper",
         "<p>Sapiens2 is the work of Rawal Khirodkar, He Wen, Julieta Martinez, Yuan Dong, Zhaoen Su and Shunsuke "
@@ -374,7 +266,7 @@ def privacy() -> str:
 
 
 def _section(name: str, inside: str) -> str:
-    return f'<section class="help-section" id="help-{name}"><h3>{escape(SECTIONS[name])}</h3>{inside}</section>'
+    return f'<section class="help-section" id="help-{name}"><h3>{escape(texts.SECTIONS[name])}</h3>{inside}</section>'
 
 
 def _texts(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -407,9 +299,3 @@ def _gigabytes(size_bytes: int) -> str:
 def _parameters(count: int) -> str:
     millions = count / 1e6
     return f"{millions:,.0f}" if millions >= 10 else f"{millions:.1f}"
-
-
-def all_sections() -> Iterator[str]:
-    """Every section that is HTML alone, for tests and for reading."""
-    yield from (contents(), begin(), tasks(), parts_intro(), parts_legend(), keypoints_intro(), keypoints_list())
-    yield from (sizes(), levels(), licences(), paper(), privacy())

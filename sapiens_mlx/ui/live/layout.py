@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ... import runtime, zoo
+from .. import photos
 from ..open_radio import OpenRadio
 from ..storage import Visits
 from ..wiring import PRIVATE
@@ -84,8 +85,7 @@ def _choices() -> tuple[dict[str, Any], dict[str, Any], gr.Image]:
             height=260,
             buttons=[],
         )
-        # Undecoded, as in photos.py: Gradio would open it before its size was checked. It is nobody's output.
-        camera.preprocess = lambda payload: payload
+        photos.leave_undecoded(camera)  # it is nobody's output
     return inputs, {"about": about, "start": start, "stop": stop, "camera_frame": camera_frame}, camera
 
 
@@ -107,6 +107,7 @@ def _connect(
         concurrency_limit=None,
         **PRIVATE,
     )
+    starting.failure(do.not_taken, None, turned, queue=False, **PRIVATE)
     opening = (SCRIPTS / "camera_open.js").read_text("utf-8").replace("LIMIT_MS", f"{1000 * (limit_s + 5):.0f}")
     starting.then(do.opened, problem, turned, js=opening, concurrency_limit=None, **PRIVATE)
 

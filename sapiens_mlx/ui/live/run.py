@@ -27,7 +27,7 @@ from ..findings import findings
 from ..problems import explained
 from ..progress import Step, follow
 from ..storage import Visit, Visits
-from ..tab import Updates
+from ..tab import NOT_TAKEN, Updates
 from . import sentences
 from .view import LiveView
 
@@ -100,6 +100,10 @@ class LiveActions:
             self._view.stop: gr.update(interactive=True),
         }
 
+    def not_taken(self, request: gr.Request) -> Updates:
+        """start() did not come: the queue is full."""
+        return self._off(self._visits.of(request.session_hash, TAB), words.notice(NOT_TAKEN, "Not started"))
+
     def start(self, problem: str, task: str, size: str, surroundings: bool, request: gr.Request) -> Iterator[Updates]:
         """Loads what is needed, or downloads it, and only then puts the camera on the page."""
         visit = self._visits.of(request.session_hash, TAB)
@@ -110,7 +114,8 @@ class LiveActions:
         try:
             live = self._place(visit)
             blank = np.full((480, 640, 3), 127, np.uint8)
-            job = inference.submit(partial(_look, task, size, surroundings, self._weights, Live(0), blank))
+            # Aside: what has to be downloaded is not waited for by others.
+            job = runtime.aside(partial(_look, task, size, surroundings, self._weights, Live(0), blank))
             visit.job = job
             told = ""
             for now, seconds in follow(job):
@@ -124,8 +129,8 @@ class LiveActions:
             yield {self._view.status: sentences.opening(), self._view.camera_frame: gr.update(visible=True)}
         except _FullError:
             yield self._off(visit, sentences.full(self._most))
-        except Exception as problem:
-            yield self._off(visit, explained(problem))
+        except Exception as failure:
+            yield self._off(visit, explained(failure))
 
     def _place(self, visit: Visit) -> Live:
         """One of the places there are. Raises _FullError."""
@@ -285,7 +290,8 @@ def _people(size: str, weights: str | None, live: Live, photo_rgb: np.ndarray, p
     size_hw = photo_rgb.shape[:2]
     if live.boxes_xyxy is None or live.boxes_hw != size_hw or live.boxes_age >= DETECT_EVERY:
         folder = weights if weights and Path(weights).is_dir() else None  # a file is one network's
-        boxes = Predictor("detect", size, weights=folder)(photo_rgb, progress=progress).boxes_xyxy
+        found: Any = Predictor("detect", size, weights=folder)(photo_rgb, progress=progress)
+        boxes = found.boxes_xyxy
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         boxes = boxes[np.argsort(-areas)[:MOST_PEOPLE]]
         live.boxes_xyxy = boxes[np.argsort(boxes[:, 0])] if len(boxes) else None

@@ -51,7 +51,7 @@ def fitting(tasks: list[str], size: str, level: str, wanted: str) -> tuple[str, 
     needed = {name: _needed(tasks, name) for _, name in size_choices(tasks)}
     possible = {name: [one for one, most in levels.items() if most <= limit] for name, levels in needed.items()}
     if not any(possible.values()):  # not even WiLoR's least level, alone: it is told, and may be tried
-        possible = {name: [min(levels, key=levels.get)] for name, levels in needed.items()}
+        possible = {name: [min(levels, key=levels.__getitem__)] for name, levels in needed.items()}
     sizes = [name for name, levels in possible.items() if levels]
     chosen = next(name for name in (wanted, size, *reversed(sizes)) if name in sizes)
     alike = level if _of_sapiens2(tasks) or hands.TASK not in tasks else zoo.level_like(hands.TASK, level)
@@ -60,8 +60,9 @@ def fitting(tasks: list[str], size: str, level: str, wanted: str) -> tuple[str, 
         f"{name}: at least {amount(min(levels.values()))}" for name, levels in needed.items() if not possible[name]
     ]
     missing = [f"{one}: {amount(most)}" for one, most in needed[chosen].items() if most > limit]
+    new_size: dict[str, Any] = {} if chosen == size else {"value": chosen}
     updates = [
-        gr.update(choices=size_choices(tasks, sizes), **({} if chosen == size else {"value": chosen})),
+        gr.update(choices=size_choices(tasks, sizes), **new_size),
         gr.update(
             choices=possible[chosen],
             visible=tasks != ["detect"],  # whose weights are not quantized

@@ -8,6 +8,7 @@ from typing import Any
 from ... import zoo
 from ...tasks.base import Result
 from ..findings import findings
+from ..outside import for_others
 from ..tab import Values
 from ..visit import Photo, Visit
 from . import hands_panel, surfaces
@@ -57,7 +58,7 @@ def sheet(visit: Visit, photo: Photo, values: Values) -> Any:
         picture = surfaces.result(photo, name, values).picture(**surfaces.options(visit, photo, name, values))
         tiles.append(Tile(zoo.task_row(name).title, (picture,), (_made_with(result), findings(result))))
     notices = dict.fromkeys(notice for result in photo.results.values() for notice in result.report.notices)
-    return draw_sheet("Sapiens2 MLX Studio", list(notices), tiles, None)
+    return draw_sheet("Sapiens2 MLX Studio", for_others(list(notices)), tiles, None)
 
 
 def _made_with(result: Result) -> str:
@@ -69,7 +70,8 @@ def everything(visit: Visit, values: Values) -> Path:
     from ...files import writing
 
     photos = [photo for photo in visit.photos if photo.results]
-    path = visit.photo.next_folder("zip") / f"{visit.photo.stem if len(photos) == 1 else 'photos'}_sapiens2.zip"
+    photo = visit.the_photo
+    path = photo.next_folder("zip") / f"{photo.stem if len(photos) == 1 else 'photos'}_sapiens2.zip"
     folders = _names_of_their_own(photos)
     with writing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for photo, own in zip(photos, folders, strict=True):

@@ -92,7 +92,7 @@ def table(result: "HandsResult", owners: "list[Owner] | None", pose: "PoseResult
     rows = []
     for number, side in enumerate(result.sides):
         cells = [f'<th scope="row">{number + 1}: {side}</th>', f"<td>{result.scores[number]:.2f}</td>"]
-        if owners is not None:
+        if owners is not None and pose is not None:
             cells += _of_owner(result, owners[number], pose)
         rows.append(f"<tr>{''.join(cells)}</tr>")
     note = TICK_POSE if owners is None else ABOUT

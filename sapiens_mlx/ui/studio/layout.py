@@ -41,9 +41,9 @@ def build(visits: Visits, weights: str | None, folder: Path) -> tuple[dict[str, 
     names = ("photo", "people", "boxes", "surface", "view", "style", "foreground")
     view = View(**{name: inputs[name] for name in names}, part=inputs["recoloured_part"], **chosen, **shown)
     do = Actions(view, visits, weights, pressed)
-    chosen = connect(view, inputs, do, parts | buttons, list(pressed), visits)
+    depends = connect(view, inputs, do, parts | buttons, list(pressed), visits)
     people.connect(parts, inputs, view.status, visits, STUDIO)
-    return {name: inputs[name] for name in REMEMBERED}, chosen
+    return {name: inputs[name] for name in REMEMBERED}, depends
 
 
 REMEMBERED = (

@@ -13,8 +13,8 @@ from ...edits.light import angles_deg, direction
 SIZE_PX = 220
 RADIUS_SHARE = 0.43  # of the picture's side
 DOT_SHARE = 0.045
-DARK, LIT = np.float32((46, 62, 74)), np.float32((226, 232, 236))  # RGB
-DOT, DOT_RIM = np.float32((255, 196, 61)), np.float32((60, 38, 0))
+DARK, LIT = np.array([(46, 62, 74), (226, 232, 236)], np.float32)  # RGB
+DOT, DOT_RIM = np.array([(255, 196, 61), (60, 38, 0)], np.float32)
 
 
 def ball_rgba(azimuth_deg: float, elevation_deg: float, size_px: int = SIZE_PX) -> np.ndarray:
@@ -27,7 +27,7 @@ def ball_rgba(azimuth_deg: float, elevation_deg: float, size_px: int = SIZE_PX) 
     u, v = (x - middle) / radius, (middle - y) / radius
     from_middle = np.hypot(u, v)
     depth = np.sqrt(np.maximum(0, 1 - from_middle**2))
-    light = np.float32(direction(azimuth_deg, elevation_deg))
+    light = np.array(direction(azimuth_deg, elevation_deg), np.float32)
     shade = np.maximum(0, u * light[0] + v * light[1] + depth * light[2])[..., None]
     colour = DARK + (LIT - DARK) * np.sqrt(shade)  # the root: linear light, as a screen shows it
     alpha = _inside(radius - from_middle * radius)

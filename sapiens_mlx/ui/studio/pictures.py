@@ -34,7 +34,7 @@ class Pictures:
 
     def surface(self, visit: Visit, values: Values) -> Updates:
         """All that belongs to the surface that the visit shows: its picture, its controls, what was run."""
-        photo = visit.photo
+        photo = visit.the_photo
         visit.surface = surfaces.chosen(photo, visit.surface)
         view, name = self._view, visit.surface
         is_picture = name not in surfaces.NO_PICTURE
@@ -55,9 +55,9 @@ class Pictures:
         updates |= {group: gr.update(visible=one == name) for one, group in view.style_groups.items()}
         updates |= dict.fromkeys(view.downloads, gr.update(interactive=False))
         if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
-            visit.posed = photo.results["pose"]
-            updates |= {view.pose_inputs[one]: update for one, update in pose_panel.arrived(visit.posed).items()}
-            values = {**values, "pose_people": list(range(len(visit.posed.keypoints))), "pose_find": pose_panel.NOWHERE}
+            visit.posed = pose = photo.results["pose"]
+            updates |= {view.pose_inputs[one]: update for one, update in pose_panel.arrived(pose).items()}
+            values = {**values, "pose_people": list(range(len(pose.keypoints))), "pose_find": pose_panel.NOWHERE}
         return updates | self._card(photo, name) | self._panel(photo, name, values) | self.drawn(visit, values)
 
     def _card(self, photo: Photo, name: str) -> Updates:
@@ -84,7 +84,7 @@ class Pictures:
 
     def drawn(self, visit: Visit, values: Values) -> Updates:
         """The picture of the surface in the chosen view, at the size that the page shows."""
-        photo, view, name = visit.photo, self._view, visit.surface
+        photo, view, name = visit.the_photo, self._view, visit.surface
         shown: Updates = {
             view.command: self._command(visit, values),
             view.panel: gr.update(visible=True),
@@ -139,13 +139,14 @@ class Pictures:
 
     def _picture(self, visit: Visit, name: str, values: Values) -> Any:
         """(H, W, 3) uint8 RGB."""
+        photo = visit.the_photo
         if name == surfaces.ALL:
-            return exports.sheet(visit, visit.photo, values)
-        return surfaces.result(visit.photo, name, values).picture(**surfaces.options(visit, visit.photo, name, values))
+            return exports.sheet(visit, photo, values)
+        return surfaces.result(photo, name, values).picture(**surfaces.options(visit, photo, name, values))
 
     def _command(self, visit: Visit, values: Values) -> str:
         """The command line of what was run, with the look that is chosen now."""
-        photo, name = visit.photo, visit.surface
+        photo, name = visit.the_photo, visit.surface
         tasks = list(photo.results) if name == surfaces.ALL else [surfaces.SURFACES[name].needs]
         ran_with = {key: value for task in tasks for key, value in photo.ran_with[task].items()}
         look = {key: values[key] for key in controls.LOOK}
@@ -154,12 +155,11 @@ class Pictures:
 
     def space(self, visit: Visit, values: Values) -> Updates:
         """A 3-D surface's own part, which comes after the surface is there: see space.connect."""
-        visit.in_space, folder = visit.surface, visit.photo.next_folder("space")
+        photo = visit.the_photo
+        visit.in_space, folder = visit.surface, photo.next_folder("space")
         if visit.surface == surfaces.HANDS_SPACE:
-            hands = visit.photo.results[hands_panel.TASK]
-            return hands_space.updates(self._view.space, hands, folder, visit.photo.stem)
-        results = surfaces.results(visit.photo, values)
-        return space.updates(self._view.space, results, folder, visit.photo.stem, values)
+            return hands_space.updates(self._view.space, photo.results[hands_panel.TASK], folder, photo.stem)
+        return space.updates(self._view.space, surfaces.results(photo, values), folder, photo.stem, values)
 
     # ---- what a click asks for --------------------------------------------------------------------------------------
 
@@ -171,16 +171,17 @@ class Pictures:
         """
         from ...probe import reading
 
-        photo = visit.photo
+        photo = visit.the_photo
         reading(photo.results, x, y)
         photo.points = [*photo.points, (x, y)] if len(photo.points) == 1 else [(x, y)]
         return self.asked(visit, values)
 
     def asked(self, visit: Visit, values: Values) -> Updates:
         """The answer for the places that are chosen, and the picture with them marked."""
-        updates = {self._view.told: self._told(visit.photo)}
+        photo = visit.the_photo
+        updates: Updates = {self._view.told: self._told(photo)}
         if values["view"] in ALONE and visit.surface not in surfaces.NO_PICTURE:
-            updates[self._view.picture] = self._alone(visit.photo, values["view"])
+            updates[self._view.picture] = self._alone(photo, values["view"])
         return updates
 
     def _told(self, photo: Photo) -> str:

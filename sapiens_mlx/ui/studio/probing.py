@@ -143,5 +143,5 @@ def _outside_rings(places: list[tuple[float, float]], ring: float) -> tuple[tupl
     start, end = np.array(places) - 0.5
     length = max(float(np.hypot(*(end - start))), 1e-6)
     cut = (end - start) * min(0.5, ring / length)
-    ends = (start + cut, end - cut)
-    return tuple(tuple(int(value) for value in np.rint(16 * one)) for one in ends)
+    (x1, y1), (x2, y2) = (np.rint(16 * one).astype(int).tolist() for one in (start + cut, end - cut))
+    return (x1, y1), (x2, y2)

@@ -14,7 +14,7 @@ from ... import zoo
 from ...errors import SapiensError
 from ...tasks.base import Result
 from .. import background, consent, controls, hands, people, photos, words
-from ..problems import explained
+from ..problems import explained, sentence
 from ..progress import Step
 from ..tab import Updates, Values
 from ..visit import Photo, Visit
@@ -52,7 +52,7 @@ class Actions(Shown):
     def _example_shown(self, visit: Visit) -> Updates:
         view = self._view
         fresh = {view.photo: photos.in_frame(visit)} | people.nobody_yet(view.boxes, view.people) | self._strip(visit)
-        return fresh | self._pictures.photo_alone(visit.photo)
+        return fresh | self._pictures.photo_alone(visit.the_photo)
 
     def _strip(self, visit: Visit) -> Updates:
         """The small pictures of all photos, where there are several."""
@@ -64,13 +64,13 @@ class Actions(Shown):
         """More photos beside the one in the frame; those that cannot be used are told, and the others taken."""
         visit, problems = self._visit(request), []
         for upload in uploads:
-            self._visits.hold(visit, str(upload))
             try:
+                self._visits.hold(visit, str(upload))
                 if len(visit.photos) >= MOST_PHOTOS:
                     raise SapiensError(f"At most {MOST_PHOTOS} photos go in at once. Remove some to add others.")
                 photos.open_file(visit, upload, Path(upload).name)
             except SapiensError as problem:
-                problems.append(str(problem))
+                problems.append(sentence(problem))
         self._visits.release(visit)
         told = " ".join(dict.fromkeys(problems))
         return self._fresh(visit, words.notice(told, "Not every photo can be used") if told else "")
@@ -141,7 +141,7 @@ class Actions(Shown):
         if values["people"] == "own":  # boxes that are of this photo alone
             wanted = [(photo, task) for photo, task in wanted if photo is visit.photo or task not in people.TASKS]
         missing = [(photo, task) for photo, task in wanted if not _is_there(photo, task, values)]
-        return missing or [(visit.photo, task) for task in ticked]
+        return missing or [(visit.the_photo, task) for task in ticked]
 
     def _all(
         self, visit: Visit, jobs: list[tuple[Photo, str]], values: Values
@@ -181,21 +181,23 @@ class Actions(Shown):
     ) -> Generator[Updates, None, None]:
         """Compute one result, and where people are, if its picture is to be cut out."""
         from ... import costs
+        from ...predictor import Prepared
 
         predictor = self._predictor(task, values)
         options, detector = self._options(photo, task, values)
-        result = yield from self._follow(visit, photo, predictor.submit(photo.rgb, options), naming, expected)
+        job = predictor.submit(Prepared(photo.rgb), options)  # or each result would keep a copy of the photo
+        result = yield from self._follow(visit, photo, job, naming, expected)
         costs.remember(result.report, costs.inputs_of(result, values["flip"]))
         if detector:
             result.report.detector = detector  # whose boxes of this photo were taken again
+        visit.make_room(result)
         photo.results[task], photo.ran_with[task] = result, values
         photo.results = {name: photo.results[name] for name in controls.TASKS if name in photo.results}
-        visit.make_room()
         if task in controls.CUT_OUT and values["foreground"] == "auto":
             try:
                 yield from self._find_people(visit, photo, result)
             except SapiensError as problem:  # the result is there all the same
-                result.report.notices.append(f"{NOT_CUT_OUT} {problem}")
+                result.report.notices.append(f"{NOT_CUT_OUT} {sentence(problem)}")
 
     def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
         """options.Options, and which detector's people they are where those of an earlier result are taken."""
@@ -238,7 +240,8 @@ class Actions(Shown):
         visit = self._visit(request)
         photo = visit.photo
         cut = [] if photo is None else [result for task, result in photo.results.items() if task in controls.CUT_OUT]
-        if not cut or values["foreground"] != "auto" or photo.mask_of == (cut[0].report.size, cut[0].report.level):
+        wanted = bool(cut) and values["foreground"] == "auto"
+        if photo is None or not wanted or photo.mask_of == (cut[0].report.size, cut[0].report.level):
             yield gr.skip()
             return
         try:
@@ -251,7 +254,8 @@ class Actions(Shown):
 
     def _ended(self, visit: Visit, jobs: list[tuple[Photo, str]], failed: dict[str, SapiensError]) -> str:
         if failed:
-            return words.notice(" ".join(f"{name}: {problem}" for name, problem in failed.items()), "Done, except")
+            told = " ".join(f"{name}: {sentence(problem)}" for name, problem in failed.items())
+            return words.notice(told, "Done, except")
         seconds = sum(sum(photo.results[task].report.seconds.values()) for photo, task in jobs if task in photo.results)
         return words.line("Done", words.duration(seconds))
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ...errors import SapiensError
 from .. import background, people, words
-from ..problems import explained
+from ..problems import explained, noticed, raised
 from ..storage import STUDIO, Visits
 from ..tab import TabActions, Updates, Values
 from ..visit import Visit
@@ -70,8 +70,9 @@ class Shown(TabActions):
         """A place in the photo or the picture was pressed: what is there?"""
 
         def ask(visit: Visit) -> Updates:
-            height, width = visit.photo.rgb.shape[:2]
-            x, y = ((value + 0.5) * shown_by(visit.photo) for value in event.index)
+            photo = visit.the_photo
+            height, width = photo.rgb.shape[:2]
+            x, y = ((value + 0.5) * shown_by(photo) for value in event.index)
             return self._pictures.ask(visit, min(x, width - 1), min(y, height - 1), values)
 
         return self._kept(request, values, ask)
@@ -90,10 +91,10 @@ class Shown(TabActions):
         if not self._pictures.can_draw(visit, values):
             return gr.skip()
         try:
-            paths = exports.written(visit, visit.photo, visit.surface, values)
+            paths = exports.written(visit, visit.the_photo, visit.surface, values)
             labels = [words.file_label(path) for path in paths]
         except (SapiensError, OSError) as problem:
-            return {view.status: gr.skip() if visit.closed else words.notice(str(problem), NOT_WRITTEN)}
+            return {view.status: gr.skip() if visit.closed else noticed(problem, NOT_WRITTEN)}
         updates = [
             gr.update(value=str(path), label=label, visible=True, interactive=True)
             for path, label in zip(paths, labels, strict=True)
@@ -107,7 +108,7 @@ class Shown(TabActions):
         try:
             path = exports.everything(visit, values)
         except (SapiensError, OSError) as problem:
-            raise gr.Error(str(problem), title=NOT_WRITTEN, print_exception=False) from problem
+            raise raised(problem, NOT_WRITTEN) from problem
         return {view.archive: gr.update(value=str(path), label=words.file_words("Everything", path))}
 
     def background_taken(self, upload: str, request: gr.Request) -> Updates:
@@ -115,7 +116,7 @@ class Shown(TabActions):
         try:
             name = background.take(self._visits, self._visit(request), upload)
         except SapiensError as problem:
-            return {self._view.status: words.notice(str(problem), "This picture cannot be used")}
+            return {self._view.status: noticed(problem, "This picture cannot be used")}
         return {self._view.background: gr.update(label=f"Picture: {name[:40]}"), self._view.status: ""}
 
     def keypoints(self, request: gr.Request, **values: Any) -> Any:

@@ -11,6 +11,7 @@ from ..tab import Values
 from . import pose_panel
 
 if TYPE_CHECKING:
+    from ...edits.recolour import Recoloured
     from ..visit import Photo, Visit
 
 # Of the page's inputs, those that change a surface beside its controls.
@@ -25,13 +26,13 @@ NO_PICTURE = (ALL, *SPACES)  # none of one result, over the photo
 
 @dataclass(frozen=True)
 class Surface:
-    """`needs` is the task whose result it is made of. `make` gives the Result that is drawn, from that one; None for
-    what is not one picture. `is_there` says of a photo with that result whether there is anything to show."""
+    """`needs` is the task whose result it is made of. `make` gives the Result that is drawn or seen in 3-D, from that
+    one. `is_there` says of a photo with that result whether there is anything to show."""
 
     name: str
     title: str
     needs: str
-    make: "Callable[[Photo], Result] | None" = None
+    make: "Callable[[Photo], Result]"
     is_there: "Callable[[Photo], bool]" = lambda photo: True
 
 
@@ -45,7 +46,7 @@ def _relit(photo: "Photo") -> Result:
     return replace(made, person_mask=mask)
 
 
-def _recoloured(photo: "Photo") -> Result:
+def _recoloured(photo: "Photo") -> "Recoloured":
     from ...edits.recolour import recoloured
 
     return recoloured(photo.results["seg"])
@@ -56,16 +57,20 @@ def _has_meshes(photo: "Photo") -> bool:
     return hands.vertices is not None and len(hands) > 0
 
 
+def _kept(task: str) -> "Callable[[Photo], Result]":
+    return lambda photo: photo.results[task]
+
+
 def _of_task(task: str) -> Surface:
-    return Surface(task, zoo.task_row(task).title, task, lambda photo: photo.results[task])
+    return Surface(task, zoo.task_row(task).title, task, _kept(task))
 
 
 SURFACES = {
     surface.name: surface
     for surface in (
         *map(_of_task, controls.TASKS),
-        Surface(SPACE, "3-D", "pointmap"),
-        Surface(HANDS_SPACE, "Hands in 3-D", "hands", is_there=_has_meshes),
+        Surface(SPACE, "3-D", "pointmap", _kept("pointmap")),
+        Surface(HANDS_SPACE, "Hands in 3-D", "hands", _kept("hands"), _has_meshes),
         Surface("relit", "Relight", "normal", _relit),
         Surface("recoloured", "Recolour", "seg", _recoloured),
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...runtime import Job
 from .. import jpeg
-from ..visit import tame_stem
+from ..visit import make_folder, not_kept, tame_stem
 
 if TYPE_CHECKING:
     from ...video.report import ClipReport, Newest
@@ -38,8 +38,8 @@ class Facts:
 class Running:
     """A run under way: its job, how far it is, and how long frames take. Frames are told by another thread."""
 
-    job: Job | None = None
     folder: Path = Path()
+    job: Job = field(init=False)  # which is begun with this
     newest: "Newest | None" = None
     first_picture: np.ndarray | None = None  # of the newest pass
     passes: int = 0
@@ -94,11 +94,11 @@ class Given:
         return tame_stem(self.name, "clip")
 
     def next_folder(self) -> Path:
-        """For one more run: what the run before has made is removed."""
+        """For one more run: what the run before has made is removed. Raises as make_folder."""
         shutil.rmtree(self.folder / f"run-{self._runs}", ignore_errors=True)
         self._runs += 1
         self.report = None
-        return self.folder / f"run-{self._runs}"
+        return make_folder(self.folder / f"run-{self._runs}")
 
 
 def take(folder: Path, source: Path, name: str | None) -> Given:
@@ -109,18 +109,18 @@ def take(folder: Path, source: Path, name: str | None) -> Given:
         name: of the visitor's file; None to use `source` where it lies.
 
     Raises:
-        SapiensError: it is no clip.
+        SapiensError: it is no clip, or nothing can be written.
     """
     from ...image import shrink
     from ...video.choices import Chosen
     from ...video.read import open_clip
 
-    folder.mkdir(parents=True)
+    make_folder(folder)
     path = source
-    if name is not None:
-        path = folder / tame_name(name)
-        _link(source, path)
     try:
+        if name is not None:
+            path = folder / tame_name(name)
+            _link(source, path)
         clip = open_clip(path)
         try:
             frames = clip.frames(Chosen())
@@ -147,8 +147,15 @@ def tame_name(name: str) -> str:
 
 
 def _link(source: Path, path: Path) -> None:
-    """The same file under another name: Gradio's upload may be removed, or be somebody else's too."""
+    """The same file under another name: Gradio's upload may be removed, or be somebody else's too.
+
+    Raises:
+        SapiensError: the disk is full, say.
+    """
     try:
         os.link(source, path)
     except OSError:  # another disk
-        shutil.copyfile(source, path)
+        try:
+            shutil.copyfile(source, path)
+        except OSError as problem:
+            raise not_kept(problem) from problem

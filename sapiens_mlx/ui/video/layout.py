@@ -8,7 +8,7 @@ import gradio as gr
 
 from ... import runtime, zoo
 from ...video.choices import ClipChoices
-from .. import command, controls, examples, words
+from .. import command, controls, examples, photos, words
 from ..open_radio import OpenRadio
 from ..storage import MAX_FILE_SIZE, Visits
 from ..studio.choices import size_choices
@@ -68,8 +68,7 @@ def _choices(inputs: dict[str, Any], most: int | None) -> dict[str, Any]:
     inputs["clip"] = gr.File(
         label="Clip", file_types=FILE_TYPES, height=132, elem_id="video-clip", elem_classes="clip-frame"
     )
-    # Where the upload lies, as it is; Gradio would leave an empty file beside it. See photos.frame.
-    inputs["clip"].preprocess = lambda payload: payload
+    photos.leave_undecoded(inputs["clip"])  # Gradio would leave an empty file beside it
     made["given"] = gr.HTML(sentences.limits(MAX_FILE_SIZE, most), elem_id="video-given")
     task, size, level = zoo.DEFAULTS.task, zoo.DEFAULTS.size, zoo.default_level(runtime.device())
     tasks = [(row.title, row.name) for row in map(zoo.task_row, zoo.task_names())]

@@ -1,12 +1,12 @@
 """What the tab's inputs ask for, as the arguments of run_clip(), and what a run of them costs."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ... import zoo
 from ...errors import SapiensError
+from ...hosted import is_hosted
 from ...options import Options
 from ...video.choices import ClipChoices
 from .. import controls, hands
@@ -19,7 +19,7 @@ HOSTED_FRAMES = 900  # of a run where strangers share one machine: half a minute
 
 def most_frames() -> int | None:
     """How many frames a run may have here; None where whoever runs the page decides."""
-    return HOSTED_FRAMES if "SPACE_ID" in os.environ else None
+    return HOSTED_FRAMES if is_hosted() else None
 
 
 def choices(values: Mapping[str, Any]) -> ClipChoices:

@@ -5,7 +5,6 @@ made of a clip is removed with the next run, the next clip, or when the visitor 
 """
 
 import json
-import re
 import secrets
 import shutil
 import time
@@ -21,7 +20,8 @@ from ... import runtime, zoo
 from ...errors import SapiensError
 from ...runtime import Job, Progress
 from .. import controls, hands, jpeg, people, words
-from ..problems import explained
+from ..outside import for_others
+from ..problems import explained, noticed, raised
 from ..progress import POLL_S, Step, follow
 from ..storage import MAX_FILE_SIZE, VIDEO, Visits
 from ..studio import choices as studio_choices
@@ -72,7 +72,7 @@ class VideoActions(RunActions):
         try:
             self._take(visit, upload)
         except SapiensError as problem:
-            status = words.notice(str(problem), "This clip cannot be used")
+            status = noticed(problem, "This clip cannot be used")
         return self._fresh(visit, status)
 
     def clip_removed(self, request: gr.Request) -> Updates:
@@ -81,7 +81,7 @@ class VideoActions(RunActions):
         return self._fresh(visit)
 
     def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
-        visit, path = self._visit(request), self._examples[event.target._id]
+        visit, path = self._visit(request), self._example(event)
         if pressed_ms < visit.pressed_ms:
             return self._fresh(visit)
         visit.pressed_ms = pressed_ms
@@ -89,7 +89,7 @@ class VideoActions(RunActions):
         try:
             self._given[visit] = take(_new_folder(visit), path, None)
         except SapiensError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem  # an error, so that nothing is run
+            raise raised(problem) from problem  # an error, so that nothing is run
         return self._fresh(visit)
 
     def _take(self, visit: Visit, upload: Any) -> None:
@@ -97,7 +97,7 @@ class VideoActions(RunActions):
         self._forget(visit)
         if upload is None:
             return
-        self._visits.hold(visit, upload.path)
+        self._visits.hold(visit, upload.path, "clip")
         self._given[visit] = take(_new_folder(visit), Path(upload.path), upload.orig_name or Path(upload.path).name)
 
     def _forget(self, visit: Visit) -> None:
@@ -152,7 +152,7 @@ class VideoActions(RunActions):
     def about(self, request: gr.Request, **values: Any) -> str:
         """What is about to be run, and what it takes."""
         given = self._given.get(self._visit(request))
-        cost = options.cost(values, given and given.facts, self._weights, self._most)
+        cost = options.cost(values, given.facts if given else None, self._weights, self._most)
         return sentences.about(values["task"], values["size"], values["level"], cost)
 
     # ---- the run ----------------------------------------------------------------------------------------------------
@@ -176,10 +176,10 @@ class VideoActions(RunActions):
             running = self._start(visit, given, values, request)
             yield {view.video: "", view.panel: gr.update(visible=False)}
             yield from self._follow(visit, given, running, request)
-            yield self._made(visit, given)
+            yield self._made(visit, given, running)
         except Exception as problem:
             gone = visit.closed or (given is not None and self._given.get(visit) is not given)
-            yield self._idle(visit, explained(_without_folder(problem, visit), gone))
+            yield self._idle(visit, explained(problem, gone))
 
     def _start(self, visit: Visit, given: Given, values: Values, request: gr.Request) -> Running:
         """Raises SapiensError for what cannot be run."""
@@ -269,8 +269,8 @@ class VideoActions(RunActions):
         """After Stop: Gradio has closed the run, which cancels its job. What is done becomes a video."""
         visit = self._visit(request)
         given = self._given.get(visit)
-        running = given and given.running
-        if running is None:
+        running = given.running if given else None
+        if given is None or running is None:
             yield self._idle(visit, sentences.stopped(None))
             return
         running.job.cancel()
@@ -280,18 +280,18 @@ class VideoActions(RunActions):
             yield {self._view.status: words.working(now, time.monotonic() - start, quiet=True)}
             time.sleep(POLL_S)
         try:
-            yield self._made(visit, given)
+            yield self._made(visit, given, running)
         except Exception as problem:
             gone = visit.closed or self._given.get(visit) is not given
-            yield self._idle(visit, explained(_without_folder(problem, visit), gone))
+            yield self._idle(visit, explained(problem, gone))
 
     # ---- what came of it --------------------------------------------------------------------------------------------
 
-    def _made(self, visit: Visit, given: Given) -> Updates:
+    def _made(self, visit: Visit, given: Given, running: Running) -> Updates:
         """The page after a run. Raises what the run raised."""
         from ... import costs
 
-        running, given.running = given.running, None
+        given.running = None
         report = running.job.result()
         if report.video is None:
             return self._idle(visit, sentences.stopped(report))
@@ -315,14 +315,14 @@ class VideoActions(RunActions):
         ]
         buttons += [gr.update(visible=False)] * (len(view.downloads) - len(buttons))
         status = sentences.stopped(report) if report.stopped else sentences.done(report)
-        return self._idle(visit, status) | {
+        made: Updates = {
             view.video: sentences.video(paths[0], poster, given.name, report.task),
             view.chart: gr.update(value=None if chart is None else str(chart), visible=chart is not None),
             view.notes: words.asides_area(report.notices),
             view.card: sentences.card(report, clip_seconds),
             view.command: sentences.command(given.name, report, given.values, chosen, self._weights),
-            **dict(zip(view.downloads, buttons, strict=True)),
         }
+        return self._idle(visit, status) | made | dict(zip(view.downloads, buttons, strict=True))
 
     def _idle(self, visit: Visit, status: str) -> Updates:
         """Ready for the next run; without any result, the empty page is back."""
@@ -352,18 +352,11 @@ def _address(picture_rgb: Any) -> str:
     return jpeg.address(shrink(picture_rgb, SHOWN_PX))
 
 
-def _without_folder(problem: Exception, visit: Visit) -> Exception:
-    """The same where a sentence names a folder of the server's, such as one on a full disk."""
-    if not isinstance(problem, SapiensError) or str(visit.folder) not in str(problem):
-        return problem
-    return SapiensError(re.sub(rf"{re.escape(str(visit.folder))}(/[^\s/]+)*/", "", str(problem)))
-
-
 def _without_folders(report: "ClipReport") -> list[Path]:
     """The files of a run, the video first. Their report is written anew, in which the server's folders stood."""
     from ...files import write_bytes
 
     paths = [Path(path) for path in report.files]
     names = {"video": paths[0].name, "files": [path.name for path in paths]}
-    write_bytes(paths[-1], json.dumps(report.to_json() | names, indent=1).encode())
+    write_bytes(paths[-1], json.dumps(for_others(report.to_json()) | names, indent=1).encode())
     return paths

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ... import zoo
 from .. import command as commands
 from .. import consent, hands, words
+from ..outside import DIR
 from ..progress import Step, step
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ def about(task: str, size: str, level: str, cost: str = "") -> str:
 def cost(wrong: str, frames: int | None, total: "Cost | None") -> str:
     """What a run takes: `total` is that of one frame. `wrong` is what cannot be asked for."""
     parts = []
-    seconds = None if total is None else total.seconds
+    seconds, guessed = (None, False) if total is None else (total.seconds, total.guessed)
     if frames is None:
-        parts += [] if seconds is None else [f"{words.expected(seconds, total.guessed).capitalize()} a frame."]
+        parts += [] if seconds is None else [f"{words.expected(seconds, guessed).capitalize()} a frame."]
     elif seconds is None:
         parts.append(f"{_count(frames)}; how long they take here, the first run tells.")
     else:
-        parts.append(f"{_count(frames)}, {words.expected(seconds * frames, total.guessed)}.")
+        parts.append(f"{_count(frames)}, {words.expected(seconds * frames, guessed)}.")
     if total is not None:
         parts.append(f"{'; '.join(words.cost_facts(total))}.")
     return f'{words.asides([wrong])}<p class="cost">{escape(" ".join(parts))}</p>'
@@ -195,11 +196,11 @@ def command(
     if task != "detect":
         parts += ["--level", report.level]
     if weights is not None:
-        parts += ["--weights", weights]
+        parts += ["--weights", DIR]
     parts += ["--out", "out"]
     if task in commands.people.TASKS:
         found = {"people": "find", "detector": zoo.DETECTORS[0], "nms_threshold": zoo.DEFAULTS.nms_threshold}
-        parts += commands.people_options(task, values | found)
+        parts += commands.people_options(task, {**values, **found})
     if task == hands.TASK and values["hand_threshold"] != zoo.DEFAULTS.hand_threshold:
         parts += ["--hand-threshold", f"{values['hand_threshold']:g}"]
     default = type(chosen)()

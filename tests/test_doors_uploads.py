@@ -1,0 +1,159 @@
+"""Uploads: only what a visitor has sent is the visitor's, and is removed, in time; one that has gone is told."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Server, draw_photo, serving, until
+from page_events import Visitor, file_data
+
+from sapiens_mlx.errors import SapiensError
+from sapiens_mlx.ui import storage
+from sapiens_mlx.ui.process_folder import PREFIX
+from sapiens_mlx.ui.storage import Visits
+
+HASH = "ab" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The process's own."""
+    return tmp_path / "ours"
+
+
+@pytest.fixture
+def upload(folder: Path) -> Path:
+    path = folder / HASH / "photo.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"photo")
+    return path
+
+
+# ---- what is an upload ----------------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_two_visitors_share_goes_with_the_second_however_it_is_written(folder, upload):
+    visits = Visits(folder)
+    visits.hold(visits.of("a"), str(upload))
+    visits.hold(visits.of("a"), str(upload))
+    visits.hold(visits.of("b"), f"{folder}//{HASH}/../{HASH}/photo.jpg")
+    visits.leave("b")
+    assert upload.exists()
+    visits.leave("a")
+    assert not upload.exists()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "licence",
+        f"ours/{HASH}/../../licence",
+        f"ours/{HASH}/link.jpg",
+        f"ours/{'cd' * 32}/licence",
+        f"{HASH}/photo.jpg",
+        "ours/examples/one.jpg",
+        "ours/other/photo-1/photo.png",
+        f"ours/{'ef' * 32}/of_help.webp",
+        f"ours/{HASH}",
+        f"ours/{HASH}/folder",
+        "ours/\0.jpg",
+        "",
+    ],
+)
+def test_what_is_no_upload_is_refused_and_stays(tmp_path, folder, upload, named):
+    """Files of the installation, of the page, of others; links; folders: whatever a request may name."""
+    own = folder / ("ef" * 32) / "of_help.webp"
+    for path in (tmp_path / "licence", tmp_path / HASH / "photo.jpg", folder / "examples/one.jpg", own):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"ours")
+    (upload.parent / "folder").mkdir()
+    (upload.parent / "link.jpg").symlink_to(tmp_path / "licence")
+    (folder / ("cd" * 32)).symlink_to(tmp_path)
+    upload.unlink()
+    visits = Visits(folder)
+    visits.page_is_built()
+    upload.write_bytes(b"photo")
+    other = visits.of("other")
+    picture = other.folder / "photo-1/photo.png"
+    picture.parent.mkdir()
+    picture.write_bytes(b"theirs")
+    named = named.replace("other", other.folder.name)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SapiensError, match="was not sent to this page"):
+        visits.hold(visits.of("a"), f"{tmp_path}/{named}")
+    mine = visits.of("a").folder
+    visits.leave("a")
+    assert set(tmp_path.rglob("*")) == before - {mine}
+
+
+def test_one_that_has_gone_is_told_and_a_visit_that_has_ended_holds_nothing(folder, upload):
+    visits = Visits(folder)
+    visit = visits.of("a")
+    for gone in (upload.with_name("other.jpg"), folder / "visit-old/photo-1/photo.png"):
+        with pytest.raises(SapiensError, match=r"^The clip is not here any more\. Drop it again\.$"):
+            visits.hold(visit, gone, "clip")
+    visits.leave("a")
+    with pytest.raises(SapiensError, match="has ended"):
+        visits.hold(visit, upload)
+    assert upload.exists()
+
+
+def test_what_no_event_names_goes_after_an_hour_and_what_is_held_or_still_comes_does_not(folder, upload, monkeypatch):
+    now_s = 1000.0
+    monkeypatch.setattr(storage, "monotonic", lambda: now_s)
+    visits = Visits(folder)
+    held, unclaimed, cut, coming = upload, upload.with_name("b.jpg"), folder / "tmpa1", folder / "tmpb2"
+    for path in (unclaimed, cut, coming):
+        path.write_bytes(b"x")
+    visits.hold(visits.of("a"), held)
+    visits.tidy()
+    os.utime(coming, ns=(1, 1))  # more of it has come
+    now_s += storage.UNCLAIMED_S / 2
+    visits.of("a")
+    visits.tidy()
+    assert all(path.exists() for path in (held, unclaimed, cut, coming))
+    now_s += storage.UNCLAIMED_S / 2
+    visits.of("a")
+    visits.tidy()
+    assert [path.exists() for path in (held, unclaimed, cut, coming)] == [True, False, False, True]
+
+
+# ---- on a real page -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(["app.py"], tmp_path_factory.mktemp("page"), {}) as server:
+        yield server
+
+
+def test_files_of_the_page_that_are_named_as_a_photo_are_refused_and_stay(server):
+    """Gradio lets them through, for they lie where uploads do; what lies elsewhere it refuses by itself."""
+    (folder,) = server.files.glob(f"{PREFIX}*")
+    of_help = next(folder.glob("*/keypoints.webp"))
+    paths = [folder / "examples/one_person.jpg", of_help]
+    visitor = Visitor(server.url)
+    with visitor.page():
+        for path in paths:
+            told = [json.dumps(visitor.ask("photo_changed", image=file_data(path)))]
+            told.append(visitor.answer(visitor.call(file_data(path), "seg")))
+            assert all("was not sent to this page" in one for one in told), told
+        assert len(list(folder.glob("visit-*"))) > 0
+    until(lambda: not list(folder.glob("visit-*")), 60)
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_photo_that_has_gone_is_a_sentence_on_the_page_and_for_programs(server, tmp_path):
+    visitor = Visitor(server.url)
+    path = visitor.upload(draw_photo(tmp_path / "mine.png"))
+    Path(path).unlink()
+    asked = json.dumps(visitor.ask("photo_changed", image=file_data(path)))
+    called = visitor.answer(visitor.call(file_data(path), "seg"))
+    for told, again in (
+        (asked, "The photo is not here any more. Drop it again."),
+        (called, "any more. Send it again."),
+    ):
+        assert again in told
+        assert str(server.files) not in told

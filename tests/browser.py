@@ -227,6 +227,25 @@ def run(page: "Page", tab: str = "", end: str = ".done") -> None:
     page.locator(f"{status} .status:is({end}):not(.old)").wait_for(timeout=RUN_MS)
 
 
+def stop(page: "Page", tab: str = "") -> None:
+    """Presses Stop and waits for what comes of it, which is nothing but that; `tab` as of run()."""
+    status = f"#{tab}-status" if tab else "#status"
+    said = page.evaluate_handle(
+        """selector => {
+            const area = document.querySelector(selector), said = [];
+            new MutationObserver(() => said.push(area.innerText)).observe(
+                area, {childList: true, subtree: true, characterData: true});
+            return said;
+        }""",
+        status,
+    )
+    page.locator(f"#{tab}-stop" if tab else "#stop").click()
+    page.locator(f"{status} .stopped", has_text="Stopped").wait_for(timeout=RUN_MS)
+    page.wait_for_timeout(500)  # for what comes late
+    assert page.locator(f"{status} .stopped").is_visible()
+    assert not [text for text in said.json_value() if "Not run" in text]
+
+
 def download(page: "Page", label: str, tab: str = "") -> Path:
     """The file that a tab's button of this label gives, under the name that it comes with."""
     frame = page.locator(f"#{tab}" if tab else "body")

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import RUN_MS, ready, upload
+from browser import RUN_MS, ready, run, stop, upload
 from doors_page import Served, page_here
 
 from sapiens_mlx.ui import doors, examples, page, tab
+from sapiens_mlx.ui.wiring import MODEL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -68,6 +69,24 @@ def test_a_visitor_whom_the_queue_refuses_can_run_again(served: Served, visitor:
         room(served)
     visitor.locator("#run").click()
     visitor.locator("#status .done").wait_for(timeout=RUN_MS)
+
+
+@pytest.mark.browser
+def test_a_run_that_is_stopped_while_it_waits_is_not_told_to_be_refused(
+    served: Served, visitor: "Page", photo: Path
+) -> None:
+    upload(visitor, photo)
+    run(visitor)  # of what has never run, Gradio has no turns yet
+    turns = served.demo._queue.event_queue_per_concurrency_id[MODEL["concurrency_id"]]
+    turns.current_concurrency += 1  # somebody else's run, that does not end
+    try:
+        visitor.locator("#run").click()
+        visitor.locator("#status .working").wait_for(timeout=RUN_MS)
+        stop(visitor)
+        assert visitor.locator("#run").is_enabled()
+    finally:
+        turns.current_concurrency -= 1
+    run(visitor)
 
 
 @pytest.mark.browser

@@ -23,6 +23,7 @@ from browser import (
     remove_photo,
     serving,
     shown,
+    stop,
     until,
     upload,
 )
@@ -155,8 +156,7 @@ def test_stop_ends_a_run_and_the_next_one_works(visit: Callable, photo: Path) ->
     choose(page, "pose", "tiny")  # the small detector sees dozens of people, so this takes a while
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text(re.compile(r"Person \d+ of \d+"), timeout=RUN_MS)
-    page.locator("#stop").click()
-    expect(page.locator("#status")).to_contain_text("Stopped")
+    stop(page)
     expect(page.locator("#stop")).to_be_disabled()
     run(page, "seg")
     assert shown(page).shape == (640, 480, 3)

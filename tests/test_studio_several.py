@@ -20,6 +20,7 @@ from browser import (
     serving,
     show,
     shown,
+    stop,
     surfaces,
     upload,
 )
@@ -87,8 +88,7 @@ def test_stop_keeps_what_is_done_and_the_next_run_does_the_rest(visit: Callable,
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text(re.compile(r"\(2 of 3\).*Person \d+ of \d+"), timeout=RUN_MS)
     assert surfaces(page) == ["seg", "recoloured"]
-    page.locator("#stop").click()
-    expect(page.locator("#status")).to_contain_text("Stopped", timeout=RUN_MS)
+    stop(page)
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
     assert surfaces(page) == ["seg", "recoloured"]

@@ -122,7 +122,7 @@ def test_stop_keeps_a_video_and_others_do_not_wait_for_a_clip(visit: Callable, s
     browser.run(other)  # between two frames of the clip
     expect(page.locator("#video-status .working")).to_contain_text("of 72")
 
-    page.locator("#video-stop").click()
+    browser.stop(page, "video")
     expect(page.locator("#video-status .stopped")).to_contain_text("The video shows the", timeout=RUN_MS)
     assert 0 < playing(page).seconds < 3
     expect(page.locator("#video .cm-content")).to_contain_text("--last-frame")

@@ -57,8 +57,8 @@ class RunActions(ABC):
         self._examples = {button._id: path for button, path in examples.items()}
 
     @abstractmethod
-    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
-        """Computes what is chosen, on the machine that serves this page, and shows it."""
+    def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """Computes what is chosen and shows it."""
 
     @abstractmethod
     def stopped(self, request: gr.Request) -> Updates | Iterator[Updates]:
@@ -84,17 +84,39 @@ class RunActions(ABC):
         if task == hands.TASK:
             consent.check(self._visits.of(request.session_hash), predictors)
 
-    def begin(self) -> Updates:
+    def run_asked(self, request: gr.Request) -> Updates:
         """At once after a run is asked for, before the queue."""
+        self._visit(request).waits = True
+        return self.begin()
+
+    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+        """The run that was asked for, on the machine that serves this page."""
+        self._visit(request).waits = False
+        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
+        yield from self._run(request, **values)
+
+    def begin(self) -> Updates:
+        """The page when work has begun, or is about to."""
         return {
             self._view.status: words.working(step("queued", 0, 0)),
             self._view.run: gr.update(interactive=False),
             self._view.stop: gr.update(interactive=True),
         }
 
-    def not_taken(self) -> Updates:
-        """The run that was begun did not come: the queue is full, and refuses it before any handler sees it."""
+    def not_taken(self, request: gr.Request) -> Updates:
+        """The run that was asked for did not come: the queue is full, and refuses it before any handler sees it.
+
+        Gradio tells of a run that Stop has ended by the same event; of that the page says something else.
+        """
+        visit = self._visit(request)
+        if not visit.waits:
+            return gr.skip()
+        visit.waits = False
         return self._ready(words.notice(NOT_TAKEN, "Not run"))
+
+    def stopping(self, request: gr.Request) -> None:
+        """Stop was pressed."""
+        self._visit(request).waits = False
 
     def _ready(self, status: str) -> Updates:
         """Ready for the next run."""

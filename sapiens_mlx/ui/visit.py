@@ -126,8 +126,9 @@ class Visit:
     the page's inputs, by name, as the newest event of the tab gave them. `surface` is the picture that is shown, and
     `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be
     chosen, and `in_space` the surface whose file the 3-D viewer holds. `pressed_ms` is when, since the page was opened,
-    the newest example was pressed, and `accepted` whether the visitor has accepted licences of weights here: see
-    consent.py. `room` raises SapiensError where there is no memory for arrays that are to be kept: see storage.py.
+    the newest example was pressed, `waits` whether a run that was asked for has neither come nor been stopped, and
+    `accepted` whether the visitor has accepted licences of weights here: see consent.py. `room` raises SapiensError
+    where there is no memory for arrays that are to be kept: see storage.py.
     """
 
     folder: Path
@@ -143,6 +144,7 @@ class Visit:
     posed: "PoseResult | None" = None
     closed: bool = False
     pressed_ms: float = 0.0
+    waits: bool = False
     uploads: set[Path] = field(default_factory=set)
     room: "Callable[[Visit, list[np.ndarray]], None]" = lambda visit, coming: None
     _count: int = 0

@@ -39,7 +39,7 @@ def connect_run(
     def runs_after(trigger: Any) -> gr.events.Dependency:
         """The run that begins when `trigger` comes."""
         waiting = [view.status, view.run, view.stop]
-        run = trigger(do.begin, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
+        run = trigger(do.run_asked, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
             do.run, **event, **again, api_visibility="private", **turns
         )
         run.failure(do.not_taken, None, waiting, queue=False, **PRIVATE)
@@ -70,9 +70,9 @@ def connect_stop(
 ) -> None:
     """Connect Stop, which ends whichever of `running` is under way; `outputs` are what the end changes.
 
-    In two steps: "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
+    "Stopped", and with it Run, comes when Gradio has cancelled the event, and through the queue, so after
     its last report. Otherwise that report would stand, or the next run would be the one that is cancelled.
     """
-    view.stop.click(None, None, None, cancels=list(running), queue=False, **PRIVATE).then(
+    view.stop.click(do.stopping, None, None, cancels=list(running), queue=False, **PRIVATE).then(
         do.stopped, None, outputs, concurrency_limit=None, **PRIVATE
     )

@@ -142,9 +142,8 @@ class CompareActions(TabActions):
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+    def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes each variant in turn, on the machine that serves this page, and shows it as it ends."""
-        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visit = self._visit(request)
         photo = None
         try:

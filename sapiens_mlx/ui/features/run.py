@@ -72,9 +72,8 @@ class FeaturesActions(TabActions):
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+    def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes the features of the photo and of the second one, and draws them."""
-        yield self.begin()  # again: the run before, which a new photo ended, may have said that it is over
         visits = self._both(request)
         taken: list[Photo | None] = []
         try:

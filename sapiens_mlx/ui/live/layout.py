@@ -122,8 +122,8 @@ def _connect(
         concurrency_limit=2 * most,
         **PRIVATE,
     )
-    # In two steps, as in wiring.connect_stop: the end comes after the last report of what is cancelled.
-    view.stop.click(None, None, None, cancels=[starting], queue=False, **PRIVATE).then(
+    # As in wiring.connect_stop: the end comes after the last report of what is cancelled.
+    view.stop.click(do.stopping, None, None, cancels=[starting], queue=False, **PRIVATE).then(
         do.stopped, None, turned, concurrency_limit=None, **PRIVATE
     )
     for choice in (inputs["task"], inputs["size"]):

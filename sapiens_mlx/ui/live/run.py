@@ -92,8 +92,9 @@ class LiveActions:
             self._view.about: sentences.about(task, size, level, larger=runtime.device() == "gpu", warning=warning),
         }
 
-    def begin(self) -> Updates:
+    def begin(self, request: gr.Request) -> Updates:
         """At once after Start, while the browser asks whether the page may use the camera."""
+        self._visits.of(request.session_hash, TAB).waits = True
         return {
             self._view.status: words.working(Step("Asking for the camera")),
             self._view.start: gr.update(interactive=False),
@@ -101,12 +102,18 @@ class LiveActions:
         }
 
     def not_taken(self, request: gr.Request) -> Updates:
-        """start() did not come: the queue is full."""
-        return self._off(self._visits.of(request.session_hash, TAB), words.notice(NOT_TAKEN, "Not started"))
+        """start() did not come: the queue is full. Comes after Stop as well, as in tab.py."""
+        visit = self._visits.of(request.session_hash, TAB)
+        return self._off(visit, words.notice(NOT_TAKEN, "Not started")) if visit.waits else gr.skip()
+
+    def stopping(self, request: gr.Request) -> None:
+        """Stop was pressed."""
+        self._visits.of(request.session_hash, TAB).waits = False
 
     def start(self, problem: str, task: str, size: str, surroundings: bool, request: gr.Request) -> Iterator[Updates]:
         """Loads what is needed, or downloads it, and only then puts the camera on the page."""
         visit = self._visits.of(request.session_hash, TAB)
+        visit.waits = False
         if problem:
             status = sentences.stopped() if problem == "stopped" else sentences.camera_problem(problem)
             yield self._off(visit, status)

@@ -91,10 +91,9 @@ class Actions(Shown):
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
-    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+    def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes what is ticked for every photo, on the machine that serves this page, and shows each as it ends."""
-        # Again: the run before, which a new photo ended, may have said that it is over.
-        yield self.begin() | self._view.consent.hide()
+        yield self._view.consent.hide()
         visit, first = self._visit(request), None
         visit.look, visit.picked = values, False
         try:

@@ -162,10 +162,9 @@ class VideoActions(RunActions):
         update = super().begin()
         return update | {self._view.status: words.working(Step(sentences.WAITING))} if waits else update
 
-    def run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
+    def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Runs the task over the clip, on the machine that serves this page, and shows the video."""
         view, visit = self._view, self._visit(request)
-        yield super().begin()  # again: the run before, which a new clip ended, may have said that it is over
         given = None
         try:
             if visit not in self._given:  # pressed before the upload was looked at

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from .errors import BoxError
 
 NAMES = ("x1", "y1", "x2", "y2")
 MOST_BYTES = 4_000_000  # a file of boxes has a few lines, and what pose writes of 100 people 2 MB
+MOST_BOXES = 10_000
 
 
 def read_boxes(path: str | Path) -> list[list[float]]:
@@ -35,6 +37,8 @@ def read_boxes(path: str | Path) -> list[list[float]]:
         boxes = _from_json(text) if text.lstrip().startswith(("[", "{")) else _from_csv(text)
         if not boxes:
             raise ValueError("it holds no box")
+        if len(boxes) > MOST_BOXES:
+            raise ValueError(f"it holds more than {MOST_BOXES:,} boxes")
         return boxes
     except (ValueError, TypeError, RecursionError, csv.Error) as problem:
         raise BoxError(
@@ -51,7 +55,7 @@ def _from_json(text: str) -> list[list[float]]:
         data = data[found[0]]
     if not isinstance(data, list):
         raise ValueError(f"a list is expected, not {type(data).__name__}")
-    return [_box(_of_person(one), f"box {number}") for number, one in enumerate(data, start=1)]
+    return [_box(_of_person(one), f"box {number}") for number, one in enumerate(data[: MOST_BOXES + 1], start=1)]
 
 
 def _of_person(one: Any) -> Any:
@@ -66,7 +70,8 @@ def _from_csv(text: str) -> list[list[float]]:
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     apart_by = max(",;\t", key=first.count)
-    rows = [(number, row) for number, row in enumerate(csv.reader(lines, delimiter=apart_by), start=1) if any(row)]
+    numbered = enumerate(csv.reader(lines, delimiter=apart_by), start=1)
+    rows = list(islice(((number, row) for number, row in numbered if any(row)), MOST_BOXES + 2))  # and one of names
     columns = list(range(4))
     if rows and not _is_number(rows[0][1][0]):
         names = [name.strip().lower() for name in rows[0][1]]

@@ -81,9 +81,10 @@ def picked_from_picked(path):
 
 
 CASES = {
-    "boxes line by line": ("boxes", file_of(b"1,2,3,4\n" * 490_000), "read"),
-    "boxes in a list": ("boxes", file_of(b"[" + b"[1,2,3,4]," * 390_000 + b"[1,2,3,4]]"), "read"),
+    "boxes line by line": ("boxes", file_of(b"1,2,3,4\n" * 490_000), "more than 10,000 boxes"),
+    "boxes in a list": ("boxes", file_of(b"[" + b"[1,2,3,4]," * 390_000 + b"[1,2,3,4]]"), "more than 10,000 boxes"),
     "boxes, empty": ("boxes", file_of(b"[" + b"{}," * 1_300_000 + b"{}]"), "a person has no"),
+    "boxes, as many as are read": ("boxes", file_of(b"1,2,3,4\n" * 10_000), "read"),
     "boxes, a file of 10 MB": ("boxes", file_of(b"1,2,3,4\n" * 1_200_000), "larger than 4 MB"),
     "boxes, a number of a million digits": ("boxes", file_of(b"[[1,2,3," + b"9" * 1_000_000 + b"]]"), "digits"),
     "zip of entries": ("pth", zip_of_entries, "0 data.pkl"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MOST_S, MOST_BYTES = 2, 1 << 30  # for a file under 10 MB; of processor time, since other tests may run beside
-COUNTED_S = 0.17  # what slowness() takes on the machine that MOST_S is meant for: a processor of 2026, with nothing else
+COUNTED_S = 0.17  # slowness()'s loop, where MOST_S is meant: on a processor of 2026 with nothing else to do
 KILLED_S, KILLED_BYTES = 30, 8 << 30  # where one that takes for ever is ended
 
 

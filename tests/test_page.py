@@ -4,7 +4,6 @@ The page runs in a process of its own on checkpoints of the size "tiny", so that
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,12 +240,10 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Callable, photo: Pat
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_full_size_network_runs_in_the_page(
     chromium: "playwright.Browser", reference: Path, tmp_path: Path, photo: Path
 ) -> None:
-    if "SAPIENS_TEST_FULL_PAGE" not in os.environ:
-        pytest.skip("takes minutes and 5 GB; set SAPIENS_TEST_FULL_PAGE=1")
     rule.write_checkpoint(tmp_path / "weights/seg/sapiens2_0.4b_seg.safetensors", rule.manifest("seg-0.4b"))
     with serving(["app.py"], tmp_path, {}) as server:
         page = chromium.new_page()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BoxError
+from .files import expanded
 
 NAMES = ("x1", "y1", "x2", "y2")
 MOST_BYTES = 4_000_000  # a file of boxes has a few lines, and what pose writes of 100 people 2 MB
@@ -26,10 +27,10 @@ def read_boxes(path: str | Path) -> list[list[float]]:
     """
     path = Path(path)
     try:
-        with path.expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         text = data[:MOST_BYTES].decode("utf-8-sig")
-    except (OSError, ValueError, RuntimeError) as problem:  # also: no text, a null in the name, no such ~user
+    except (OSError, ValueError) as problem:  # also: no text, a null in the name
         raise BoxError(f"The boxes in {path} cannot be read. Give a JSON or CSV file of x1, y1, x2, y2.") from problem
     try:
         if len(data) > MOST_BYTES:

@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from . import runtime, zoo
 from .errors import SapiensError
+from .files import expanded
 from .memory import guarded
 from .runtime import Progress, inference, no_progress
 from .weights import conversion, hub_cache, locate, original, publish
@@ -86,7 +87,7 @@ def convert(
             "The weights of hands may not be changed and passed on, by their licence: there is nothing to convert. "
             f"Their author offers {zoo.WILOR_POSE_4BIT.filename}, which is the level 4bit."
         )
-    folder = None if out is None else Path(out).expanduser().resolve()
+    folder = None if out is None else expanded(out).resolve()
     if folder is None and (row.dtype == "float32" or checkpoint.bundled):
         which = "The demo weights are converted in no time" if checkpoint.bundled else "fp32 is the original's own type"
         raise SapiensError(f"{which}, so that no copy is kept. Add --out DIR to write one.")
@@ -135,7 +136,7 @@ def _existing_file(given: str | None) -> Path | None:
     """The file that was given; None for a repository's name, or nothing."""
     if given is None:
         return None
-    path = Path(given).expanduser()
+    path = expanded(given)
     if path.is_file():
         return path
     if path.is_dir():

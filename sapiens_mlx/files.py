@@ -29,13 +29,25 @@ LEFT_S = 60.0  # that a file of another machine is not written to
 _TOKEN = secrets.token_hex(2)  # in a container, the process that was killed had the number that this one has
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with the home in place of ~. Of a user whom nobody knows it stays, and is then simply not there."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises RuntimeError
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder, as far as we may look."""
+    return os.path.exists(path)  # noqa: PTH110  pathlib's raises for a name too long, and where nobody may look
+
+
 def output_folder(folder: str | Path) -> Path:
     """The folder, made if need be. Raises SapiensError where nothing can be written."""
     try:
-        folder = Path(folder).expanduser()
+        folder = expanded(folder)
+        if folder.parts[:1] and folder.parts[0].startswith("~"):
+            raise OSError("there is nobody of this name")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError) as problem:  # RuntimeError: the home of a user whom nobody knows
+    except OSError as problem:
         raise not_writable(folder, problem) from problem
     return folder
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from .errors import ImageError
-from .files import write_bytes, writing
+from .files import expanded, write_bytes, writing
 from .hosted import is_hosted
 from .image_parts import READ_BYTES, CountedFile, scans, tiff_parts
 
@@ -127,14 +127,14 @@ def _file(source: ImageSource) -> CountedFile:
         )
     path = Path(source)
     try:
-        path = path.expanduser()
+        path = expanded(path)
         mode = path.stat().st_mode
         file = (
             CountedFile(path.open("rb", buffering=0)) if stat.S_ISREG(mode) else None
         )  # opening a pipe would wait for ever
     except FileNotFoundError as problem:
         raise ImageError(f"There is no file {path}. Check its name and folder.") from problem
-    except (OSError, ValueError, RuntimeError) as problem:  # also: a null character in the name, no such ~user
+    except (OSError, ValueError) as problem:  # also: a null character in the name
         reason = getattr(problem, "strerror", None) or str(problem).rstrip(".")
         raise ImageError(f"{path} cannot be opened ({reason}). Check its name and that you may read it.") from problem
     if file is None:

@@ -14,6 +14,7 @@ import numpy as np
 from . import fetch, passes, runtime, tasks, zoo
 from .detect import People, RTMDetDetector, validate_boxes, whole_photo
 from .errors import SapiensError, WeightsError
+from .files import expanded, is_there
 from .image import ImageSource, read_image, read_mask
 from .memory import guarded, guarding
 from .models import models
@@ -65,8 +66,8 @@ class Predictor:
             WeightsError: when `weights` does not exist, or is a conversion that cannot be read.
         """
         self.task = zoo.task_row(task).name
-        self.weights = None if weights is None else str(Path(weights).expanduser())
-        if self.weights and not (Path(self.weights).exists() or locate.repo_named(self.weights)):
+        self.weights = None if weights is None else str(expanded(weights))
+        if self.weights and not (is_there(Path(self.weights)) or locate.repo_named(self.weights)):
             raise WeightsError(
                 f"There is no file or folder {weights}. Give the path of a checkpoint or weights folder."
             )

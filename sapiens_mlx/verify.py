@@ -20,7 +20,7 @@ import numpy as np
 
 from . import runtime, tasks, verify_input, zoo
 from .errors import ImageError, SapiensError
-from .files import write_bytes
+from .files import expanded, write_bytes
 from .image import read_image
 from .memory import guarded
 from .models import models
@@ -184,7 +184,7 @@ def verify(
     """
     size = size or verifiable().get(zoo.task_row(task).name, zoo.DEFAULTS.size)
     published = _published(task, size)
-    path = _photo() if photo is None else Path(photo).expanduser()
+    path = _photo() if photo is None else expanded(photo)
     photo_rgb = _checked(path)
     work = partial(inference.run, _verify, task, size, weights, path, photo_rgb, published, progress=progress)
     return guarded(work, task, size, LEVEL)
@@ -204,7 +204,7 @@ def _verify(
     models.clear()  # room for another network
     # The original, where a smaller copy of it might be had too; or what `convert --out` made of it.
     if weights is not None and conversion.published(weights) is not None:
-        source = Path(weights).expanduser()
+        source = expanded(weights)
     else:
         source = locate.find(checkpoint, weights, progress=progress)
     model = store.load(task, size, LEVEL, source, rope_dtype=mx.float32, progress=progress)

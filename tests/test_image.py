@@ -185,7 +185,7 @@ BAD_SOURCES = [
     ("no/such/photo.jpg", "no file"),
     ("bad\0name.jpg", "cannot be opened"),
     ("x" * 5000, "cannot be opened"),
-    ("~nobody-is-called-so/photo.jpg", "cannot be opened"),
+    ("~nobody-is-called-so/photo.jpg", "There is no file"),
     ("~nobody\0/photo.jpg", "cannot be opened"),
 ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .. import zoo
 from ..errors import SapiensError, WeightsError, WeightsMissingError
+from ..files import expanded
 from ..runtime import Progress, no_progress
 from ..weights import consent, hub, hub_cache, locate, remote
 from ..weights.torch_file import Opened
@@ -61,7 +62,7 @@ def pose_checkpoint(level: str) -> zoo.Checkpoint:
 
 def local(level: str, weights: str | Path | None = None) -> Files:
     """What is on this machine. Raises WeightsError where `weights` names nothing that exists."""
-    path = Path(weights).expanduser() if weights is not None and locate.repo_named(weights) is None else None
+    path = expanded(weights) if weights is not None and locate.repo_named(weights) is None else None
     if path is not None and not path.exists():
         raise WeightsError(f"There is no file or folder {path}. Give WiLoR's file, or a folder of weights for hands.")
     folder = path.parent if path is not None and path.is_file() else path
@@ -96,7 +97,7 @@ def to_accept(level: str, weights: str | Path | None = None) -> list[str]:
 
 def _folders(folder: Path | None) -> list[Path]:
     standing = os.environ.get("SAPIENS_CHECKPOINT_ROOT") or "~/sapiens2_host"
-    return [path for path in (folder, Path(standing).expanduser()) if path is not None]
+    return [path for path in (folder, expanded(standing)) if path is not None]
 
 
 def _local(checkpoint: zoo.Checkpoint, folder: Path | None) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SapiensError
-from ..files import writing
+from ..files import expanded, writing
 from . import manifest, plan
 from .index import Index
 from .job import Job
@@ -71,7 +71,7 @@ def merge(folder: str | Path) -> Merged:
     Raises:
         SapiensError: the folder holds no job or no manifest, one is being written, or the new one cannot be.
     """
-    out = Path(folder).expanduser().resolve()
+    out = expanded(folder).resolve()
     job = Job.read(out)
     if not manifest.paths(out):
         raise SapiensError(f"{out} holds no manifest: nothing of the job was begun. Run it again.")

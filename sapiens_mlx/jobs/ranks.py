@@ -4,6 +4,7 @@ MLX's distributed engine is asked only where mlx.launch has set its environment:
 the processes exchange is two numbers at the start; then none waits for another's network.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -64,13 +65,15 @@ def _join(out: Path, progress: Progress) -> Ranks | None:
 
     number = secrets.randbits(30) if rank == 0 else 0
     board = out / BOARD.format(number)
-    if rank == 0:
-        for folder in ("todo", "taken", "alive"):
-            (board / folder).mkdir(parents=True, exist_ok=True)
+    seen = False
+    with contextlib.suppress(OSError):  # a full disk: then nobody sees the board
+        if rank == 0:
+            for folder in ("todo", "taken", "alive"):
+                (board / folder).mkdir(parents=True, exist_ok=True)
     board = out / BOARD.format(total(number))
-    seen = board.is_dir()
-    if seen:  # known to be there before any rank can be through with everything
-        (board / "alive" / str(rank)).touch()
+    with contextlib.suppress(OSError):
+        (board / "alive" / str(rank)).touch()  # known to be there before any rank can be through with everything
+        seen = True
     if total(int(seen)) == count:
         return Ranks(rank, count, board)
     if rank == 0:

@@ -1,4 +1,5 @@
 """Mathematics only: the networks as mlx.nn modules, channels last. No files, no pictures, no tasks.
 
-Imports nothing but mlx, and NumPy where constants are made (rope.py) or the CPU is served (cpu.py).
+Imports nothing but mlx, and NumPy where constants are made (rope.py) or the CPU is served (cpu.py, unpack.py), which
+also asks how many threads there are (container.py, blas.py).
 """

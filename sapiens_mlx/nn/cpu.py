@@ -11,8 +11,8 @@ from functools import cache
 
 import mlx.core as mx
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from .. import blas
 from ..container import processors
 from .unpack import unpack
 
@@ -26,11 +26,6 @@ UNFOLDED_VALUES = 2**21  # 8 MB of unfolded input of a convolution, by one threa
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(processors(), thread_name_prefix="cpu-ops")
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def _view(x: mx.array) -> np.ndarray:
@@ -55,12 +50,6 @@ def _bands(rows: int, values_per_row: int) -> list[slice]:
 
 def _cut(rows: slice, step: int) -> list[slice]:
     return [slice(start, min(start + step, rows.stop)) for start in range(rows.start, rows.stop, step)]
-
-
-def _one_blas_thread():
-    """For products made by several threads side by side: two of them with one BLAS thread each are faster than one
-    after the other with two, and none waits for another (attention, 16 x 3081 x 64: 0.28 s against 0.65 s)."""
-    return _blas().limit(limits=1, user_api="blas")
 
 
 def _new(shape: tuple[int, ...]) -> tuple[mx.array, np.ndarray]:
@@ -93,7 +82,9 @@ def attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
             total = block @ ones  # a third of the time of block.sum(axis=1)
             np.divide(block @ values, total[:, None], out=out[b, rows, head])
 
-    with _one_blas_thread():
+    # Two products side by side with one BLAS thread each are faster than one after the other with two, and none waits
+    # for another (16 x 3081 x 64: 0.28 s against 0.65 s).
+    with blas.one_thread():
         _each(one_head, [(b, head) for b in range(batch) for head in range(heads)])
     return result.reshape(batch, length, heads * head_dim)
 
@@ -219,7 +210,7 @@ def _convolve(x: mx.array, weight: mx.array, padding: int, done: Callable[[int, 
             np.matmul(flat, columns, out=product[:count].reshape(count * out_width, -1))
             done(image, rows, product[:count])
 
-    with _one_blas_thread():
+    with blas.one_thread():
         shares = _cut(slice(0, out_height), -(-out_height // processors()))
         _each(part, [(image, share) for image in range(batch) for share in shares])
 

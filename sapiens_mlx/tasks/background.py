@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from ..errors import SapiensError
+from ..files import expanded, is_there
 from ..image import ImageSource, read_image, shrink
 
 _Given = ImageSource | Sequence[int]
@@ -55,7 +55,7 @@ def resolved(background: _Given) -> str | tuple[int, int, int] | np.ndarray:
     colour = _colour(background)
     if colour is not None:
         return colour
-    if isinstance(background, str | os.PathLike) and not Path(background).expanduser().exists():
+    if isinstance(background, str | os.PathLike) and not is_there(expanded(background)):
         raise SapiensError(f"The background {background} is neither a colour nor a file. Give {HELP}.")
     image: Any = background
     return read_image(image)

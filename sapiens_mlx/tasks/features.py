@@ -13,8 +13,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from .. import blas
 from ..errors import SapiensError
 from ..files import write_arrays
 from ..image import write_png
@@ -63,7 +63,7 @@ def principal_components(vectors: np.ndarray) -> Components:
     channels = centred.shape[1]
     block = np.random.default_rng(0).standard_normal((channels, min(channels, BLOCK)))
     variances = np.zeros(COMPONENTS)
-    with threadpool_limits(limits=1, user_api="blas"):  # thin products: threads would wait for each other
+    with blas.one_thread():  # thin products: threads would wait for each other
         for _ in range(MOST_ITERATIONS):
             block = np.linalg.qr(block)[0]
             image = centred @ block

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import expanded
 from ..shipped import PACKAGE
 
 if TYPE_CHECKING:
@@ -33,23 +34,23 @@ _hidden: set[Path] = set()
 def hide(place: str | Path | None) -> None:
     """From now on this folder is known, whatever its name holds, or that of this file: the weights of the page."""
     if place is not None:
-        path = Path(place).expanduser()
+        path = expanded(place)
         _hidden.add(path.parent if path.is_file() else path)
 
 
-def for_others(value: Any, weights: str | None = None) -> Any:
+def for_others(value: Any) -> Any:
     """`value`, a text or what JSON can hold, with every path of this machine in its texts cut down to its last name.
 
-    A known folder alone, such as somebody's home, becomes DIR. `weights` is one more that is known.
+    A known folder alone, such as somebody's home or what was given to hide(), becomes DIR.
     """
     if isinstance(value, dict):
-        return {name: for_others(part, weights) for name, part in value.items()}
+        return {name: for_others(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [for_others(part, weights) for part in value]
+        return [for_others(part) for part in value]
     if not isinstance(value, str) or "/" not in value:
         return value
     if _PATH.search(value):
-        for folder in _known(weights):
+        for folder in _known():
             here = rf"(?<![\w/.~]){re.escape(folder)}"
             value = re.sub(rf"{here}(?=/[^\s/])", "", value.replace(shlex.quote(folder), folder))
             value = re.sub(rf"{here}/?(?![\w-]|\.\w)", DIR, value)
@@ -64,12 +65,13 @@ def clear(comparison: "Comparison") -> None:
         entry.error = for_others(entry.error)
 
 
-def _known(weights: str | None) -> list[str]:
+def _known() -> list[str]:
     """Folders of this machine whose names may come up, the longest first: these are found whatever is in them."""
     from ..weights import conversion, hub_cache
 
     folders = {Path.home(), Path(tempfile.gettempdir()), Path.cwd(), PACKAGE.parent, *_hidden}
     folders |= {conversion.cache_folder(), hub_cache.cache_folder()}
-    folders |= {Path(place).expanduser() for place in (weights, os.environ.get("SAPIENS_CHECKPOINT_ROOT")) if place}
+    if root := os.environ.get("SAPIENS_CHECKPOINT_ROOT"):
+        folders.add(expanded(root))
     texts = {str(one) for folder in folders for one in (folder, folder.absolute(), folder.resolve())}
     return sorted((text for text in texts if text.count("/") and text != "/"), key=len, reverse=True)

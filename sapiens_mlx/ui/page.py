@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from .. import hosted, runtime
 from ..errors import SapiensError
+from ..files import expanded, is_there
 from . import addresses, disk, login, outside, preferences, words
 from .api import endpoints as api
 from .compare import layout as compare
@@ -121,7 +122,7 @@ def serve(
         raise SapiensError(
             "Programs that use MCP cannot log in. Leave out --mcp, or the login (--auth, $SAPIENS_AUTH)."
         )
-    if weights is not None and not Path(weights).expanduser().exists():
+    if weights is not None and not is_there(expanded(weights)):
         raise SapiensError(f"There is no file or folder {weights}. Give the folder your weights are in.")
     _warn(host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1", share, with_login=known is not None)
     folder = make_process_folder()

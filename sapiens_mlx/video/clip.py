@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import __version__, runtime
 from ..errors import CancelledError, ClipError, SapiensError
-from ..files import output_folder, write_bytes
+from ..files import expanded, output_folder, write_bytes
 from ..options import Options
 from ..predictor import Predictor
 from ..runtime import Progress, no_progress
@@ -365,7 +365,7 @@ def _job(
     """What a run that goes on with another's pieces has to have in common with it, by words for people."""
     about: list[Any] = [clip.name]
     if not (clip.is_live or isinstance(source, int)):
-        path = Path(source).expanduser()
+        path = expanded(source)
         stat = path.stat()
         about += [str(path.resolve()), stat.st_size if path.is_file() else clip.total, stat.st_mtime_ns]
     frames = asdict(choices)

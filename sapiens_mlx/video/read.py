@@ -1,9 +1,9 @@
 """Clips in: a video file, a folder of frames, or a camera by its number."""
 
 import os
-from pathlib import Path
 
 from ..errors import ClipError, SapiensError
+from ..files import expanded
 from .choices import FRAMES_PER_S
 from .frames import Clip
 
@@ -31,7 +31,7 @@ def open_clip(source: ClipSource, *, longest_px: int | None = None, frames_per_s
     from .read_file import FileClip
     from .read_folder import FolderClip
 
-    path = Path(source if not isinstance(source, int) else str(source)).expanduser()
+    path = expanded(source if not isinstance(source, int) else str(source))
     try:
         if isinstance(source, int) or (not path.exists() and str(source).isdecimal()):
             return CameraClip(int(str(source)), longest_px)

@@ -48,7 +48,7 @@ class Parts:
         self._state: Any = None
         self._waiting: list[tuple[int, int, str | None]] = []  # time, duration and line of each frame in the encoder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             self._lock = (folder / "lock").open("a")
         except OSError as problem:
             raise not_writable(folder, problem) from problem

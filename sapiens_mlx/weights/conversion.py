@@ -25,7 +25,7 @@ import mlx.core as mx
 
 from .. import __version__, zoo
 from ..errors import WeightsError
-from ..files import DISK_FULL, PARTIAL_FOLDER, flush, partial_folder, partial_name, replacing
+from ..files import DISK_FULL, PARTIAL_FOLDER, expanded, flush, partial_folder, partial_name, replacing
 from ..runtime import Progress, no_progress
 from . import described, hub_cache
 from .original import Converted
@@ -123,7 +123,7 @@ def published(weights: str | Path | None) -> Conversion | None:
     """
     if weights is None:
         return None
-    folder = Path(weights).expanduser()
+    folder = expanded(weights)
     if not ((folder / MODEL).is_file() and (folder / CONFIG).is_file()):
         return None
     found = read(folder)
@@ -150,7 +150,7 @@ def is_other(folder: Path) -> bool:
 
 def cache_folder() -> Path:
     """Where conversions are kept: $SAPIENS_MLX_CACHE, else ~/.cache/sapiens-mlx."""
-    return Path(os.environ.get("SAPIENS_MLX_CACHE") or "~/.cache/sapiens-mlx").expanduser()
+    return expanded(os.environ.get("SAPIENS_MLX_CACHE") or "~/.cache/sapiens-mlx")
 
 
 def conversions() -> list[Path]:

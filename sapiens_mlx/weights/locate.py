@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .. import zoo
 from ..errors import WeightsError, WeightsMissingError
+from ..files import expanded, is_there
 from ..runtime import Progress, no_progress
 from ..shipped import demo_folder, how_to_restore
 from . import described, hub, hub_cache
@@ -88,7 +89,7 @@ def find_local(
     if repo is not None:
         return _cached(repo, checkpoint)
     if weights is not None:
-        path = Path(weights).expanduser()
+        path = expanded(weights)
         if path.is_file():
             return whole(path)
         if not path.is_dir():
@@ -130,7 +131,7 @@ def is_one_model(weights: str | Path | None) -> bool:
         return False
     if repo_named(weights) is not None:
         return True
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     return path.is_file() or (path / described.CONFIG).is_file()
 
 
@@ -139,7 +140,7 @@ def repo_named(weights: str | Path | None) -> str | None:
     if weights is None:
         return None
     name = re.sub(r"^https:/+huggingface\.co/", "", str(weights)).rstrip("/")
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) or Path(str(weights)).expanduser().exists():
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) or is_there(expanded(str(weights))):
         return None
     return None if Path(name).suffix in (".safetensors", ".pth", ".json") else name
 
@@ -299,7 +300,7 @@ def _cached(repo: str, checkpoint: zoo.Checkpoint) -> Path | None:
 def _folders(weights: str | Path | None) -> list[Path]:
     """The folders looked into, in order: the one given, then $SAPIENS_CHECKPOINT_ROOT or the reference's default."""
     standing = os.environ.get("SAPIENS_CHECKPOINT_ROOT") or "~/sapiens2_host"
-    return [Path(folder).expanduser() for folder in (weights, standing) if folder is not None]
+    return [expanded(folder) for folder in (weights, standing) if folder is not None]
 
 
 def _missing(checkpoint: zoo.Checkpoint, weights: str | Path | None, reason: str, remedy: str) -> WeightsMissingError:

@@ -9,6 +9,7 @@ import mlx.nn as nn
 
 from .. import runtime, zoo
 from ..errors import WeightsError, is_memory_full
+from ..files import expanded
 from ..nn.backbone import Backbone
 from ..nn.layers import Part, tensors_of
 from ..nn.rtmdet import RTMDet
@@ -93,7 +94,7 @@ def load(
     """
     checkpoint, row = zoo.checkpoint(task, size), zoo.level(level)
     if weights is not None and (given := conversion.published(weights)) is not None:
-        return _from_published(Path(weights).expanduser(), given, checkpoint, row, rope_dtype, progress)
+        return _from_published(expanded(weights), given, checkpoint, row, rope_dtype, progress)
     source = locate.find_local(checkpoint, weights, row)
     # A second copy of what is as published, or converted in no time, is not worth keeping.
     keeps = row.dtype != "float32" and not checkpoint.bundled
@@ -177,7 +178,7 @@ def given(weights: str | Path | None) -> Given | None:
         task, size = zoo.names_in(repo)
         level = repo.rpartition("-")[2]
         return Given(task, size, level if level in zoo.LEVELS else None)
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if path.is_file() and not path.name.startswith("model"):
         return Given()
     config = described.read(path.parent if path.is_file() else path)
@@ -210,8 +211,8 @@ def _tell_what_was_taken(source: Path, checkpoint: zoo.Checkpoint, weights: str 
     if weights is None and repo is not None and repo.startswith(f"{locate.COMMUNITY}/"):
         if not any(repo in notice for notice in _told):  # else told before its download
             _tell(f"The weights are {repo}, a conversion by {locate.COMMUNITY} ({checkpoint.licence.name}).")
-    elif weights is not None and Path(weights).expanduser().is_dir():
-        held = locate.models_in(Path(weights).expanduser(), checkpoint)
+    elif weights is not None and expanded(weights).is_dir():
+        held = locate.models_in(expanded(weights), checkpoint)
         if len(held) > 1:
             others = " and ".join(path.name for path in held[1:])
             _tell(f"{weights} has these weights in several layouts: taken is {held[0].name}, not {others}.")

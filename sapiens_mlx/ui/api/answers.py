@@ -10,14 +10,14 @@ from ..outside import for_others
 log = logging.getLogger(__name__)
 
 
-def told(problem: Exception, weights: str | None = None) -> gr.Error:
+def told(problem: Exception) -> gr.Error:
     """A problem as programs hear of it: a sentence, and nothing of this machine."""
     if isinstance(problem, gr.Error):
         return problem
     if isinstance(problem, CancelledError):
         return gr.Error("The call was stopped.", print_exception=False)
     if isinstance(problem, SapiensError):
-        return gr.Error(for_others(str(problem), weights), print_exception=False)
+        return gr.Error(for_others(str(problem)), print_exception=False)
     log.error("A call of the page's API failed", exc_info=problem)
     if isinstance(problem, OSError) and problem.strerror:
         return gr.Error(

@@ -223,9 +223,9 @@ class Programs:
             for report in reports:
                 report["files"] = [Path(path).name for path in report["files"]]
             report = predict_files.together(reports, failures, len(predictors))
-            yield [described(path) for path in files], answers.for_others(report, self._weights), described(picture)
+            yield [described(path) for path in files], answers.for_others(report), described(picture)
         except Exception as problem:
-            raise answers.told(problem, self._weights) from problem
+            raise answers.told(problem) from problem
 
     def compare(  # type: ignore[misc]  # annotated with what it yields, for Gradio
         self,
@@ -298,11 +298,11 @@ class Programs:
             if len(errors) == len(comparison.entries):
                 raise SapiensError(errors[0])
             stem = f"{tame_stem(name_of(photo))}_compare_{comparison.task}"
-            table = write_bytes(folder / f"{stem}.csv", answers.for_others(to_csv(comparison), self._weights).encode())
+            table = write_bytes(folder / f"{stem}.csv", answers.for_others(to_csv(comparison)).encode())
             picture = write_png(folder / f"{stem}.png", sheet(comparison))
-            yield answers.for_others(to_json(comparison), self._weights), described(table), described(picture)
+            yield answers.for_others(to_json(comparison)), described(table), described(picture)
         except Exception as problem:
-            raise answers.told(problem, self._weights) from problem
+            raise answers.told(problem) from problem
 
     def models(self) -> dict[str, Any]:
         """What networks there are, which weights are on this server and how large, what the others' licences are, and
@@ -318,9 +318,9 @@ class Programs:
             del listing["cache"], listing["hub_cache"]
             for row in listing["checkpoints"]:
                 row["here"] = row.pop("file") is not None
-            return answers.for_others(listing, self._weights)
+            return answers.for_others(listing)
         except Exception as problem:
-            raise answers.told(problem, self._weights) from problem
+            raise answers.told(problem) from problem
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------

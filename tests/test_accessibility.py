@@ -89,8 +89,8 @@ def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable
     "name, tab",
     [
         ("Studio", ""),
-        ("Compare levels", "compare"),
-        ("Features", "features"),
+        pytest.param("Compare levels", "compare", marks=pytest.mark.slow),
+        pytest.param("Features", "features", marks=pytest.mark.slow),
         pytest.param("Video", "video", marks=pytest.mark.slow),
     ],
 )
@@ -102,6 +102,7 @@ def test_the_tabs_that_run_empty_and_with_results(visit: Callable, name: str, ta
     assert findings(page) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Video", "Live", "Weights", "Help"])
 def test_the_tabs_that_show(visit: Callable, name: str) -> None:
     page = visit()
@@ -117,6 +118,7 @@ def test_a_problem_is_told_at_once_and_reads_well(visit: Callable) -> None:
     assert findings(page) == []
 
 
+@pytest.mark.slow
 def test_every_group_of_choices_has_a_name(visit: Callable) -> None:
     page = visit()
     assert page.locator("html").get_attribute("lang") == "en"
@@ -127,6 +129,7 @@ def test_every_group_of_choices_has_a_name(visit: Callable) -> None:
         page.get_by_role("group", name=name, exact=True).first.wait_for(state="attached")
 
 
+@pytest.mark.slow
 def test_the_keyboard_goes_from_photo_to_run_and_shows_where_it_is(visit: Callable) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").focus()
@@ -159,6 +162,7 @@ def test_the_keyboard_goes_from_photo_to_run_and_shows_where_it_is(visit: Callab
     assert radio(page, "0.4b").is_checked() and not radio(page, "demo").is_checked()
 
 
+@pytest.mark.slow
 def test_on_a_phone_run_stays_in_sight_and_what_is_pressed_is_large_enough(visit: Callable) -> None:
     page = visit(**PHONE)
     run_example(page)
@@ -173,6 +177,7 @@ def test_on_a_phone_run_stays_in_sight_and_what_is_pressed_is_large_enough(visit
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.slow
 def test_on_a_laptop_run_is_in_sight_and_the_picture_stays_where_it_is(visit: Callable) -> None:
     page = visit(1440, 900)
     tick(page, "seg", "pose", "normal", "pointmap")

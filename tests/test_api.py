@@ -61,6 +61,7 @@ def refused(call) -> str:
 # ---- what there is --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_programs_see_three_endpoints_each_described_and_typed(client):
     about = client.view_api(return_format="dict", print_info=False)
     endpoints = about["named_endpoints"]
@@ -107,6 +108,7 @@ def test_predict_gives_the_files_and_the_command_lines_report(client, photo, ser
     assert (np.load(files[2])["labels"] == np.load(tmp_path / "two people_seg.npz")["labels"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [["seg", "pointmap"], "seg, pointmap"], ids=["a list", "commas"])
 def test_several_tasks_come_together_and_one_that_fails_says_why(client, photo, tasks):
     tasks = [*tasks, "normal"] if isinstance(tasks, list) else f"{tasks},normal"
@@ -127,6 +129,7 @@ def test_a_task_that_is_named_twice_is_run_once(client, photo):
     assert "results" not in report
 
 
+@pytest.mark.slow
 def test_options_reach_their_task(client, photo, tmp_path):
     pose = {"tasks": "pose", "boxes": [[-5, 0, 100, 200], [90, 10, 200, 300]], "flip": False}
     files, _, _ = predict(client, photo, **pose, level="8bit", keypoint_threshold=0.1, style="reference")
@@ -160,6 +163,7 @@ def test_calls_of_two_programs_at_once_do_not_mix(server, tmp_path):
         client.close()
 
 
+@pytest.mark.slow
 def test_one_photo_can_be_sent_for_many_calls_at_once(client, photo):
     jobs = [client.submit(photo=handle_file(photo), size="tiny", api_name="/predict") for _ in range(6)]
     assert [names(job.result(timeout=60)[0])[0] for job in jobs] == ["two_people_seg.png"] * 6
@@ -281,6 +285,7 @@ def test_a_call_that_is_cancelled_ends_and_the_next_one_runs(server, client, pho
     assert list(cancelled.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_session_keeps_its_newest_files_and_leaving_removes_them(server, photo, tmp_path):
     client = Client(server.url, verbose=False, download_files=str(tmp_path / "received"))
     before = set(server.files.rglob("call-*"))

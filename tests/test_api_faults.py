@@ -84,6 +84,7 @@ def test_a_full_disk_is_a_sentence(monkeypatch, tmp_path, photo):
     assert str(tmp_path) not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [SystemExit, KeyboardInterrupt, GeneratorExit, RuntimeError])
 def test_whatever_ends_a_job_is_a_sentence(monkeypatch, machine, tiny_size, tmp_path, photo, problem):
     def ends(*_: object) -> None:

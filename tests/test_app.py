@@ -76,6 +76,7 @@ def test_a_wrong_option_ends_with_one_line_that_says_what_to_do(arguments: list[
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_told_in_a_line(tmp_path: Path) -> None:
     with serving(["app.py"], tmp_path, {}) as server:
         ended = run_app("--port", server.url.rstrip("/").rsplit(":", 1)[1])
@@ -84,6 +85,7 @@ def test_a_taken_port_is_told_in_a_line(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_the_page_is_built_without_a_model_or_the_libraries_of_one(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from sapiens_mlx.ui.page import build; build(Path(sys.argv[1]));"
@@ -96,6 +98,7 @@ def test_the_page_is_built_without_a_model_or_the_libraries_of_one(tmp_path: Pat
     assert built.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_stopped_page_leaves_no_files(tmp_path: Path) -> None:
     with serving(["app.py"], tmp_path, {}) as server:
         assert list(server.files.glob(f"{PREFIX}*"))

@@ -174,6 +174,7 @@ def test_the_table_sorts_and_the_exports_say_what_it_says(visit: Callable, photo
     assert "compare 'two people.png' --task seg --size demo --levels fp32,8bit,4bit --reference fp32" in words
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_is_done_and_compare_goes_on_from_there(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -215,6 +216,7 @@ def test_a_size_without_weights_fails_in_its_row_and_the_others_go_on(visit: Cal
     expect(page.locator("#compare-run")).to_be_enabled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("levels", "sentence"),
     [(["8bit"], "demo:8bit would be compared with itself"), ([], "There is nothing to compare")],
@@ -230,6 +232,7 @@ def test_too_few_variants_are_told(visit: Callable, photo: Path, levels: list[st
     expect(page.locator("#compare .empty")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_no_photo_and_a_bad_one_are_told(visit: Callable, tmp_path: Path) -> None:
     page = visit()
     page.locator("#compare-run").click()
@@ -257,6 +260,7 @@ def test_the_studios_photo_can_be_compared(visit: Callable, photo: Path) -> None
     expect(page.locator("#compare .empty .done")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_the_memory_cannot_be_ticked_and_says_why(visit: Callable) -> None:
     limit = runtime.memory_limit_bytes()
     too_large = [level for level in zoo.LEVELS if inventory.needed_bytes("5b", level) > limit]
@@ -270,6 +274,7 @@ def test_what_does_not_fit_into_the_memory_cannot_be_ticked_and_says_why(visit: 
     assert offered == [level for level in zoo.LEVELS if level not in too_large]
 
 
+@pytest.mark.slow
 def test_a_task_offers_the_sizes_it_comes_in(visit: Callable) -> None:
     page = visit()
     tick(page, "sizes", "0.4b")

@@ -96,6 +96,7 @@ def test_every_task_runs_on_a_fresh_machine(machine, tmp_path, task):
     assert all(path.stat().st_size for path in result.save(tmp_path / "out", "photo"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", zoo.LEVELS)
 @pytest.mark.parametrize("task", [*DENSE, "pose"])
 def test_every_level_fits_the_widths_of_the_demo(machine, task, level):
@@ -200,6 +201,7 @@ def spoil(path: Path, how: str) -> None:
         path.write_bytes(contents[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["gone", "cut short", "empty", "a pointer"])
 @pytest.mark.parametrize("task", ["seg", "detect"])
 def test_a_file_that_is_gone_or_damaged_is_named_with_how_to_restore_it(clone, tmp_path, task, how):
@@ -223,6 +225,7 @@ def test_a_mask_whose_file_is_gone_leaves_the_result_and_says_how_to_restore_it(
     assert "git checkout -- assets/demo" in why
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_the_weights_and_the_examples(clone, tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", str(clone), "--no-deps", "--wheel-dir", str(tmp_path / "wheel")]
     built = subprocess.run(command, capture_output=True, text=True)
@@ -284,6 +287,7 @@ def test_captions_come_from_the_names_of_the_files():
     assert examples.caption(Path("examples/one_person.jpg")) == "One person"
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_an_example_runs_at_a_press_and_the_page_says_what_it_was_made_with(chromium, tmp_path):
     from playwright.sync_api import expect

@@ -207,6 +207,7 @@ def test_the_page_lists_asks_and_removes(visit: Callable, server: Server, tmp_pa
     assert (tmp_path / "hf/hub" / f"models--{OTHER.replace('/', '--')}").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_hosted_page_shows_nothing_and_removes_nothing(tmp_path: Path, chromium) -> None:
     put(tmp_path / "hf/hub", SEG.repo)

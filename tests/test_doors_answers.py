@@ -56,7 +56,7 @@ def ask(server: Server, path: str, sent: object = None, kind: str = "application
     ("name", "values", "said"),
     [
         ("/predict", {"tasks": "seg", "size": "tiny"}, "sapiens2_tiny_seg.safetensors"),
-        ("/predict", {"tasks": "normal", "size": "tiny"}, "The weights for"),
+        pytest.param("/predict", {"tasks": "normal", "size": "tiny"}, "The weights for", marks=pytest.mark.slow),
         ("/compare", {"task": "seg", "size": "tiny", "levels": "fp32,8bit"}, "sapiens2_tiny_seg.safetensors"),
     ],
 )

@@ -90,6 +90,7 @@ def chunks(png: bytes) -> Iterator[bytes]:
         place += length + 12
 
 
+@pytest.mark.slow
 def test_a_file_of_predict_says_what_the_photo_did(photo, tmp_path, capsys):
     out = tmp_path / "out"
     options = ("--side-by-side", "--pose-formats", FORMATS, "--foreground", "auto", "--points", "500", "--json")
@@ -120,6 +121,7 @@ def test_the_studios_zip_or_the_photo_it_shows_says_what_the_photo_did(photo, tm
     check([archive, *(path for path in visit.folder.rglob("*") if path.is_file())])
 
 
+@pytest.mark.slow
 def test_a_call_of_the_page_says_what_the_photo_did(photo, tmp_path):
     (tmp_path / "page").mkdir()
     with serving(["app.py"], tmp_path / "page", {}) as server:

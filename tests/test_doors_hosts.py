@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_no_other_host_is_asked_for_anything(chromium: "Browser", server: Server) -> None:
     elsewhere: list[str] = []

@@ -251,7 +251,11 @@ def begin_clip(server: Server, folder: Path) -> Visitor:
     return visitor
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGINT))],
+    ids=lambda one: one.name,
+)
 def test_nothing_stays_when_the_page_is_told_to_end_at_work(tmp_path, number):
     with serving(["app.py"], tmp_path, {}) as server:
         line = begin_upload(server)
@@ -265,6 +269,7 @@ def test_nothing_stays_when_the_page_is_told_to_end_at_work(tmp_path, number):
     assert left(server.files) == []
 
 
+@pytest.mark.slow
 def test_what_is_written_while_the_process_ends_goes_too(tmp_path):
     """Work that notices late, and an end that takes its time, as that of a library may."""
     program = """
@@ -306,6 +311,7 @@ def test_nothing_stays_of_a_visitor_who_leaves_at_work(tmp_path, begin):
         assert {path for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_what_a_page_that_was_killed_has_left_goes_with_the_next_start_and_of_a_living_one_nothing(tmp_path):
     with serving(["app.py"], tmp_path, {}) as living, serving(["app.py"], tmp_path, {}) as server:
         begin_run(server, tmp_path)

@@ -89,6 +89,7 @@ def test_a_run_that_is_stopped_while_it_waits_is_not_told_to_be_refused(
     run(visitor)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_browser_whose_clock_is_set_back_still_gets_the_example_it_pressed(visitor: "Page") -> None:
     first, second = examples.files()[:2]

@@ -129,6 +129,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_files_of_the_page_that_are_named_as_a_photo_are_refused_and_stay(server):
     """Gradio lets them through, for they lie where uploads do; what lies elsewhere it refuses by itself."""
     (folder,) = server.files.glob(f"{PREFIX}*")

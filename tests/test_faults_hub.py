@@ -44,6 +44,7 @@ LISTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "words"), LISTINGS.values(), ids=LISTINGS)
 def test_a_repository_that_cannot_be_listed_is_a_sentence(tmp_path, fault, words):
     with Hub(FILES, **fault) as hub:
@@ -69,6 +70,7 @@ HEADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", HEADS.values(), ids=HEADS)
 def test_an_answer_about_a_file_that_makes_no_sense_is_a_sentence(tmp_path, fault):
     machine = Machine(tmp_path)
@@ -122,6 +124,7 @@ def server(tmp_path_factory, hub) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_a_visitor_reads_what_the_hub_refused_and_no_path(client, hub, tmp_path):
     """One page for all, which has to go on after each."""
     from gradio_client import handle_file

@@ -94,6 +94,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 def test_killed_at_one_place_after_the_other_a_run_ends_as_if_nothing_had_been(tmp_path, weights):
     """Each start finds what the one before left, and gets as far as the next place."""
     with Hub(weights) as hub:
@@ -148,6 +149,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("event", "pattern", "command"), [(e, p, c) for e, p, *c in PLACES.values()], ids=PLACES)
 def test_what_a_killed_command_left_goes_with_the_next(tmp_path, weights, event, pattern, command):
     machine = Machine(tmp_path)

@@ -102,7 +102,12 @@ def failing(monkeypatch) -> Callable[..., None]:
 
 @pytest.mark.parametrize(
     ("problem", "place"),
-    [*((name, "network") for name in PROBLEMS), ("an array", "load"), ("NumPy", "load"), ("OpenCV", "decode")],
+    [
+        *(pytest.param(name, "network", marks=pytest.mark.slow) for name in PROBLEMS),
+        ("an array", "load"),
+        pytest.param("NumPy", "load", marks=pytest.mark.slow),
+        ("OpenCV", "decode"),
+    ],
 )
 def test_too_little_memory_is_a_sentence_and_the_next_run_works(weights, failing, problem, place):
     Predictor("normal", "tiny")(PHOTO)
@@ -215,6 +220,7 @@ print(free, left, runtime.free_memory_bytes())
     assert 100_000_000 < then < 250_000_000
 
 
+@pytest.mark.slow
 def test_the_detector_counts_as_in_memory(weights):
     pose = Predictor("pose", "tiny")
     pose(PHOTO, boxes_xyxy=[[0, 0, 50, 50]])
@@ -266,6 +272,7 @@ def test_one_photo_on_the_command_line_is_one_line_of_error(weights, failing, tm
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "problem", [PROBLEMS["an array"], PROBLEMS["NumPy"], GeneratorExit], ids=["array", "NumPy", "exit"]
 )

@@ -79,6 +79,7 @@ def test_an_example_shows_its_features_at_once(visit: Callable) -> None:
     expect(page.locator("#features .colours-1")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_the_picture_is_another_than_pythons_or_a_press_asks_for_another_patch(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -156,6 +157,7 @@ def test_people_alone_are_coloured_before_and_after_the_run(visit: Callable) -> 
     np.testing.assert_array_equal(picture(page, "colours-0"), whole)
 
 
+@pytest.mark.slow
 def test_the_look_changes_without_a_run(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -167,6 +169,7 @@ def test_the_look_changes_without_a_run(visit: Callable, photo: Path) -> None:
     assert (blocks[3, 3] == blocks[20, 20]).all() and (blocks != smooth).any()
 
 
+@pytest.mark.slow
 def test_other_weights_are_told_before_the_run(visit: Callable, photo: Path) -> None:
     page = visit()
     choose(page, "1b-4k")
@@ -187,6 +190,7 @@ def test_other_weights_are_told_before_the_run(visit: Callable, photo: Path) -> 
     expect(page.locator("#features .empty")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_no_photo_and_a_bad_one_are_told(visit: Callable, photo: Path, tmp_path: Path) -> None:
     page = visit()
     page.locator("#features-run").click()
@@ -206,6 +210,7 @@ def test_no_photo_and_a_bad_one_are_told(visit: Callable, photo: Path, tmp_path:
     expect(page.locator("#features .colours-0 img")).to_be_visible()  # what is shown of the first photo stays
 
 
+@pytest.mark.slow
 def test_the_studios_photo_is_taken(visit: Callable, photo: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Studio").click()

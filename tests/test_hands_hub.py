@@ -262,6 +262,7 @@ def test_at_a_terminal_it_downloads_without_a_yes(elsewhere, answer):
     assert (elsewhere.folder / "cache" / consent.FILE).exists() == (answer == "y")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["gone", "cut", "web page", "nobody"])
 def test_what_the_hub_does_not_give_is_no_sentence(elsewhere, fault):
     kept = dict(elsewhere.files)

@@ -237,6 +237,7 @@ def photo_of(folder: Path, photo_rgb: np.ndarray = PHOTO) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_hands_are_not_shown_redrawn_turned_and_given_away(open_page: Callable, tmp_path: Path) -> None:
     page = open_page()

@@ -94,6 +94,7 @@ def refused(call: Callable) -> str:
 # ---- the endpoints --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_programs_are_not_told_of_licences_that_nobody_accepted(client, photo):
     for call in (
         partial(client.predict, photo=handle_file(photo), tasks="hands", level="4bit", api_name="/predict"),
@@ -105,6 +106,7 @@ def test_programs_are_not_told_of_licences_that_nobody_accepted(client, photo):
         assert "tab Studio" in told and "wilor:fp32" not in told
 
 
+@pytest.mark.slow
 def test_programs_get_hands_without_their_files_or_options(client, photo):
     predict = partial(client.predict, photo=handle_file(photo), tasks="hands", level="fp32", api_name="/predict")
     files, report, _ = predict()
@@ -135,6 +137,7 @@ def test_programs_do_not_learn_whose_a_hand_is(client, photo):
     assert "two_hands_hands_people.json" in report["results"][1]["files"]
 
 
+@pytest.mark.slow
 def test_programs_compare_hands_at_levels_that_they_do_not_come_at(client, photo, server):
     with packed(server):
         report, _, sheet = client.predict(photo=handle_file(photo), task="hands", runs=1, api_name="/compare")
@@ -144,6 +147,7 @@ def test_programs_compare_hands_at_levels_that_they_do_not_come_at(client, photo
     assert Path(sheet).name == "two_hands_compare_hands.png"
 
 
+@pytest.mark.slow
 def test_on_a_space_a_call_has_hands_without_its_own_yes(server, photo, tmp_path):
     """Where all files are there, as after the first visitor."""
     environment = {"SPACE_ID": "me/space", "GRADIO_ANALYTICS_ENABLED": "False", "HOME": str(tmp_path)}
@@ -177,6 +181,7 @@ def test_elsewhere_a_calls_yes_is_not_remembered(machine, monkeypatch, tmp_path)
 # ---- the listing of models ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_listing_leaves_hands_out(machine, monkeypatch, tmp_path, client):
     monkeypatch.setenv("HOME", str(tmp_path))
     listing = inventory.listing(None, int(2.5e9))
@@ -194,6 +199,7 @@ def test_the_listing_leaves_hands_out(machine, monkeypatch, tmp_path, client):
 # ---- Compare levels -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_photo_without_hands_is_compared(machine, monkeypatch, tmp_path):
     made_up.shrink(monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -202,6 +208,7 @@ def test_a_photo_without_hands_is_compared(machine, monkeypatch, tmp_path):
     assert all("no hand was found" in entry.error for entry in comparison)
 
 
+@pytest.mark.slow
 def test_licences_of_the_reference_are_not_asked_for(machine):
     comparison = Comparison(PHOTO, "hands", ["wilor:bf16", "wilor:4bit"], "wilor:fp32")
     assert [one.level for one in comparison.predictors] == ["fp32", "bf16", "4bit"]

@@ -176,6 +176,7 @@ def visit(chromium: "Browser", server: Server) -> Iterator[Callable]:
         yield open_page
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_keypoints_are_found_by_name_and_number(visit: Callable) -> None:
     page = visit()

@@ -67,6 +67,7 @@ def test_processes_share_a_folder_out(weights, tmp_path, capsys, count):
     assert len(rows(out, "manifest.jsonl")) == 41
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_costs_its_file_and_running_again_completes(weights, tmp_path, capsys):
     write_photos(tmp_path / "in", 400)
     out = tmp_path / "out"
@@ -88,6 +89,7 @@ def test_a_rank_that_is_killed_costs_its_file_and_running_again_completes(weight
     assert run(capsys, "predict", tmp_path / "in", "--out", out, "--size", "tiny")[1].startswith("0 files done, 400 ")
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_asked_to_leave_hands_its_files_to_the_others(weights, tmp_path, capsys):
     write_photos(tmp_path / "in", 300)
     out = tmp_path / "out"
@@ -101,6 +103,7 @@ def test_a_rank_that_is_asked_to_leave_hands_its_files_to_the_others(weights, tm
     assert merged(capsys, out)[0] == 0
 
 
+@pytest.mark.slow
 def test_without_a_shared_folder_each_takes_its_part(weights, tmp_path, capsys):
     write_photos(tmp_path / "in", 60)
     command = shlex.join([*PREDICT, str(tmp_path / "in"), "--size", "tiny", "--out"])

@@ -273,7 +273,13 @@ def test_what_is_read_ahead_is_bounded(weights, tmp_path):
 # ---- stopped and killed ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (signal.SIGINT, 130),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((signal.SIGTERM, 143), (signal.SIGHUP, 129))),
+    ],
+)
 def test_a_signal_ends_it_after_the_file_in_hand(weights, tmp_path, capsys, number, expected):
     write_photos(tmp_path / "in", 90)
     out = tmp_path / "out"
@@ -294,6 +300,7 @@ def test_a_signal_ends_it_after_the_file_in_hand(weights, tmp_path, capsys, numb
     assert left["skipped"] == summary["done"]
 
 
+@pytest.mark.slow
 def test_killed_it_loses_what_was_in_hand_and_no_more(weights, tmp_path, capsys):
     write_photos(tmp_path / "in", 90)
     out = tmp_path / "out"

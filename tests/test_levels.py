@@ -28,6 +28,7 @@ def written(tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_rows_are_measured_once_and_stand_in_the_pages(written, monkeypatch, capsys):
     rows = written("--levels", "fp32,4bit")
     assert [row["level"] for row in rows] == ["fp32", "4bit"]

@@ -183,6 +183,7 @@ def test_the_task_changes_while_the_camera_is_on(visit: Callable) -> None:
     stop(page)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_two_visitors_get_pictures_and_a_third_is_told_to_wait(visit: Callable) -> None:
     pages, late = [visit(), visit()], visit()
@@ -199,6 +200,7 @@ def test_two_visitors_get_pictures_and_a_third_is_told_to_wait(visit: Callable) 
     stop(pages[1])
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_another_tab_of_the_page_turns_the_camera_off(visit: Callable) -> None:
     page = visit()
@@ -248,6 +250,7 @@ def test_the_camera_stops_by_itself_and_can_be_started_again(chromium: "playwrig
             expect(page.locator("#live-picture img")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
@@ -267,6 +270,7 @@ def test_what_is_in_the_way_of_a_camera_is_told(
         expect(page.locator("#live .empty")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_phone_has_to_scroll(visit: Callable) -> None:
     page = visit(390, 844)

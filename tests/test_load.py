@@ -67,6 +67,7 @@ def test_twenty_programs_and_a_visitor_are_taken_and_the_sixtieth_is_told(served
     assert json.loads(told.value.read()) == {"detail": doors.QUEUE_FULL}
 
 
+@pytest.mark.slow
 def test_names_of_files_that_are_gone_are_kept_by_nobody(served, tmp_path):
     def listed() -> set[str]:
         return set().union(*served.demo.temp_file_sets)

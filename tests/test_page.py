@@ -149,6 +149,7 @@ def test_people_are_cut_out_after_the_run_with_one_more_network(visit: Callable,
     until(lambda: (shown(page) == whole).all())
 
 
+@pytest.mark.slow
 def test_stop_ends_a_run_and_the_next_one_works(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -161,6 +162,7 @@ def test_stop_ends_a_run_and_the_next_one_works(visit: Callable, photo: Path) ->
     assert shown(page).shape == (640, 480, 3)
 
 
+@pytest.mark.slow
 def test_another_photo_ends_the_run_of_the_first(visit: Callable, photo: Path, tmp_path: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -202,6 +204,7 @@ def test_a_bad_photo_is_told_at_once(visit: Callable, tmp_path: Path, content: b
     expect(page.get_by_role("alert")).to_contain_text(sentence)
 
 
+@pytest.mark.slow
 def test_run_without_a_photo_says_so(visit: Callable) -> None:
     page = visit()
     page.locator("#run").click()
@@ -209,6 +212,7 @@ def test_run_without_a_photo_says_so(visit: Callable) -> None:
     expect(page.locator("#run")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_a_turned_photo_is_shown_upright_and_nothing_of_its_exif_stays(
     visit: Callable, server: Server, tmp_path: Path
 ) -> None:
@@ -223,6 +227,7 @@ def test_a_turned_photo_is_shown_upright_and_nothing_of_its_exif_stays(
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 def test_leaving_the_page_removes_the_visitors_photo(visit: Callable, server: Server, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -233,6 +238,7 @@ def test_leaving_the_page_removes_the_visitors_photo(visit: Callable, server: Se
     until(lambda: not any(file.exists() for file in files), 60)
 
 
+@pytest.mark.slow
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Callable, photo: Path) -> None:
     page = visit(390, 844)
     upload(page, photo)

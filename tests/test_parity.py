@@ -35,6 +35,7 @@ def distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rope", ROPES)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_that_transformers_saved_gives_its_raw_output(machine, tiny_size, tmp_path, task, rope):
@@ -89,6 +90,7 @@ def test_a_model_that_mlx_vlm_converted_gives_its_raw_output(machine, converted,
     assert distance(ours(task, folder, rope="bfloat16"), expected) < 5e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", PACKED)
 @pytest.mark.parametrize("task", ["seg", "pointmap", "features"])
 def test_a_model_that_mlx_vlm_packed_is_taken_as_it_is(machine, converted, task, level):

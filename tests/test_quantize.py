@@ -150,6 +150,7 @@ def test_the_share_counts_weights_and_neither_scales_nor_bytes(machine, tiny_siz
     assert quantize.quantized_share(inference.run(store.load, "pointmap", "tiny", "bf16").module) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", DENSE_TASKS)
 @pytest.mark.parametrize("level", list(zoo.LEVELS))
 def test_the_demo_weights_run_at_every_level(machine, task, level):

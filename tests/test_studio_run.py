@@ -77,6 +77,7 @@ def done(chromium: "playwright.Browser", server: Server, person: Path) -> Iterat
         yield Done(page, cost, page.evaluate("window.counts"))
 
 
+@pytest.mark.slow
 def test_results_arrive_one_by_one_as_surfaces(done: Done) -> None:
     assert surfaces(done.page) == [*TASKS, *MADE]
     assert done.counts[-1] == len(TASKS) + len(MADE)
@@ -91,6 +92,7 @@ def test_what_a_run_takes_is_said_before_it_and_seconds_after_the_first(done: Do
     expect(done.page.locator("#about .cost")).to_contain_text(SECONDS)
 
 
+@pytest.mark.slow
 def test_people_are_looked_for_once(done: Done) -> None:
     stage, card = words.STAGES["detect"], done.page.locator(".report .card").first
     show(done.page, "detect")
@@ -103,6 +105,7 @@ def test_people_are_looked_for_once(done: Done) -> None:
     assert [person["box_xyxy"] for person in people] == [person["box_xyxy"] for person in found]
 
 
+@pytest.mark.slow
 def test_surfaces_are_drawn_without_a_run(done: Done) -> None:
     page = done.page
     show(page, "normal")
@@ -121,6 +124,7 @@ def test_surfaces_are_drawn_without_a_run(done: Done) -> None:
     assert page.locator("#status .old").count() == 1  # a run would have said that it is at work
 
 
+@pytest.mark.slow
 def test_each_view_shows_the_photo_the_picture_or_both(done: Done, person: Path) -> None:
     page, photo = done.page, np.asarray(Image.open(person))
     show(page, "seg")
@@ -169,6 +173,7 @@ def test_the_command_line_does_all_of_it(done: Done) -> None:
     assert shown_command.inner_text().count("sapiens_mlx predict") == 2  # the people alone have no level
 
 
+@pytest.mark.slow
 def test_on_a_phone_no_surface_is_wider_than_the_screen(done: Done) -> None:
     page = done.page
     page.set_viewport_size({"width": 390, "height": 844})
@@ -181,6 +186,7 @@ def test_on_a_phone_no_surface_is_wider_than_the_screen(done: Done) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
+@pytest.mark.slow
 def test_ticking_one_more_runs_that_one_alone(person: Path, visit: Callable) -> None:
     page = visit()
     upload(page, person)

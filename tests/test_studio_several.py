@@ -44,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_one_task_that_fails_is_told_and_the_others_are_there(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -71,6 +72,7 @@ def test_all_tasks_that_fail_are_told(visit: Callable, photo: Path) -> None:
     assert surfaces(page) == []
 
 
+@pytest.mark.slow
 def test_nothing_ticked_is_told(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -139,6 +141,7 @@ def test_two_visitors_at_once_see_neither_photos_nor_settings_of_each_other(visi
     assert folders[0] != folders[1]
 
 
+@pytest.mark.slow
 def test_the_page_for_programs_lists_three_endpoints(visit: Callable) -> None:
     page = visit()
     page.locator("footer button, footer a").filter(has_text="API").first.click()

@@ -322,6 +322,7 @@ def verify_process(stand: Stand, home: Path, hub: Hub | None) -> subprocess.Comp
     return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_photo_and_weights_come_from_the_network_once(stand, tmp_path):
     with PhotoServer(stand.photo.read_bytes()) as server:
         stand.publish("seg", server.url)

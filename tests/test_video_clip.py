@@ -45,7 +45,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", [VIEWS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in VIEWS[1:])])
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_in_every_view_gives_a_video_of_all_frames(weights, source, tmp_path, task, view):
     options = Options(box_threshold=0.1, boxes_xyxy=[[10, 10, 90, 90]])
@@ -73,6 +73,7 @@ def followed(tmp_path_factory) -> dict[int, Path]:
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 4])
 def test_people_of_a_real_clip_keep_their_numbers(followed, every):
     lines = rows(followed[every] / "clip_pose.jsonl")

@@ -73,6 +73,7 @@ def seen_while_running(page: "playwright.Page") -> set[str]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_phones_clip_becomes_a_video_with_its_keypoints_and_angles(visit: Callable, short: Path) -> None:
     page = visit()
@@ -133,6 +134,7 @@ def test_stop_keeps_a_video_and_others_do_not_wait_for_a_clip(visit: Callable, s
     assert playing(other).height == 360  # and it is its own clip
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_what_is_no_clip_and_what_cannot_be_asked_of_one_is_told(visit: Callable, tmp_path: Path) -> None:
     page = visit()
@@ -159,6 +161,7 @@ def test_what_is_no_clip_and_what_cannot_be_asked_of_one_is_told(visit: Callable
     expect(page.locator("#video .empty")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_choices_survive_a_reload_with_what_depends_on_them(visit: Callable) -> None:
     page = visit()

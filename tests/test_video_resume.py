@@ -88,7 +88,7 @@ def left_behind(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir() if path.name.startswith("."))
 
 
-@pytest.mark.parametrize("task", ["seg", "pose", "features"])
+@pytest.mark.parametrize("task", ["pose", *(pytest.param(one, marks=pytest.mark.slow) for one in ("seg", "features"))])
 def test_a_run_killed_in_the_middle_goes_on_and_gives_the_same_frames(weights, source, tmp_path, task):
     order = {"task": task, "options": {"boxes_xyxy": [[10, 10, 60, 90]]} if task == "pose" else {}}
     undisturbed = finished(start(source, tmp_path / "whole", **order))
@@ -103,6 +103,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_gives_the_same_frames(weights, s
             assert (tmp_path / "out" / Path(path).name).read_bytes() == Path(path).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_killed_twice_goes_on_too(weights, source, tmp_path):
     undisturbed = run(source, tmp_path / "whole")
     killed_after(start(source, tmp_path / "out"), 6)
@@ -112,6 +113,7 @@ def test_a_run_killed_twice_goes_on_too(weights, source, tmp_path):
     same_frames(Path(undisturbed.video), Path(report.video))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [10, FRAMES + 10], ids=["while computing", "while drawing"])
 def test_depth_killed_in_either_pass_goes_on_with_the_same_range(weights, source, tmp_path, frames):
     undisturbed = run(source, tmp_path / "whole", "pointmap")
@@ -123,6 +125,7 @@ def test_depth_killed_in_either_pass_goes_on_with_the_same_range(weights, source
     assert left_behind(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_a_piece_that_is_not_whole_is_made_again(weights, source, tmp_path):
     undisturbed = run(source, tmp_path / "whole")
     killed_after(start(source, tmp_path / "out"), 14)
@@ -167,6 +170,7 @@ def late_noise(index: int, size_hw: tuple[int, int]) -> np.ndarray:
     return picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [20_000, 60_000], ids=["while a piece is written", "while they are joined"])
 def test_a_full_disk_keeps_what_is_done_and_says_how_to_go_on(weights, tmp_path, limit_bytes):
     source = clips.write(tmp_path / "clip.mp4", 24, draw=late_noise)
@@ -184,6 +188,7 @@ def test_a_full_disk_keeps_what_is_done_and_says_how_to_go_on(weights, tmp_path,
 # ---- Stop -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["seg", "pose", "pointmap"])
 def test_stop_keeps_a_video_of_what_is_done_and_a_later_run_goes_on(weights, source, tmp_path, task):
     somebody = Options(boxes_xyxy=[[10, 10, 60, 90]] if task == "pose" else None)

@@ -145,6 +145,7 @@ SOUNDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "codec", "audio", "expected"), SOUNDS)
 @pytest.mark.parametrize(("first", "last"), [(0, None), (10, 39)])
 def test_sound_goes_along_and_is_cut_to_the_frames(tmp_path, name, codec, audio, expected, first, last):

@@ -41,6 +41,11 @@ def main() -> None:
         while sum(executed.values()) < options.executions:  # a round, in which each has its turn
             turns = pool.map(lambda name: _turn(options.folder, name, options.seconds), options.targets)
             for name, count in zip(options.targets, turns, strict=True):
+                if count is None:
+                    sys.exit(
+                        f"{name} did not start: see {options.folder / f'{name}.log'}. What it needs comes with "
+                        "pip install -r requirements-fuzz.txt"
+                    )
                 executed[name] = executed.get(name, 0) + count
                 print(f"{name}: {count:,} more, {executed[name]:,}; in all {sum(executed.values()):,}", flush=True)
                 partial = options.folder / "state.json.partial"
@@ -56,8 +61,9 @@ def _executed(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _turn(folder: Path, name: str, seconds: int) -> int:
-    """Fuzzes a target for so long, or until it finds something. Returns how often it was executed."""
+def _turn(folder: Path, name: str, seconds: int) -> int | None:
+    """Fuzzes a target for so long, or until it finds something. Returns how often it was executed; None where it could
+    not start."""
     corpus, finds = folder / "corpus" / name, folder / "finds" / name
     for made in (corpus, finds):
         made.mkdir(parents=True, exist_ok=True)
@@ -75,10 +81,13 @@ def _turn(folder: Path, name: str, seconds: int) -> int:
     ]
     log = folder / f"{name}.log"
     with log.open("wb") as file:
-        subprocess.run([sys.executable, "-m", "fuzz.one", name, *arguments], cwd=HERE.parent, stdout=file, stderr=file)
-    for find in sorted(finds.glob("*")):
+        command = [sys.executable, "-m", "fuzz.one", name, *arguments]
+        status = subprocess.run(command, cwd=HERE.parent, stdout=file, stderr=file).returncode
+    found = sorted(finds.glob("*"))
+    for find in found:
         _judge(folder, name, find)
-    return max((int(count) for count in _EXECUTED.findall(log.read_text(errors="replace"))), default=0)
+    count = max((int(count) for count in _EXECUTED.findall(log.read_text(errors="replace"))), default=0)
+    return None if status and not count and not found else count
 
 
 def _judge(folder: Path, name: str, find: Path) -> None:

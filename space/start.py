@@ -44,6 +44,10 @@ def become(python: Path, tree: Path) -> None:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3 or sys.argv[1].startswith("-"):
+        sys.exit(
+            "Name the tree to start: python space/start.py TREE. It is made by python space/build.py OWNER/NAME TREE."
+        )
     tree = Path(sys.argv[1]).resolve()
     python = Path(sys.argv[2]) if len(sys.argv) > 2 else environment(tree, Path(tempfile.mkdtemp(prefix="space-")))
     become(python, tree)

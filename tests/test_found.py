@@ -1,5 +1,6 @@
 """What the fuzzer found (fuzz/run.py copies it to data/found): each is a sentence since, soon, and in little memory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,12 @@ def test_an_exception_is_no_find(tmp_path):
     command = [sys.executable, "-m", "fuzz.one", "broken", "--again", str(target)]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert process.returncode and "KeyError" in process.stderr
+
+
+def test_a_target_that_cannot_start_is_tried_for_ever(tmp_path):
+    (tmp_path / "atheris.py").write_text("raise ImportError('not here')\n")
+    command = [sys.executable, "-m", "fuzz.run", "--targets", "boxes", "--folder", str(tmp_path / "kept")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert "boxes.log" in process.stderr and "requirements-fuzz.txt" in process.stderr

@@ -130,12 +130,12 @@ def test_rope_in_float32_differs_as_much_as_the_reference_says():
 
 
 @pytest.mark.parametrize("head_dim", [8, 16, 64, 76, 80])
-def test_rope_tables_are_the_references_to_the_bit(head_dim):
+def test_rope_periods_are_the_references_to_the_bit_and_tables_within_a_step_of_bfloat16(head_dim):
     assert np.array_equal(rope.periods(head_dim), EXPECTED[f"rope.periods.d{head_dim}"])
     for grid_hw, step in (((8, 6), 1), ((16, 12), 1), ((64, 48), 29)):
         for name, table in zip(("sin", "cos"), rope.tables(grid_hw, head_dim), strict=True):
             theirs = EXPECTED[f"rope.{name}.d{head_dim}.{grid_hw[0]}x{grid_hw[1]}"]
-            assert np.allclose(table[::step], theirs, rtol=2**-8, atol=0)  # one step of bfloat16
+            assert np.allclose(table[::step], theirs, rtol=2**-8, atol=0)
 
 
 @OPS

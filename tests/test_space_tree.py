@@ -87,6 +87,12 @@ def test_what_cannot_be_built_is_told_in_a_line(tmp_path, name, word):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+def test_no_tree_to_start_is_a_trace():
+    done = subprocess.run([sys.executable, REPOSITORY / "space/start.py"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "start.py TREE" in done.stderr and "Traceback" not in done.stderr
+
+
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,15 @@ def test_photos_too_small_for_a_label_get_their_frames(photo_hw):
     assert lime(result([[1, 1, 7, 7]], [0.5], photo_hw).picture()).any()
 
 
-@pytest.mark.parametrize("options", [{"style": "gothic"}, {"line_width": 0}, {"line_width": float("nan")}])
+def test_a_frame_narrower_than_its_rim_leaves_the_rest_of_the_photo():
+    found = result([[0, 0, 1, 299], [0, 0, 399, 1]], [0.9, 0.8])
+    picture = found.picture(line_width=40)  # each of its black edges is 10 wide
+    np.testing.assert_array_equal(picture[60:, 60:], found.photo_rgb[60:, 60:])
+
+
+@pytest.mark.parametrize(
+    "options", [{"style": "gothic"}, *({"line_width": width} for width in (0, float("nan"), float("inf")))]
+)
 def test_unknown_styles_and_widths_are_refused(options):
     with pytest.raises(SapiensError):
         result([[1, 1, 7, 7]], [0.5]).picture(**options)

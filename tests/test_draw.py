@@ -92,7 +92,7 @@ def test_a_mask_that_is_a_view_cuts_the_wrong_place():
 PARTS = [((255, 0, 0), f"part {index}", "1.2 %") for index in range(28)]
 
 
-@pytest.mark.parametrize("size_hw", [*SIZES_HW[:2], (4000, 40), (8, 8)])
+@pytest.mark.parametrize("size_hw", [*SIZES_HW[:2], (4000, 40), (8, 8), (8, 400), (15, 400)])
 @pytest.mark.parametrize("count", [0, 1, 28])
 def test_a_legend_hides_the_picture(size_hw, count):
     image = canvas(size_hw)

@@ -107,7 +107,7 @@ def test_twenty_hands_are_not_found_or_take_one_batch(hand_weights, monkeypatch)
     predictor = sm.load("hands", level="fp32")
     result = predictor(made_up.discs("rl" * 10, 960, 1280), progress=lambda stage, *_: heard.append(stage))
     assert len(result) == 20 and batches == [8, 8, 4]
-    assert "20 hands were found, and computed 8 at a time to stay within the memory." in result.report.notices
+    assert "20 hands were found, and computed a few at a time to stay within the memory." in result.report.notices
     assert {"hand 1 of 20", "hand 9 of 20", "hand 17 of 20"} <= set(heard)
     alone = predictor(made_up.discs("rl" * 10, 960, 1280), hand_threshold=float(result.scores[0]) - 1e-4)
     np.testing.assert_allclose(alone.own_points_m[0], result.own_points_m[0], atol=1e-5)

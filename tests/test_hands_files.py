@@ -131,6 +131,7 @@ def test_a_square_is_not_where_it_says(side):
     [
         ({"opacity": 1.1}, "opacity is 1.1"),
         ({"line_width": 0}, "line width is 0"),
+        ({"line_width": float("inf")}, "line width is inf.*fit the hand"),
         ({"style": "mine"}, "no picture style"),
     ],
 )
@@ -231,6 +232,23 @@ def test_a_hand_belongs_to_someone_elses_wrist(two_hands):
     assert picture.shape[0] == 100 and 200 < picture.shape[1] < 220
     assert (picture[:, :100] != picture[:, -100:]).any()
     assert hands_people.pictures(two_hands, made_up.pose_of(two_hands)) == []
+
+
+def test_a_joint_that_sapiens2_does_not_see_is_drawn_or_makes_the_hand_a_dot(two_hands):
+    side, points = two_hands.sides[0], two_hands.keypoints_xy[0]
+    names = [keypoints().names[index] for index in hands_people.keypoint_indices(side)]
+
+    def beside(tip_xy, score):
+        pose = made_up.pose_of(two_hands, dict(zip(names, [*points[:-1], tip_xy], strict=True)))
+        pose.keypoint_scores[0, keypoints().names.index(names[-1])] = score
+        ((picture, _),) = hands_people.pictures(two_hands, pose, px=200)
+        return picture[:, -200:]
+
+    unseen = beside((-9000, 5000), hands_people.SURE - 0.01)
+    assert (unseen == beside((0, 0), 0.0)).all() and (unseen == beside((np.nan, np.nan), 0.0)).all()
+    seen = beside(points[-1], hands_people.SURE)
+    drawn = [(square == hands_picture.FINGER_RGB[4]).all(-1).sum() for square in (seen, unseen)]
+    assert drawn[0] > drawn[1] > 20  # three of the finger's four bones are left
 
 
 def test_two_hands_of_a_side_share_a_wrist(hand_weights):

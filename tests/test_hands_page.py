@@ -339,7 +339,7 @@ def test_without_the_package_there_is_no_sentence_or_no_other_result(chromium, t
     [
         (np.zeros((120, 160, 3), np.uint8), "No hand was found. Lower the hand threshold"),
         (made_up.discs("r", 400, 400)[:, 180:], "1 hand reaches beyond the photo"),
-        (made_up.discs("rl" * 10, 960, 1280), "20 hands were found, and computed 8 at a time"),
+        (made_up.discs("rl" * 10, 960, 1280), "20 hands were found, and computed a few at a time"),
         (made_up.discs("rl", 3000, 4000), "In one of 4000 x 3000"),
     ],
     ids=["none", "part", "twenty", "12 megapixels"],

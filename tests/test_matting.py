@@ -130,8 +130,10 @@ def test_only_the_background_is_blurred_in_the_picture():
     ("given", "error", "says"),
     [
         ("nowhere.jpg", SapiensError, "neither a colour nor a file. Give blur, a colour"),
-        ((1, 2), SapiensError, "not a colour. Give three numbers"),
+        ("rgb(300,0,0)", SapiensError, "neither a colour nor a file"),
+        ((1, 2), SapiensError, "not a colour. Give .* three numbers"),
         ((0, 0, 256), SapiensError, "not a colour"),
+        ([1, 2, "x"], SapiensError, "not a colour"),
         (__file__, ImageError, "not an image"),
         (5, SapiensError, "cannot be read from a int"),
     ],

@@ -116,13 +116,15 @@ def test_a_map_without_any_depth_breaks_the_files(tmp_path, style, value):
     assert not np.asarray(Image.open(paths[1])).any() and all(path.stat().st_size for path in paths)
 
 
+@pytest.mark.parametrize(("scale", "fov_deg"), [(0.0, 0), (np.inf, 180)])  # float16 overflows to the latter
 @pytest.mark.filterwarnings("error")
-def test_a_scale_of_zero_divides_by_zero():
+def test_a_scale_of_zero_or_infinity_divides_by_zero(tmp_path, scale, fov_deg):
     fitted = Cases().fitted("pointmap", "40x41")
     task = PointmapTask()
-    part = task.decode((np.ones((1, 64, 48, 3), np.float32), np.zeros((1, 1), np.float32)), fitted)
+    part = task.decode((np.ones((1, 64, 48, 3), np.float32), np.full((1, 1), scale, np.float32)), fitted)
     result = task.result([part], photo_of(fitted))
-    assert result.fov_deg == 0 and not result.in_front().any()
+    assert result.fov_deg == fov_deg and not result.in_front().any() and not result.is_finite()
+    assert len(result.save(tmp_path, "a")) == 5
 
 
 def test_files_are_missing_or_lose_depth(tmp_path):

@@ -117,6 +117,12 @@ def test_options_reach_the_file_and_the_photo_stands_beside_it_on_request(tmp_pa
     np.testing.assert_array_equal(beside[:, -160:], PHOTO)
 
 
+def test_files_are_not_written_by_a_threshold_that_is_none(tmp_path):
+    with pytest.raises(SapiensError, match=r"keypoint threshold is -1. Give a number from 0 to 1"):
+        run(BOXES)[0].save(tmp_path, "photo", formats=["coco17"], keypoint_threshold=-1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nobody_is_a_result_too(tmp_path):
     result, _ = run(np.zeros((0, 4), np.float32))
     assert result.keypoints.shape == (0, 308, 2)

@@ -333,6 +333,8 @@ def test_lines_cover_as_much_as_they_are_wide(width, end):
         {"people": [-1]},
         {"point_size": 0},
         {"line_width": -2},
+        {"line_width": float("inf")},
+        *({"keypoint_threshold": threshold} for threshold in (-0.1, 30, float("nan"))),
         {"groups": ["ears"]},
         {"highlight": 308},
         {"highlight": -1},

@@ -153,6 +153,8 @@ def test_a_name_or_a_colour_is_not_understood(part, colour):
         ({"colour": "reddish"}, "not a colour"),
         ({"colour": (1, 2)}, "not a colour"),
         ({"colour": (1, 2, 256)}, "not a colour"),
+        ({"colour": (1, 2, float("inf"))}, "not a colour"),
+        ({"colour": "rgb(300,0,0)"}, "not a colour"),
         ({"colour": None}, "not a colour"),
         ({"strength": 1.5}, "from 0 to 1"),
         ({"strength": float("nan")}, "from 0 to 1"),
@@ -170,6 +172,12 @@ def test_a_photo_of_nobody_is_not_said_to_be_one():
     for part in (None, "Hair"):
         with pytest.raises(SapiensError, match="nobody was found"):
             empty.picture(part=part)
+
+
+def test_a_photo_without_background_is_divided_by_zero():
+    full = Recoloured(np.full((20, 20, 3), 90, np.uint8), np.full((20, 20), SHIRT, np.uint8))
+    with pytest.raises(SapiensError, match=r"Background is not in this photo. In it are: Upper_Clothing"):
+        full.picture(part="Background")
 
 
 def test_parts_are_not_listed_by_their_size():

@@ -7,7 +7,11 @@ from behind. Elevation is the height above it: 90 from above, -90 from below.
 
 import math
 
+import numpy as np
+
 Vector = tuple[float, float, float]
+
+LUMA = np.array((0.2126, 0.7152, 0.0722))  # what red, green and blue of linear sRGB add to its luminance
 
 
 def direction(azimuth_deg: float, elevation_deg: float) -> Vector:

@@ -7,14 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import ImageColor
 
 from ..errors import SapiensError
 from ..image import write_png
 from ..tasks import draw
 from ..tasks.agreement import bands
 from ..tasks.base import Result
-from ..tasks.seg import SegResult, classes
+from ..tasks.scene import to_linear
+from ..tasks.seg import SegResult, classes, label_counts
+from .light import LUMA
 from .soft import soft_edge
 
 Colour = str | Sequence[int]
@@ -31,8 +32,6 @@ REACH_SHARE = 1 / 500  # how far from a label's edge a pixel may be part this an
 ALIKE = np.float32(3 * 12**2)  # squared distance of two colours, 0..255, below which they do not tell sides apart
 NO_WEIGHT = np.float32(0.01)  # the share of a neighbourhood below which its mean is none
 
-LUMA = np.array((0.2126, 0.7152, 0.0722))  # Y of linear sRGB
-
 
 @dataclass
 class Recoloured(Result):
@@ -44,7 +43,7 @@ class Recoloured(Result):
 
     def parts(self) -> list[str]:
         """The names of the parts in the photo, by their share of it, the largest first; without the background."""
-        counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel()[: len(classes().names)]
+        counts = label_counts(self.labels)
         return [classes().names[index] for index in np.argsort(-counts, kind="stable") if index and counts[index]]
 
     def picture(
@@ -74,7 +73,7 @@ class Recoloured(Result):
         photo_rgb = draw.backdrop(photo_rgb, self.photo_rgb)
         if not 0 <= strength <= 1:
             raise SapiensError(f"The strength is {strength}. Give a number from 0 to 1.")
-        wanted = _rgb(colour)
+        wanted = draw.rgb_of(colour)
         picture = photo_rgb.copy()
         inside = self.labels == self._index(part)
         shades = _shades(_mean_lightness(photo_rgb, inside), wanted)
@@ -97,7 +96,7 @@ class Recoloured(Result):
         index = next((index for index, known in enumerate(classes().names) if _plain(known) == name), None)
         if index is None:
             raise SapiensError(f"There is no part {part!r}. In this photo are: {', '.join(there)}.")
-        if index and classes().names[index] not in there:
+        if not (self.labels == index).any():
             raise SapiensError(f"{classes().title(index)} is not in this photo. In it are: {', '.join(there)}.")
         return index
 
@@ -114,17 +113,6 @@ def recoloured(seg: SegResult) -> Recoloured:
 
 def _plain(name: str) -> str:
     return name.replace("_", " ").strip().lower()
-
-
-def _rgb(colour: Colour) -> tuple[int, int, int]:
-    """RGB 0..255."""
-    try:
-        values = ImageColor.getrgb(colour)[:3] if isinstance(colour, str) else tuple(int(value) for value in colour)
-    except (TypeError, ValueError):
-        values = ()
-    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
-        raise SapiensError(f"{colour!r} is not a colour. Give #rrggbb, its name, or three numbers from 0 to 255.")
-    return values
 
 
 def _tiles(inside: np.ndarray, margin: int) -> Iterator[tuple[Place, Place, Place]]:
@@ -195,7 +183,7 @@ def _mean_lightness(pixels_rgb: np.ndarray, inside: np.ndarray) -> float:
 
 def _shades(mean: float, wanted_rgb: tuple[int, int, int]) -> np.ndarray:
     """(256, 3) uint8 RGB: the colour that each lightness (255 for L* 100) takes, `mean` the wanted one."""
-    linear = _to_linear(np.array(wanted_rgb) / 255)
+    linear = to_linear(np.array(wanted_rgb) / 255)
     target = float(np.clip(_lightness_of(linear @ LUMA), *LIGHTNESS))
     contrast = np.clip((target + 16) / (mean + 16), LEAST_CONTRAST, MOST_CONTRAST)
     change = contrast * (np.arange(256) * 100 / 255 - mean)
@@ -207,10 +195,6 @@ def _shades(mean: float, wanted_rgb: tuple[int, int, int]) -> np.ndarray:
     paler = np.where(over > 1, (1 - luminance) / np.maximum(over - luminance, 1e-9), 1)  # what is too bright for the
     shades = luminance + paler * (shades - luminance)  # hue goes to white at its own luminance, as on a screen
     return np.rint(255 * _to_srgb(np.clip(shades, 0, 1))).astype(np.uint8)
-
-
-def _to_linear(values: np.ndarray) -> np.ndarray:
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def _to_srgb(values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..tasks.agreement import bands
 from ..tasks.albedo import AlbedoResult
 from ..tasks.base import Report, Result
 from ..tasks.normal import NormalResult
-from .light import direction
+from .light import LUMA, direction
 from .soft import soft_edge
 
 # Light adds up in linear values, and a photo's are about the 2.2th power of what its file holds: light of s times the
@@ -28,7 +28,6 @@ from .soft import soft_edge
 # like a fifth, and everything that is turned from the light would drown in black.
 GAMMA = 2.2
 
-LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # luminance of linear RGB
 EVEN_PX = 384  # the longer side at which the photo's light is looked at; nothing finer is left of it
 EVEN_SHARE = 1 / 60  # sigma of the mean it is taken over, of the longer side: wide enough for a coarse albedo
 EVEN_LIMITS = (0.25, 4.0)  # how far the photo's light may be from 1: beyond, the albedo is wrong
@@ -128,7 +127,7 @@ class Relit(Result):
 
         weight = np.ones(small_wh[::-1], np.float32) if cover is None else small(cover).astype(np.float32) / 255
         means = [
-            cv2.GaussianBlur(cv2.transform(values**GAMMA, LUMA) * weight, (0, 0), sigma)
+            cv2.GaussianBlur(cv2.transform(values**GAMMA, LUMA[None].astype(np.float32)) * weight, (0, 0), sigma)
             for values in (np.clip(small(albedo), 0, 1), small(photo_rgb).astype(np.float32) / 255)
         ]
         least = np.float32(3e-3)  # so that it is 1 where nobody is, and that the noise of black is not made larger

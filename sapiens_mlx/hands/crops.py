@@ -8,7 +8,6 @@ import numpy as np
 
 DETECTOR_PX = 512
 DETECTOR_GREY = 114
-CROP_PX = 256
 CROP_SCALE = 2.5  # sides of a hand's crop, in the longer side of its box
 
 

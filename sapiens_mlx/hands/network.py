@@ -92,9 +92,9 @@ class _Norm(nn.Module):
     that here each is normalised `alone`. Else by the statistics of the weights, as WiLoR in PyTorch does.
     """
 
-    def __init__(self, norm: nn.BatchNorm, alone: bool) -> None:
+    def __init__(self, norm: nn.BatchNorm) -> None:
         super().__init__()
-        self.alone = alone
+        self.alone = True
         self.norm = norm.eval()
         self.own = nn.InstanceNorm(norm.num_features, norm.eps)
 
@@ -183,9 +183,8 @@ def load(
     progress("load", 2, 3)
     mano.into(wilor)
     wilor.backbone.eval()
-    in_training = wilor.refine_net.training  # of a later version that mends it, it is not
     decoder = wilor.refine_net.deconv
-    norms = [_Norm(getattr(decoder, name), in_training) for name in _OF_REFINEMENT]
+    norms = [_Norm(getattr(decoder, name)) for name in _OF_REFINEMENT]
     for name, norm in zip(_OF_REFINEMENT, norms, strict=True):
         setattr(decoder, name, norm)
     for name in _UPSAMPLING:

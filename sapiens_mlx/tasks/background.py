@@ -6,11 +6,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import Image
 
 from ..errors import SapiensError
 from ..files import expanded, is_there
 from ..image import ImageSource, read_image, shrink
+from .draw import rgb_of
 
 _Given = ImageSource | Sequence[int]
 Background = _Given | None
@@ -62,18 +63,15 @@ def resolved(background: _Given) -> str | tuple[int, int, int] | np.ndarray:
 
 
 def _colour(background: _Given) -> tuple[int, int, int] | None:
-    """RGB 0..255; None where it is no colour."""
+    """RGB 0..255; None where it may be a picture. SapiensError for a row of numbers that is no colour."""
     if isinstance(background, str):
         try:
-            return ImageColor.getrgb(background)[:3]
-        except ValueError:
+            return rgb_of(background)
+        except SapiensError:
             return None
     if isinstance(background, os.PathLike | bytes | bytearray | Image.Image) or np.ndim(background) != 1:
         return None
-    if len(background) != 3 or not all(0 <= value <= 255 for value in background):
-        raise SapiensError(f"{tuple(background)} is not a colour. Give three numbers from 0 to 255.")
-    red, green, blue = map(int, background)
-    return red, green, blue
+    return rgb_of(background)
 
 
 def blurred(photo_rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

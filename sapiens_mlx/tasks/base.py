@@ -15,7 +15,7 @@ from .agreement import Agreement, DifferenceMap, Figure
 @dataclass
 class Report:
     """How a result came about. `size` of the people found alone is their detector's. `seconds` holds the stages load,
-    detect, fit, network, decode and, later, draw.
+    detect, fit, network, decode, foreground and, later, draw.
 
     `weights_bytes` is what the network occupies in memory, and `quantized_share` (0..1) which share of its numbers is
     kept packed; both are 0 for the people found alone. `detector` is who found the people, of zoo.DETECTORS; "" where

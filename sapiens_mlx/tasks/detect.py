@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SapiensError
 from ..files import write_bytes
 from ..image import write_png
 from . import draw
@@ -16,9 +15,8 @@ from .base import Result
 
 LIME: draw.Colour = (0, 255, 0)
 
-Rectangle = tuple[
-    int, int, int, int
-]  # left, top, right, bottom in whole pixels; right and bottom are the first outside
+# left, top, right, bottom in whole pixels; right and bottom are the first outside
+Rectangle = tuple[int, int, int, int]
 
 
 @dataclass
@@ -50,10 +48,7 @@ class DetectResult(Result):
             SapiensError: for an unknown style, or a line width that is not above 0.
         """
         draw.is_reference(style)
-        if line_width is not None and not line_width > 0:
-            raise SapiensError(
-                f"The line width is {line_width}. Give a number of pixels above 0, or none to fit the photo."
-            )
+        draw.check_size("line width", line_width)
         picture = draw.backdrop(photo_rgb, self.photo_rgb).copy()
         photo_hw = picture.shape[:2]
         width = max(2, draw.line_width_px(photo_hw)) if line_width is None else max(1, round(line_width))
@@ -110,7 +105,8 @@ def _draw_frame(picture: np.ndarray, frame: Rectangle, width: int) -> None:
     """
     rim = max(1, round(width / 4))
     for inset, thickness, colour in ((0, width + 2 * rim, draw.BLACK), (rim, width, LIME)):
-        left, top, right, bottom = frame[0] + inset, frame[1] + inset, frame[2] - inset, frame[3] - inset
+        left, top = frame[0] + inset, frame[1] + inset
+        right, bottom = max(left, frame[2] - inset), max(top, frame[3] - inset)  # below 0 they would count from the end
         for side in (
             picture[top : top + thickness, left:right],
             picture[max(top, bottom - thickness) : bottom, left:right],

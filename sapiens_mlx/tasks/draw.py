@@ -3,6 +3,7 @@
 Panels (legend, colour bar) are drawn small and blended into the one place they cover.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -11,9 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ..errors import SapiensError
+from .agreement import BAND_ROWS, bands
 
 Colour = tuple[int, int, int]
 
@@ -27,7 +29,6 @@ PANEL_SHARE = 0.7  # a panel that would take more of the width is left out: it w
 LEGEND_SHARE = 0.75  # of the height, at most
 MUTED: Colour = (200, 204, 210)  # second column of a legend, ticks of a colour bar
 HEAT_FIRST = 30  # of matplotlib's inferno: the colours before it look black, and no difference must be seen as such
-BAND_ROWS = 128  # large pictures are made in bands that stay in cache
 DIMMED = 0.35  # of the photo's brightness, under a heat map
 
 
@@ -44,6 +45,12 @@ def text_px(photo_hw: tuple[int, int]) -> int:
     return max(11, round((photo_hw[0] * photo_hw[1]) ** 0.5 / 45))
 
 
+def check_size(name: str, size_px: float | None, whole: str = "photo") -> None:
+    """SapiensError for a size, such as a "line width", that is neither above 0 nor None, which follows the `whole`."""
+    if size_px is not None and not 0 < size_px < math.inf:
+        raise SapiensError(f"The {name} is {size_px}. Give a number of pixels above 0, or none to fit the {whole}.")
+
+
 @cache
 def _font(px: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans out of matplotlib's package, found without importing matplotlib."""
@@ -55,6 +62,17 @@ def _font(px: int) -> ImageFont.FreeTypeFont:
 def text_size(text: str, px: int) -> tuple[int, int]:
     """(width, height) in pixels of one line at font size `px`. The height depends on `px` alone."""
     return int(np.ceil(_font(px).getlength(text))), sum(_font(px).getmetrics())
+
+
+def rgb_of(colour: str | Sequence[int] | np.ndarray) -> Colour:
+    """RGB 0..255 of "#rrggbb", a name as in CSS, or three numbers 0..255. SapiensError for what is no colour."""
+    try:
+        values = ImageColor.getrgb(colour)[:3] if isinstance(colour, str) else tuple(int(value) for value in colour)
+    except (OverflowError, TypeError, ValueError):
+        values = ()
+    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
+        raise SapiensError(f"{colour!r} is not a colour. Give #rrggbb, its name, or three numbers from 0 to 255.")
+    return values
 
 
 def ink_on(colour: Colour) -> Colour:
@@ -151,11 +169,10 @@ def checkerboard(size_hw: tuple[int, int]) -> np.ndarray:
 def cut_to(picture_rgb: np.ndarray, person_mask: np.ndarray | None, background: Colour) -> np.ndarray:
     """`picture_rgb` itself, from now on of one colour outside `person_mask` (H, W) bool, where there is a mask."""
     if person_mask is not None:
-        height, width = person_mask.shape
-        canvas = np.full((BAND_ROWS, width, 3), background, np.uint8)
-        for top in range(0, height, BAND_ROWS):
-            place = picture_rgb[top : top + BAND_ROWS]
-            outside = np.logical_not(person_mask[top : top + BAND_ROWS], order="C")
+        canvas = np.full((BAND_ROWS, person_mask.shape[1], 3), background, np.uint8)
+        for rows in bands(len(person_mask)):
+            place = picture_rgb[rows]
+            outside = np.logical_not(person_mask[rows], order="C")
             cv2.copyTo(canvas[: len(place)], outside.view(np.uint8), place)
     return picture_rgb
 
@@ -188,8 +205,7 @@ def heat_map(photo_rgb: np.ndarray, values: np.ndarray, full_scale: float, *, wi
     """
     indices: np.ndarray = np.empty(values.shape, np.uint8)
     step = np.float32(255 / full_scale)
-    for top in range(0, len(values), BAND_ROWS):
-        rows = slice(top, top + BAND_ROWS)
+    for rows in bands(len(values)):
         indices[rows] = np.rint(np.minimum(np.nan_to_num(values[rows] * step), 255))
     if widen:
         indices = cv2.dilate(indices, np.ones((line_width_px(values.shape),) * 2, np.uint8))
@@ -227,9 +243,9 @@ def legend(image_rgb: np.ndarray, entries: Sequence[tuple[Colour, str, str]], bu
     values_w = max([text_size(value, px)[0] for _, _, value in shown], default=0)
     more = f"+ {left_out} more" if left_out else ""
     inner_w = max(row + names_w + (px if values_w else 0) + values_w, text_size(more, px)[0])
-    if inner_w + px > PANEL_SHARE * width or not shown:
-        return
     panel_w, panel_h = inner_w + px, row * (len(shown) + bool(more)) + px // 2
+    if panel_w > PANEL_SHARE * width or panel_h > LEGEND_SHARE * height or not shown:
+        return
     place = _open_panel(image_rgb, panel_w, panel_h, px, busy)
     swatch = round(0.8 * px)
     left = px // 2

@@ -246,7 +246,8 @@ class HandsTask:
 
 
 def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: int) -> list[str]:
-    """What there is to say of the hands found in a photo, as sentences."""
+    """What there is to say of the hands found in a photo, as sentences. `at_once` is how many are computed together at
+    the most; where memory is short, it may be fewer."""
     if is_crop:
         return notices_of_size(photo_hw, is_crop)
     height, width = photo_hw
@@ -265,7 +266,7 @@ def notices_of(hands: Hands, photo_hw: tuple[int, int], is_crop: bool, at_once: 
     if len(hands) == find.MOST:
         said.append(f"These are the {find.MOST} surest hands. Raise the hand threshold if some of them are none.")
     if len(hands) > at_once:
-        said.append(f"{len(hands)} hands were found, and computed {at_once} at a time to stay within the memory.")
+        said.append(f"{len(hands)} hands were found, and computed a few at a time to stay within the memory.")
     return said
 
 

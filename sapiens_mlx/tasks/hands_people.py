@@ -14,6 +14,7 @@ from .pose import PoseResult
 
 # How far a person's wrist may be from a hand's, in the side of the hand's box: beyond it, it is another's.
 REACH = 0.75
+SURE = zoo.DEFAULTS.keypoint_threshold  # the least score of a keypoint of Sapiens2 that counts
 _FINGERS = {"thumb": "thumb", "index": "forefinger", "middle": "middle_finger", "ring": "ring_finger"}
 _FINGERS |= {"little": "pinky_finger"}
 _PLACES = ("_third_joint", "2", "3", "4")  # of Sapiens2, from the root to the tip
@@ -52,21 +53,16 @@ def keypoint_indices(side: str) -> np.ndarray:
     return np.array(found)
 
 
-def owners(
-    hands: HandsResult, pose: PoseResult, *, keypoint_threshold: float = zoo.DEFAULTS.keypoint_threshold
-) -> list[Owner]:
-    """For each hand the person whose wrist of the same side is nearest; each wrist has one hand, the nearer one.
-
-    Args:
-        keypoint_threshold: wrists that score less are not there.
-    """
+def owners(hands: HandsResult, pose: PoseResult) -> list[Owner]:
+    """For each hand the person whose wrist of the same side is nearest; each wrist has one hand, the nearer one. Wrists
+    that Sapiens2 is not sure of are not there."""
     sides = np.array([LEFT_WRIST if side == "left" else RIGHT_WRIST for side in hands.sides], int)
     boxes = hands.boxes_xyxy
     reach_px = REACH * (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
     pairs = []
     for hand, wrist in enumerate(sides):
         for person in range(len(pose.keypoints)):
-            if pose.keypoint_scores[person, wrist] < keypoint_threshold:
+            if pose.keypoint_scores[person, wrist] < SURE:
                 continue
             distance_px = float(np.hypot(*(hands.keypoints_xy[hand, 0] - pose.keypoints[person, wrist])))
             if distance_px <= reach_px[hand]:
@@ -80,7 +76,7 @@ def owners(
     return [found.get(hand, Owner(hand, None)) for hand in range(len(hands))]
 
 
-def side_by_side(hands: HandsResult, hand: int, pose: PoseResult, person: int) -> list[JointPair]:
+def joint_pairs(hands: HandsResult, hand: int, pose: PoseResult, person: int) -> list[JointPair]:
     """A hand's 21 joints beside those of a person's hand of the same side."""
     indices = keypoint_indices(hands.sides[hand])
     ours, theirs = hands.keypoints_xy[hand], pose.keypoints[person, indices]
@@ -91,28 +87,33 @@ def side_by_side(hands: HandsResult, hand: int, pose: PoseResult, person: int) -
     ]
 
 
+side_by_side = joint_pairs  # the name by which the page's hands_panel.py imports it
+
+
 def mean_distance_px(pairs: list[JointPair]) -> float:
     """How far apart the two networks see a hand, over the joints that Sapiens2 is sure of: its wrist at the least."""
-    sure = [pair.distance_px for pair in pairs if pair.keypoint_score >= zoo.DEFAULTS.keypoint_threshold]
+    sure = [pair.distance_px for pair in pairs if pair.keypoint_score >= SURE]
     return float(np.mean(sure))
 
 
 def pictures(
     hands: HandsResult, pose: PoseResult, photo_rgb: np.ndarray | None = None, *, px: int = 320
 ) -> list[tuple[np.ndarray, str]]:
-    """Each hand that is somebody's twice, WiLoR's points at the left and Sapiens2's at the right, (px, 2 px + gap, 3)
-    uint8, with words such as "1: left hand of person 2"."""
+    """Each hand that is somebody's twice, WiLoR's points at the left and those that Sapiens2 is sure of at the right,
+    (px, 2 px + gap, 3) uint8, with words such as "1: left hand of person 2"."""
     photo_rgb = draw.backdrop(photo_rgb, hands.photo_rgb)
     found = []
     for owner in owners(hands, pose):
         if owner.person is None:
             continue
         side = hands.sides[owner.hand]
-        ours, theirs = hands.keypoints_xy[owner.hand], pose.keypoints[owner.person, keypoint_indices(side)]
-        square, moved = hands_picture.square_about(photo_rgb, np.concatenate([ours, theirs]), px)
+        indices = keypoint_indices(side)
+        ours, theirs = hands.keypoints_xy[owner.hand], pose.keypoints[owner.person, indices]
+        sure = pose.keypoint_scores[owner.person, indices] >= SURE
+        square, moved = hands_picture.square_about(photo_rgb, np.concatenate([ours, theirs[sure]]), px)
         beside = square.copy()
-        for place, points, name in ((square, ours, "WiLoR"), (beside, theirs, "Sapiens2")):
-            hands_picture.draw_bones(place, moved(points), SIDE_RGB[side], px * hands_picture.WIDTH_SHARE)
+        for place, points, shown, name in ((square, ours, None, "WiLoR"), (beside, theirs, sure, "Sapiens2")):
+            hands_picture.draw_bones(place, moved(points), SIDE_RGB[side], px * hands_picture.WIDTH_SHARE, shown)
             draw.draw_text(place, name, (px // 40, px // 40), max(11, px // 18), draw.WHITE, draw.PANEL)
         words = f"{owner.hand + 1}: {side} hand of person {owner.person + 1}"
         found.append((draw.side_by_side(square, beside), words))
@@ -134,7 +135,7 @@ def _row(hands: HandsResult, pose: PoseResult, owner: Owner) -> dict[str, Any]:
     row = {"hand": owner.hand, "side": hands.sides[owner.hand], "person": owner.person}
     if owner.person is None:
         return row | {"wrists_apart_px": None, "mean_distance_px": None, "joints": []}
-    pairs = side_by_side(hands, owner.hand, pose, owner.person)
+    pairs = joint_pairs(hands, owner.hand, pose, owner.person)
     joints = [
         {
             "name": pair.name,

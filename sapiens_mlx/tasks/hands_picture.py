@@ -45,8 +45,7 @@ def hands_picture(
     """
     if not 0 <= opacity <= 1:
         raise SapiensError(f"The opacity is {opacity}. Give a number from 0 to 1.")
-    if line_width is not None and not line_width > 0:
-        raise SapiensError(f"The line width is {line_width}. Give a number of pixels above 0, or none to fit the hand.")
+    draw.check_size("line width", line_width, "hand")
     picture = photo_rgb.copy()
     meshes = None if not mesh or result.vertices is None else result.project(result.vertices)
     _draw(picture, result, range(len(result)), result.keypoints_xy, meshes, opacity, skeleton, line_width)
@@ -139,20 +138,34 @@ def _draw(
             draw_bones(picture, points_xy[number], SIDE_RGB[result.sides[number]], width)
 
 
-def draw_bones(picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour, width: float) -> None:
-    """One skeleton, in place: bones in the colours of the fingers, joints with a rim in that of the side."""
+def draw_bones(
+    picture: np.ndarray, points_xy: np.ndarray, side_rgb: draw.Colour, width: float, shown: np.ndarray | None = None
+) -> None:
+    """One skeleton, in place: bones in the colours of the fingers, joints with a rim in that of the side.
+
+    Args:
+        points_xy: (21, 2) pixels.
+        width: of bones, in pixels.
+        shown: (21,) bool, which joints are drawn; a bone is where both its ends are. None for all.
+    """
     from .hands import LINKS
 
+    shown = np.ones(len(points_xy), bool) if shown is None else shown
+    points_xy = np.where(shown[:, None], points_xy, 0)
     if not np.isfinite(points_xy).all() or np.abs(points_xy).max() > FARTHEST_PX:
         return
     fixed = np.rint(points_xy * 2**SUBPIXEL_BITS).astype(int)
     for thickness, colour in ((width + max(2.0, width / 2), draw.BLACK), (width, None)):
         for index, (a, b) in enumerate(LINKS):
+            if not (shown[a] and shown[b]):
+                continue
             ink = colour or FINGER_RGB[index // 4]
             cv2.line(
                 picture, fixed[a].tolist(), fixed[b].tolist(), ink, max(1, round(thickness)), cv2.LINE_AA, SUBPIXEL_BITS
             )
     for index, point in enumerate(fixed):
+        if not shown[index]:
+            continue
         ink = PALM_RGB if index == 0 else FINGER_RGB[(index - 1) // 4]
         for radius, colour in ((1.3 * width, side_rgb), (0.8 * width, ink)):
             centre, fixed_radius = point.tolist(), max(1, round(radius * 2**SUBPIXEL_BITS))

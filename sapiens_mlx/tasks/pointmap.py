@@ -21,7 +21,7 @@ from .agreement import Agreement, DifferenceMap, Figure
 from .base import Fitted, Result
 
 BACKGROUND = {"readme": draw.PANEL, "reference": draw.GREY}  # outside people
-PERCENTILES = {"readme": (2, 98), "reference": (1, 99)}  # of the depth, and of its inverse
+PERCENTILES = {"readme": (2, 98), "reference": (1, 99)}  # of the depth; from both ends alike, so of its inverse too
 REFERENCE_CLAMP_M = (0.1, 250.0)
 DEPTH16_MOST_MM = 65535
 FULL_SCALE_CM = 10.0  # of a map of differences
@@ -63,11 +63,9 @@ class PointmapResult(Result):
         depth_m = self.depth_m[self.in_front()]
         if not depth_m.size:
             return REFERENCE_CLAMP_M
-        low, high = PERCENTILES[style]
-        if draw.is_reference(style):  # percentiles of the inverse, where far is low
-            low, high = 100 - high, 100 - low
+        if draw.is_reference(style):
             depth_m = np.clip(depth_m, *REFERENCE_CLAMP_M)
-        near, far = np.percentile(depth_m, (low, high), overwrite_input=True)
+        near, far = np.percentile(depth_m, PERCENTILES[style], overwrite_input=True)
         return float(near), float(far)
 
     def picture(
@@ -204,7 +202,8 @@ class PointmapTask:
 
     def result(self, parts: Sequence[tuple[np.ndarray, float, float]], photo_rgb: np.ndarray) -> PointmapResult:
         points, scale, focal_px = parts[0]
-        fov_deg = math.degrees(2 * math.atan(photo_rgb.shape[1] / (2 * focal_px)))
+        # A scale that overflowed in float16 makes the focal length 0; is_finite() tells of it.
+        fov_deg = math.degrees(2 * math.atan(photo_rgb.shape[1] / (2 * focal_px))) if focal_px else 180.0
         return PointmapResult(photo_rgb, points, scale, focal_px, fov_deg)
 
 

@@ -27,11 +27,15 @@ AROUND_DEG = (0, 180, 90, -90, 45, -45, 135, -135)  # where a label may stand, b
 FARTHER = (0.0, 0.7, 1.5, 2.5, 4.0)  # and how much farther out, in heights of the label
 
 
+def box_side_px(box_xyxy: np.ndarray) -> float:
+    """The side of a square as large as the box."""
+    return float((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])) ** 0.5
+
+
 def mark_text_px(photo_hw: tuple[int, int], box_xyxy: np.ndarray) -> int:
     """The font size of a person's marks: that of labels, less for a small person, and never too small to read."""
-    side = float((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])) ** 0.5
-    usual = text_px(photo_hw)
-    return max(SMALLEST_TEXT_PX, round(LEAST_SHARE * usual), round(min(TEXT_SHARE * usual, PERSON_SHARE * side)))
+    usual, by_person = text_px(photo_hw), PERSON_SHARE * box_side_px(box_xyxy)
+    return max(SMALLEST_TEXT_PX, round(LEAST_SHARE * usual), round(min(TEXT_SHARE * usual, by_person)))
 
 
 # ---- joint angles ---------------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import numpy as np
 
 from ..errors import SapiensError
 from ..zoo import DEFAULTS
-from .draw import BLACK, Colour, draw_text, ink_on, is_reference, line_width_px, text_px, text_size
+from .draw import BLACK, Colour, check_size, draw_text, ink_on, is_reference, line_width_px, text_px, text_size
 from .keypoints import GROUPS, WRISTS, in_groups, keypoints
 from .label_places import LabelPlaces, Rectangle
-from .pose_marks import angle_marks, draw_angles, draw_highlight, draw_note, highlight_mark, mark_text_px
+from .pose_marks import angle_marks, box_side_px, draw_angles, draw_highlight, draw_note, highlight_mark, mark_text_px
 
 LONE_POINTS: Colour = (255, 225, 25)
 LONE_BOX: Colour = (0, 229, 255)
@@ -93,15 +93,16 @@ def pose_picture(
             Default: in their order, and none for somebody alone.
 
     Raises:
-        SapiensError: for an unknown style, `colour_by` or group, a size that is not above 0, an index in `people` that
-            is not there, or a `highlight` that is no keypoint.
+        SapiensError: for an unknown style, `colour_by` or group, a threshold that is not from 0 to 1, a size that is
+            not above 0, an index in `people` that is not there, or a `highlight` that is no keypoint.
     """
     rim = not is_reference(style)
     if colour_by not in COLOUR_BY:
         raise SapiensError(f"Points cannot be coloured by {colour_by!r}. Choose one of: {', '.join(COLOUR_BY)}.")
+    if not 0 <= keypoint_threshold <= 1:
+        raise SapiensError(f"The keypoint threshold is {keypoint_threshold}. Give a number from 0 to 1.")
     for name, size in (("point size", point_size), ("line width", line_width)):
-        if size is not None and not size > 0:
-            raise SapiensError(f"The {name} is {size}. Give a number of pixels above 0, or none to fit the photo.")
+        check_size(name, size)
     count = len(points_xy)
     chosen = range(count) if people is None else people
     for person in chosen:
@@ -119,7 +120,7 @@ def pose_picture(
     own_numbers = range(1, count + 1) if numbers is None else numbers
     box_colours = [LONE_BOX] if alone else [PEOPLE[(number - 1) % len(PEOPLE)] for number in own_numbers]
     # Whoever fills more of the photo is usually nearer, and is drawn over the others.
-    in_order = sorted(set(chosen), key=lambda person: _box_side(boxes_xyxy[person]))
+    in_order = sorted(set(chosen), key=lambda person: box_side_px(boxes_xyxy[person]))
     if boxes:
         for person in in_order:
             _draw_box(picture, boxes_xyxy[person], box_width, box_colours[person])
@@ -156,7 +157,7 @@ def point_radii(
     photo_hw: tuple[int, int], points_xy: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray
 ) -> np.ndarray:
     """(308,) radii in photo pixels: for the body by the photo or the person's box, whichever asks for less."""
-    radii = _in_proportion(min((photo_hw[0] * photo_hw[1]) ** 0.5 / 220, _box_side(box_xyxy) / 60))
+    radii = _in_proportion(min((photo_hw[0] * photo_hw[1]) ** 0.5 / 220, box_side_px(box_xyxy) / 60))
     for group, limit in POINT_LIMIT.items():
         members = [index for index in GROUPS[group] if index not in WRISTS]
         seen = points_xy[members][shown[members]]
@@ -181,11 +182,6 @@ def _link_widths(radii: np.ndarray, line_width: float | None) -> np.ndarray:
     if line_width is None:
         return LINK_SHARE * finer
     return line_width * finer / finer.max()
-
-
-def _box_side(box_xyxy: np.ndarray) -> float:
-    """The side of a square as large as the box, in pixels."""
-    return float((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])) ** 0.5
 
 
 def _link_group(first: int, second: int) -> str:

@@ -14,12 +14,12 @@ from ..errors import SapiensError
 from ..files import writing
 from ..image import shrink
 from . import gltf
+from .agreement import bands
 
 # Where a surface would lie steeper than about 80 degrees to the line of sight it is an edge between two things,
 # drawn out by interpolation, and is cut: depth changes by more than this many times the distance across.
 STEEPEST = 6.0
 TEXTURE_PX = 2048
-BAND_ROWS = 128  # of points at once
 
 TO_GLTF = np.array([1, -1, -1], np.float32)
 
@@ -40,8 +40,8 @@ def write_ply(path: str | Path, points_m: np.ndarray, colours_rgb: np.ndarray, k
     header += [f"property uchar {colour}" for colour in ("red", "green", "blue")]
     with writing(path) as partial, partial.open("wb") as file:
         file.write("\n".join([*header, "end_header\n"]).encode())
-        for top in range(0, len(rows), BAND_ROWS):
-            band = rows[top : top + BAND_ROWS], columns
+        for some in bands(len(rows)):
+            band = rows[some], columns
             kept = keep[band]
             vertices = np.empty(np.count_nonzero(kept), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
             vertices["xyz"] = points_m[band][kept]
@@ -122,8 +122,12 @@ def _around(shown: gltf.Primitive, centre_m: float) -> gltf.Primitive:
 
 def linear() -> np.ndarray:
     """(256,) float32: sRGB as linear light, 0..1, which colours of vertices are in glTF."""
-    value = np.arange(256) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return to_linear(np.arange(256) / 255).astype(np.float32)
+
+
+def to_linear(values: np.ndarray) -> np.ndarray:
+    """sRGB of any shape as linear light, both 0..1."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def _thin(keep: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,7 @@ class SegResult(Result):
 
     def shares(self) -> dict[int, float]:
         """The share of the photo (0..1) of each part in it, largest first, without the background."""
-        counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel() / self.labels.size
+        counts = label_counts(self.labels) / self.labels.size
         return {int(index): float(counts[index]) for index in np.argsort(-counts) if index and counts[index]}
 
     def probabilities(self) -> np.ndarray:
@@ -161,6 +161,11 @@ class SegTask:
 
     def result(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], photo_rgb: np.ndarray) -> SegResult:
         return SegResult(photo_rgb, *parts[0])
+
+
+def label_counts(labels: np.ndarray) -> np.ndarray:
+    """(256,) float32: how many pixels of (H, W) uint8 have each label."""
+    return cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
 
 
 def labels_at(logits: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

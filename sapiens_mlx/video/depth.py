@@ -56,10 +56,7 @@ class DepthStore:
         counts = np.cumsum(self._histogram)
         if not counts[-1]:
             return REFERENCE_CLAMP_M
-        low, high = PERCENTILES[self._style]
-        if self._style == "reference":
-            low, high = 100 - high, 100 - low
-        near, far = (int(np.searchsorted(counts, counts[-1] * share / 100)) / 1000 for share in (low, high))
+        near, far = (int(np.searchsorted(counts, counts[-1] * part / 100)) / 1000 for part in PERCENTILES[self._style])
         return max(near, 0.001), max(far, near + 0.001)
 
     def result(self, number: int, frame_rgb: np.ndarray) -> PointmapResult:

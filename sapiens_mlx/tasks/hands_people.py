@@ -87,9 +87,6 @@ def joint_pairs(hands: HandsResult, hand: int, pose: PoseResult, person: int) ->
     ]
 
 
-side_by_side = joint_pairs  # the name by which the page's hands_panel.py imports it
-
-
 def mean_distance_px(pairs: list[JointPair]) -> float:
     """How far apart the two networks see a hand, over the joints that Sapiens2 is sure of: its wrist at the least."""
     sure = [pair.distance_px for pair in pairs if pair.keypoint_score >= SURE]

@@ -103,9 +103,9 @@ def table(result: "HandsResult", owners: "list[Owner] | None", pose: "PoseResult
 
 
 def _of_owner(result: "HandsResult", owner: "Owner", pose: "PoseResult") -> list[str]:
-    from ...tasks.hands_people import mean_distance_px, side_by_side
+    from ...tasks.hands_people import mean_distance_px, joint_pairs
 
     if owner.person is None:
         return [f'<td colspan="2">{NOBODY}</td>']
-    apart = mean_distance_px(side_by_side(result, owner.hand, pose, owner.person))
+    apart = mean_distance_px(joint_pairs(result, owner.hand, pose, owner.person))
     return [f"<td>{owner.person + 1}</td>", f"<td>{apart:.1f} px</td>"]

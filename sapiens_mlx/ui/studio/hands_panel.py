@@ -103,7 +103,7 @@ def table(result: "HandsResult", owners: "list[Owner] | None", pose: "PoseResult
 
 
 def _of_owner(result: "HandsResult", owner: "Owner", pose: "PoseResult") -> list[str]:
-    from ...tasks.hands_people import mean_distance_px, joint_pairs
+    from ...tasks.hands_people import joint_pairs, mean_distance_px
 
     if owner.person is None:
         return [f'<td colspan="2">{NOBODY}</td>']

@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -52,6 +52,7 @@ LARGE_PROFILE_BYTES = 4_000_000
 
 MOST_SCANNED = 2_500_000_000  # pixels, over all scans of a JPEG: a second. Usual are 10 scans.
 BAND_ROWS = 128  # of a large photo at once
+SPANS = (1, 255, 65535)  # where numbers of deep grey end, as files have them
 
 ImageSource = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray
 
@@ -95,7 +96,10 @@ def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
     with _file(source) as file, _open(file, name := _name(source)) as image:
         try:
             image.load()
-            if image.has_transparency_data:
+            if _is_deep(image):
+                white = _white(image, SPANS)
+                values, limit = _in_bands(image, lambda band: _grey_to_8_bit(np.asarray(band), white)), 127
+            elif image.has_transparency_data:
                 values, limit = _in_bands(image, _opacity), 127
             elif image.mode == "P":
                 values, limit = np.asarray(image), 0
@@ -264,9 +268,10 @@ class _Colours:
     """How bands of an image become RGB: by its profile, transparent places white, deep grey scaled to 8 bit."""
 
     def __init__(self, image: Image.Image) -> None:
-        self._is_deep = image.mode in ("F", "I") or image.mode.startswith("I;16")
+        self._is_deep = _is_deep(image)
         self._is_transparent = not self._is_deep and image.has_transparency_data
-        self._white = _white(image) if self._is_deep else 0
+        # Integers span 0..65535, floats 0..1, 0..255 or that.
+        self._white = _white(image, SPANS if image.mode == "F" else SPANS[-1:]) if self._is_deep else 0
         is_rgb = self._is_transparent or image.mode in ("P", "1")
         self._mode = "L" if self._is_deep else "RGB" if is_rgb else image.mode
         self._transform = _to_srgb(self._mode, image.info.get("icc_profile"))
@@ -313,10 +318,14 @@ def _to_srgb(mode: str, profile: bytes | None) -> ImageCms.ImageCmsTransform | N
         return None
 
 
-def _white(grey: Image.Image) -> float:
-    """What is white. Integers span 0..65535, floats 0..1, 0..255 or that; beyond it, the maximum is white."""
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its pixels are grey of more than 8 bits: integers or floats."""
+    return image.mode in ("F", "I") or image.mode.startswith("I;16")
+
+
+def _white(grey: Image.Image, spans: Sequence[int]) -> float:
+    """What is white of deep grey: the end of the first of `spans` that holds all of it; beyond the last, its maximum."""
     largest = max(float(_finite(band).max()) for band in _bands(grey))
-    spans = (1, 255, 65535) if grey.mode == "F" else (65535,)
     return next((span for span in spans if largest <= span), largest)
 
 

@@ -324,7 +324,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _white(grey: Image.Image, spans: Sequence[int]) -> float:
-    """What is white of deep grey: the end of the first of `spans` that holds all of it; beyond the last, its maximum."""
+    """What is white of deep grey: the first of `spans` that nothing is beyond; where there is none, its maximum."""
     largest = max(float(_finite(band).max()) for band in _bands(grey))
     return next((span for span in spans if largest <= span), largest)
 

@@ -25,9 +25,9 @@ from .errors import CancelledError, SapiensError
 
 log = logging.getLogger(__name__)
 
-# progress(stage, done, total): stages are "queued", "start", "download" (bytes), "load" (tensors), "digest" (megabytes),
-# "detect", "hands", "network", "foreground", "person 2 of 5" and "hand 1 of 2" (blocks of a network), "decode"; of clips
-# "frames", of bench "weights" and "turn". It may raise CancelledError to stop the work at that point.
+# progress(stage, done, total): stages are "queued", "start", "download" (bytes), "load" (tensors), "digest" (MB),
+# "detect", "hands", "network", "foreground", "person 2 of 5" and "hand 1 of 2" (blocks of a network), "decode"; of
+# clips "frames", of bench "weights" and "turn". It may raise CancelledError to stop the work at that point.
 Progress = Callable[[str, float, float], None]
 
 

@@ -327,7 +327,7 @@ def _share(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= float(text) <= 1:  # nor is NaN
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a share; write a number from 0 to 1")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
 
 
 def _count(text: str) -> int:

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from .errors import ImageError
+from .errors import ImageError, SapiensError
 from .files import expanded, write_bytes, writing
 from .hosted import is_hosted
 from .image_parts import READ_BYTES, CountedFile, scans, tiff_parts
+from .options import FOREGROUNDS
 
 MAX_PIXELS = 100_000_000
 # Of formats whose decoders need more for a pixel than 10 bytes. Measured: PNG 7, JPEG 10 at most, with four colours 12,
@@ -113,6 +114,19 @@ def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
         sizes = f"{values.shape[1]} x {values.shape[0]} pixels, the photo {photo_hw[1]} x {photo_hw[0]}"
         raise ImageError(f"The mask {name} is {sizes}. Make them the same size.")
     return values > limit
+
+
+def given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
+    """The user's own mask as (H, W) bool; None where `foreground` is a word of options.FOREGROUNDS.
+
+    Raises:
+        SapiensError: its size is not the photo's, or as read_mask.
+    """
+    if isinstance(foreground, np.ndarray):
+        if foreground.shape != photo_hw:
+            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
+        return foreground.astype(bool)
+    return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
 
 
 def _name(source: ImageSource) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import contextlib
+import io
 import json
 import os
 import sys
@@ -23,14 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = argument_parser().parse_args(arguments)
         return COMMANDS[options.command](options)
     except SapiensError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        terminal.say(f"error: {problem}")
         return 2
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stdout = None
         return 0
     except (KeyboardInterrupt, CancelledError):
-        print("stopped", file=sys.stderr)
-        if not runtime.inference.settle(timeout_s=10):
+        settled = False
+        with contextlib.suppress(KeyboardInterrupt):  # once more: nobody wants to wait
+            terminal.say("stopped")
+            settled = runtime.inference.settle(timeout_s=10)
+        if not settled:
             os._exit(130)  # a thread that is still in native code would abort an ordinary end
         return 130
 
@@ -41,6 +45,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     On Linux it ends before OpenBLAS does: a thread of that, if it is still leaving its last product, can miss the word
     that it is to end, and then the process would wait for it for ever.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may be no text, or none that a terminal can show
+        sys.stdout.reconfigure(errors="backslashreplace")
     status: list[Any] = [1]
     if runtime.BLAS is not None:
         atexit.register(_end, status)  # the first to be registered is the last to be called

@@ -118,9 +118,9 @@ def _add_predict(commands: Any) -> None:
     _add_people(parser)
     _add_hands(parser)
     parser.add_argument(
-        "--mesh-opacity", type=float, default=default.mesh_opacity, metavar="0..1", help="of the meshes of hands"
+        "--mesh-opacity", type=_share, default=default.mesh_opacity, metavar="0..1", help="of the meshes of hands"
     )
-    parser.add_argument("--keypoint-threshold", type=float, default=default.keypoint_threshold, metavar="0..1")
+    parser.add_argument("--keypoint-threshold", type=_share, default=default.keypoint_threshold, metavar="0..1")
     parser.add_argument(
         "--pose-formats",
         default="",
@@ -260,8 +260,8 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
         default=zoo.DETECTORS[0],
         help="who finds the people (rtmdet); rfdetr needs the package mlx-vlm, none takes the whole photo",
     )
-    parser.add_argument("--box-threshold", type=float, default=default.box_threshold, metavar="0..1")
-    parser.add_argument("--nms", type=float, default=default.nms_threshold, metavar="0..1")
+    parser.add_argument("--box-threshold", type=_share, default=default.box_threshold, metavar="0..1")
+    parser.add_argument("--nms", type=_share, default=default.nms_threshold, metavar="0..1")
     parser.add_argument("--no-flip", action="store_true", help="pose without the mirrored pass: twice as fast, rougher")
 
 
@@ -269,10 +269,10 @@ def _add_hands(parser: argparse.ArgumentParser) -> None:
     """How hands are looked for, and that their licences are accepted."""
     default = zoo.DEFAULTS
     parser.add_argument(
-        "--hand-threshold", type=float, default=default.hand_threshold, metavar="0..1", help="least score of a hand"
+        "--hand-threshold", type=_share, default=default.hand_threshold, metavar="0..1", help="least score of a hand"
     )
     parser.add_argument(
-        "--hand-iou", type=float, default=default.hand_iou, metavar="0..1", help="of hands that overlap by more, one"
+        "--hand-iou", type=_share, default=default.hand_iou, metavar="0..1", help="of hands that overlap by more, one"
     )
     parser.add_argument("--hand-crop", choices=zoo.HAND_SIDES, help="the photo is a ready crop of this hand")
     parser.add_argument(
@@ -321,6 +321,13 @@ def _box(text: str) -> list[float]:
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not a box; write x1,y1,x2,y2")
     return numbers
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:  # nor is NaN
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
 
 
 def _count(text: str) -> int:

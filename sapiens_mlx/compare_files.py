@@ -159,11 +159,16 @@ def command_line(comparison: Comparison, out: str = "out") -> str:
     if comparison.runs is not None:
         words += ["--runs", str(comparison.runs)]
     if comparison.options.boxes_xyxy is not None:  # the people who were found, so that they are the same again
-        words += [f"--boxes={','.join(f'{value:g}' for value in box)}" for box in comparison.options.boxes_xyxy]
+        words += [f"--boxes={','.join(_exactly(value) for value in box)}" for box in comparison.options.boxes_xyxy]
     words += _of_hands(comparison)
     if not comparison.options.flip:
         words.append("--no-flip")
     return f"python -m sapiens_mlx {shlex.join([*words, '--out', out])}"
+
+
+def _exactly(value: np.floating | float) -> str:
+    """A number as it stands in its own precision: 12 rather than 12.0."""
+    return str(value).removesuffix(".0")
 
 
 def _of_hands(comparison: Comparison) -> list[str]:

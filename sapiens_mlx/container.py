@@ -29,6 +29,25 @@ def memory_limit_bytes() -> int | None:
     return min((limit for (limit,) in filter(None, limits)), default=None)
 
 
+def free_bytes() -> int | None:
+    """How much more of that memory can be had; None if there is no limit. Files that the kernel holds in it are given
+    back when it is wanted."""
+    rooms = [_room(folder, "memory.max", "memory.current", "") for folder in _folders("")]
+    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+    rooms += [_room(folder, *version_1) for folder in _folders("memory")]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room(folder: Path, limit: str, taken: str, prefix: str) -> int | None:
+    """What a group may still take, of which version 1 names what is of all below it with a prefix; None where nothing
+    says that there is a limit."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        about = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        files_bytes = sum(int(about[f"{prefix}{name}"]) for name in ("active_file", "inactive_file"))
+        return int((folder / limit).read_text()) - int((folder / taken).read_text()) + files_bytes
+    return None
+
+
 def _shares() -> Iterator[float]:
     """The limits on processor time, in seconds a second."""
     limits = [_numbers(folder, "cpu.max") for folder in _folders("")]

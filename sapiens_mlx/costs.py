@@ -87,12 +87,6 @@ def inputs_of(result: Any, flip: bool = zoo.DEFAULTS.flip) -> int:
     return len(result.boxes_xyxy) * (PERSON_AND_MIRROR if flip else 1)
 
 
-def expected_seconds(task: str, size: str, level: str) -> float | None:
-    """How long the network takes for one input on this machine, by earlier runs; None where they do not tell."""
-    found = _expected(task, size, level)
-    return None if found is None else found[0]
-
-
 def frame_seconds(task: str, size: str, level: str, how: str = "") -> float | None:
     """How long a frame of a clip takes on this machine, by earlier clips; None where there was none."""
     from . import runtime
@@ -201,10 +195,6 @@ class Cost:
     @property
     def download_bytes(self) -> int:
         return sum(self.downloads.values())
-
-    @property
-    def fits(self) -> bool:
-        return not self.reason
 
 
 def cost(task: str, size: str, level: str, weights: str | Path | None = None, *, inputs: int | None = None) -> Cost:

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import functools
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -23,10 +24,11 @@ import numpy as np
 from .errors import SapiensError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-([0-9a-f]{4})\.partial")
+PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-([0-9a-f]{4})(?:-\d+)?\.partial")
 PARTIAL_FOLDER = ".partial-"
 LEFT_S = 60.0  # that a file of another machine is not written to
 _TOKEN = secrets.token_hex(2)  # in a container, the process that was killed had the number that this one has
+_NUMBERS = itertools.count(1)  # of partial files: two threads may write one path
 
 
 def expanded(path: str | os.PathLike) -> Path:
@@ -96,7 +98,8 @@ def replacing(path: str | Path, *, lasting: bool = False, beside: Path | None = 
     place = path if beside is None else beside
     _clear_once(place.parent)
     # Writers choose the format by the suffix.
-    partial = place.with_name(f".{path.name}.{_here()}-{os.getpid()}-{_TOKEN}.partial{path.suffix}")
+    number = f"{_here()}-{os.getpid()}-{_TOKEN}-{next(_NUMBERS)}"
+    partial = place.with_name(f".{path.name}.{number}.partial{path.suffix}")
     try:
         yield partial
         if lasting:
@@ -214,13 +217,16 @@ def _locked_folder(folder: Path) -> tuple[Path, int]:
     while True:
         partial = partial_name(folder)
         partial.mkdir()
-        lock = os.open(partial, os.O_RDONLY)
+        try:
+            lock = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:  # another process came between the two, and took it for a leftover
+            continue
         with contextlib.suppress(OSError):  # a disk without locks, where nobody's leftovers are removed
             fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if partial.stat().st_ino == os.fstat(lock).st_ino:
                 return partial, lock
-        os.close(lock)  # another process came between the two, and took it for a leftover
+        os.close(lock)  # as above, a moment later
 
 
 def _sweep(parent: Path) -> None:

@@ -7,17 +7,18 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from .errors import ImageError
+from .errors import ImageError, SapiensError
 from .files import expanded, write_bytes, writing
 from .hosted import is_hosted
 from .image_parts import READ_BYTES, CountedFile, scans, tiff_parts
+from .options import FOREGROUNDS
 
 MAX_PIXELS = 100_000_000
 # Of formats whose decoders need more for a pixel than 10 bytes. Measured: PNG 7, JPEG 10 at most, with four colours 12,
@@ -52,6 +53,7 @@ LARGE_PROFILE_BYTES = 4_000_000
 
 MOST_SCANNED = 2_500_000_000  # pixels, over all scans of a JPEG: a second. Usual are 10 scans.
 BAND_ROWS = 128  # of a large photo at once
+SPANS = (1, 255, 65535)  # where numbers of deep grey end, as files have them
 
 ImageSource = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray
 
@@ -95,7 +97,10 @@ def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
     with _file(source) as file, _open(file, name := _name(source)) as image:
         try:
             image.load()
-            if image.has_transparency_data:
+            if _is_deep(image):
+                white = _white(image, SPANS)
+                values, limit = _in_bands(image, lambda band: _grey_to_8_bit(np.asarray(band), white)), 127
+            elif image.has_transparency_data:
                 values, limit = _in_bands(image, _opacity), 127
             elif image.mode == "P":
                 values, limit = np.asarray(image), 0
@@ -109,6 +114,19 @@ def read_mask(source: ImageSource, photo_hw: tuple[int, int]) -> np.ndarray:
         sizes = f"{values.shape[1]} x {values.shape[0]} pixels, the photo {photo_hw[1]} x {photo_hw[0]}"
         raise ImageError(f"The mask {name} is {sizes}. Make them the same size.")
     return values > limit
+
+
+def given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
+    """The user's own mask as (H, W) bool; None where `foreground` is a word of options.FOREGROUNDS.
+
+    Raises:
+        SapiensError: its size is not the photo's, or as read_mask.
+    """
+    if isinstance(foreground, np.ndarray):
+        if foreground.shape != photo_hw:
+            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
+        return foreground.astype(bool)
+    return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
 
 
 def _name(source: ImageSource) -> str:
@@ -264,9 +282,10 @@ class _Colours:
     """How bands of an image become RGB: by its profile, transparent places white, deep grey scaled to 8 bit."""
 
     def __init__(self, image: Image.Image) -> None:
-        self._is_deep = image.mode in ("F", "I") or image.mode.startswith("I;16")
+        self._is_deep = _is_deep(image)
         self._is_transparent = not self._is_deep and image.has_transparency_data
-        self._white = _white(image) if self._is_deep else 0
+        # Integers span 0..65535, floats 0..1, 0..255 or that.
+        self._white = _white(image, SPANS if image.mode == "F" else SPANS[-1:]) if self._is_deep else 0
         is_rgb = self._is_transparent or image.mode in ("P", "1")
         self._mode = "L" if self._is_deep else "RGB" if is_rgb else image.mode
         self._transform = _to_srgb(self._mode, image.info.get("icc_profile"))
@@ -313,10 +332,14 @@ def _to_srgb(mode: str, profile: bytes | None) -> ImageCms.ImageCmsTransform | N
         return None
 
 
-def _white(grey: Image.Image) -> float:
-    """What is white. Integers span 0..65535, floats 0..1, 0..255 or that; beyond it, the maximum is white."""
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its pixels are grey of more than 8 bits: integers or floats."""
+    return image.mode in ("F", "I") or image.mode.startswith("I;16")
+
+
+def _white(grey: Image.Image, spans: Sequence[int]) -> float:
+    """What is white of deep grey: the first of `spans` that nothing is beyond; where there is none, its maximum."""
     largest = max(float(_finite(band).max()) for band in _bands(grey))
-    spans = (1, 255, 65535) if grey.mode == "F" else (65535,)
     return next((span for span in spans if largest <= span), largest)
 
 

@@ -8,6 +8,9 @@ import struct
 MOST_READS = 5_000  # before the pixels
 READ_BYTES = 256  # a read of pixels, and as many reads more as a photo may have rows
 TIFF_PARTS = (273, 324)  # the tags of where its strips and tiles are
+# How a scan of a JPEG begins: its marker, how long its header is, and of how many components it is, 1 to 4. The marker
+# alone is found by chance in whatever follows the JPEG, as the film behind a phone's motion photo.
+SCAN_HEADERS = tuple(b"\xff\xda" + struct.pack(">HB", 6 + 2 * count, count) for count in (1, 2, 3, 4))
 
 
 class CountedFile(io.BufferedReader):
@@ -42,7 +45,8 @@ def scans(file: CountedFile) -> int:
     at, found, last = file.tell(), 0, b""
     file.seek(0)
     while block := io.BufferedReader.read(file, 1 << 20):
-        found += (last + block).count(b"\xff\xda")
-        last = block[-1:]
+        block = last + block
+        found += sum(block.count(header) for header in SCAN_HEADERS)
+        last = block[-4:]  # one byte less than a header
     file.seek(at)
     return found

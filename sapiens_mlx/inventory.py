@@ -25,7 +25,6 @@ HANDS_NOTICE = (
     "Their weights come from others, each under a licence of its own, asked for before the first download "
     "(--accept-licences accepts them)."
 )
-FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def activation_bytes(embed_dim: int, input_hw: tuple[int, int], item_bytes: int) -> int:
@@ -53,7 +52,7 @@ def bytes_each(level: str) -> float:
     """What a weight of a block takes at a level, in memory and in a file."""
     row = zoo.level(level)
     if row.bits is None:
-        return FLOAT_BYTES[row.dtype]
+        return row.float_bits / 8
     # A packed weight takes its bits and, for each group, a 16-bit scale and a 16-bit bias, or an 8-bit scale alone.
     return row.bits / 8 + (4 if row.mode == "affine" else 1) / row.group_size
 
@@ -67,7 +66,7 @@ def needed_bytes(size: str, level: str, task: str | None = None) -> int:
     if network is zoo.WILOR:
         return int(network.parameters * bytes_each(level) + HANDS_BYTES)
     rows = [zoo.task_row(task)] if task else [one for one in zoo.TASKS.values() if size in one.sizes]
-    float_bytes = FLOAT_BYTES[row.dtype]
+    float_bytes = row.float_bits // 8
     compute_bytes = 4 if runtime.device() == "cpu" else float_bytes
     weights = network.parameters * bytes_each(level)
     if not any(one.final_layer for one in rows):
@@ -128,11 +127,7 @@ def listing(weights: str | None, memory_bytes: int) -> dict[str, Any]:
         listed = _listed(checkpoint, size, path)
         checkpoints.append(listed | ({} if path else {"download_bytes": download_bytes}))
     levels = {size: tuple(zoo.LEVELS) for size in zoo.SIZES} | {zoo.WILOR.name: zoo.HANDS.levels}
-    fits = {
-        size: [level for level in levels[size] if needed_bytes(size, level) <= memory_bytes]
-        for size in levels
-        if any(size in zoo.task_row(task).sizes for task in zoo.task_names())
-    }
+    fits = {size: [level for level in levels[size] if needed_bytes(size, level) <= memory_bytes] for size in levels}
     return {
         "device": runtime.device_name(),
         "memory_bytes": memory_bytes,
@@ -187,19 +182,21 @@ def as_text(listing: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept conversion, by its folder's name, or what was downloaded of a repository, by the repository's."""
+    """A kept conversion or file, by its name and at its `path`, or what was downloaded of a repository, by the
+    repository's."""
 
     name: str
     bytes: int
+    path: Path | None = None
 
     @property
     def is_download(self) -> bool:
-        return "/" in self.name
+        return self.path is None
 
 
 def conversions() -> list[Kept]:
     """The conversions in our cache, unfinished and damaged ones too."""
-    return [Kept(folder.name, _folder_bytes(folder)) for folder in store.conversions()]
+    return [Kept(folder.name, _folder_bytes(folder), folder) for folder in store.conversions()]
 
 
 def downloads() -> list[Kept]:
@@ -222,46 +219,53 @@ def _repos() -> list[str]:
 
 
 def remove(names: list[str]) -> list[Kept]:
-    """Removes kept conversions by name, or by its beginning (`seg-0.4b`), or all; and downloads by their repository.
+    """Removes kept conversions by name, or by its beginning (`seg`, `seg-0.4b`), or all; and downloads by their
+    repository.
 
     `hands` is all that was downloaded for hands, MANO where this program keeps it, and that their licences were
     accepted. Files in folders of your own are never touched. Returns what was removed.
 
     Raises:
-        SapiensError: when a name fits none, or it cannot be removed.
+        SapiensError: when a name fits none, and then nothing is removed; or one cannot be removed.
     """
     removed = []
-    for name in names:
-        if name == zoo.HANDS.name:
-            removed += _remove_hands()
-            continue
-        found = [
-            one for one in conversions() if name == "all" or one.name == name or one.name.startswith(f"{name}-")
-        ] + [one for one in downloads() if one.name == name]
-        if not found and name != "all":
-            raise SapiensError(_no_such(name))
-        for one in found:
-            if one.is_download:
-                removed.append(Kept(one.name, hub_cache.remove(one.name)))
-            else:
-                _remove(store.cache_folder() / one.name)
-                removed.append(one)
+    for one in dict.fromkeys(one for name in names for one in _called(name)):  # all are found before one goes
+        if one.path is None:
+            removed.append(Kept(one.name, hub_cache.remove(one.name)))
+        else:
+            _remove(one.path)
+            removed.append(one)
     return removed
 
 
-def _remove_hands() -> list[Kept]:
-    repos = (zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo)
-    removed = [Kept(one.name, hub_cache.remove(one.name)) for one in downloads() if one.name in repos]
+def _called(name: str) -> list[Kept]:
+    """What `name` stands for."""
+    if name == zoo.HANDS.name:
+        return _of_hands()
+    found = [one for one in conversions() if name == "all" or one.name == name or _begins(one.name, name)]
+    found += [one for one in downloads() if one.name == name]
+    if not found and name != "all":
+        raise SapiensError(_no_such(name))
+    return found
+
+
+def _begins(conversion: str, name: str) -> bool:
+    """Whether a conversion's name begins with `name`: with its task, say, or with that and its size, which of 1b-4k is
+    not 1b."""
+    return conversion.startswith(f"{name}-") and zoo.names_in(name)[1] in (None, zoo.names_in(conversion)[1])
+
+
+def _of_hands() -> list[Kept]:
+    found = [one for one in downloads() if one.name in (zoo.WILOR_POSE.repo, zoo.WILOR_MINI.repo)]
     for path in (mano.ours(), consent.file()):
         if path is not None and path.is_file():
-            removed.append(Kept(path.name, path.stat().st_size))
-            _remove(path)
-    if not removed:
+            found.append(Kept(path.name, path.stat().st_size, path))
+    if not found:
         raise SapiensError(
             "There is nothing of hands to remove: neither downloads, nor MANO as this program keeps it, nor accepted "
             "licences."
         )
-    return removed
+    return found
 
 
 def _no_such(name: str) -> str:

@@ -1,4 +1,7 @@
-"""Inputs of photos through a network: how many at once, in which runs, one after another where memory is short."""
+"""Inputs of photos through a network: how many at once, in which runs, one after another where memory is short.
+
+And what there is to say of photos that do not suit it, and of numbers that come out of it.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -7,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from . import runtime
+from . import runtime, zoo
 from .inventory import activation_bytes
 from .models import models
 from .runtime import Progress
@@ -18,6 +21,8 @@ from .weights import store
 # On the CPU two inputs at once gain 5 % at the size demo, and more of them, or of a larger network, nothing: 0.4b pose
 # takes as long an input, 0.5 GB more, and Stop would wait for both.
 CPU_BATCH, CPU_BATCH_BYTES = 2, 1e9
+# A photo with less than this share of the 4K network's pixels is told that it is enlarged.
+SMALL_SHARE = 0.25
 
 
 def forward(model: store.Model, pixels: np.ndarray, progress: Progress) -> Any:
@@ -58,9 +63,9 @@ def cut(raw: Any, rows: slice) -> Any:
     return tuple(array[rows] for array in raw) if isinstance(raw, tuple) else raw[rows]
 
 
-def inputs_at_once(model: store.Model) -> int:
-    """How many inputs go through the network together: what fits half of the memory that the weights leave, and on the
-    CPU few enough that they take no more than CPU_BATCH_BYTES."""
+def inputs_at_once(model: Any) -> int:
+    """How many inputs go through a store.Model, or HandNetworks, together: what fits half of the memory that the
+    weights leave, and on the CPU few enough that they take no more than CPU_BATCH_BYTES."""
     if model.takes_bytes:
         from .hands import network
 
@@ -72,6 +77,25 @@ def inputs_at_once(model: store.Model) -> int:
     if runtime.device() == "cpu":
         most = min(most, CPU_BATCH, CPU_BATCH_BYTES / bytes_each)
     return max(1, int(most))
+
+
+def enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> str | None:
+    """What there is to say of a photo that the 4K network gains nothing from; None for any other."""
+    photo_pixels, pixels = photo_rgb[..., 0].size, input_hw[0] * input_hw[1]
+    if not zoo.size_row(size).tokenizer_layers or photo_pixels > SMALL_SHARE * pixels:
+        return None
+    height, width = photo_rgb.shape[:2]
+    return (
+        f"The photo is {width} x {height} pixels, and {size} takes {input_hw[1]} x {input_hw[0]}: it was enlarged, "
+        "which adds no detail. For a photo of this size choose another size of the network."
+    )
+
+
+def not_finite(level: str) -> str:
+    """What there is to say of a result of a network at that level whose numbers are not all finite."""
+    if zoo.level(level).dtype == "float16":
+        return "The network's numbers overflow in float16. Take bf16, which has the range of float32."
+    return "The network's numbers are not finite. Its weights may be damaged; load them again."
 
 
 def batches(fitted: Sequence[Fitted], most: int) -> Iterator[list[Fitted]]:

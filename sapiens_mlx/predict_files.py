@@ -1,6 +1,7 @@
 """What a run of one task leaves: the files of its result, and the report that `predict --json` prints."""
 
 import json
+import os
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from .files import write_bytes
 from .tasks.background import Background
 from .tasks.base import Result
 
+MOST_STEM_BYTES = 150  # of the last part; endings and the name of a half-written file have to fit 255 with it
 TOGETHER = ("pose", "hands")  # whose results of one photo say something together
 PEOPLE = "_hands_people.json"  # the end of the name of what says it
 
@@ -23,17 +25,28 @@ def stems(inputs: Sequence[str]) -> list[tuple[str, str]]:
     taken: set[str] = set()
     stems = []
     for photo in inputs:
-        stem, number = Path(photo).stem, 1
-        while _on_disk(stem) in taken:
+        stem = wanted = shortened(Path(photo).stem)
+        number = 1
+        while on_disk(stem) in taken:
             number += 1
-            stem = f"{Path(photo).stem}-{number}"
-        taken.add(_on_disk(stem))
+            stem = f"{wanted}-{number}"
+        taken.add(on_disk(stem))
         stems.append((stem, photo))
     return stems
 
 
-def _on_disk(stem: str) -> str:
-    """A Mac's disk does not tell Photo from photo, nor the two ways to write é."""
+def shortened(stem: str) -> str:
+    """The stem, which may have folders before it; one that endings would make too long for a disk ends early."""
+    name = stem.rpartition("/")[2]
+    encoded = os.fsencode(name)
+    if len(encoded) <= MOST_STEM_BYTES:
+        return stem
+    return stem.removesuffix(name) + encoded[:MOST_STEM_BYTES].decode("utf-8", "ignore")
+
+
+def on_disk(stem: str) -> str:
+    """What two stems have in common that are one to a disk: a Mac's does not tell Photo from photo, nor the two ways
+    to write é."""
     return unicodedata.normalize("NFC", stem).casefold()
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from . import fetch, passes, runtime, tasks, zoo
 from .detect import People, RTMDetDetector, validate_boxes, whole_photo
-from .errors import SapiensError, WeightsError
+from .errors import WeightsError
 from .files import expanded, is_there
-from .image import ImageSource, read_image, read_mask
+from .image import ImageSource, given_mask, read_image
 from .memory import guarded, guarding
 from .models import models
-from .options import FOREGROUNDS, NO_FOREGROUND, Options
+from .options import NO_FOREGROUND, Options
 from .runtime import Job, Progress, inference, no_progress
 from .stages import Stages
 from .tasks.base import Fitted, Report, Result
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .hands.find import Hands
     from .hands.network import HandNetworks
 
-# A photo with less than this share of the 4K network's pixels is told that it is enlarged.
-SMALL_SHARE = 0.25
+# By network: what there is to tell of its loading, for its next report. For the inference thread only.
+_untold: dict[tuple[str, str, str, str | None], list[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,10 @@ class Predictor:
     def level(self) -> str:
         """The quantization level; fp32 for the detector, whose weights are not quantized."""
         return "fp32" if self.task == "detect" else self._level or zoo.default_level(runtime.device())
+
+    @property
+    def _network(self) -> tuple[str, str, str, str | None]:
+        return self.task, self.size, self.level, self.weights
 
     @property
     def module(self) -> nn.Module:
@@ -159,11 +163,13 @@ class Predictor:
 
     @guarding
     def _load_module(self, progress: Progress) -> nn.Module:
-        if self.task == "detect":
-            return models.detector(self.size, self.weights, progress)
-        if self.task == "hands":
-            return models.hands(self.level, self.weights, progress).wilor
-        return self._load(progress).module
+        try:
+            if self.task == "detect":
+                return models.detector(self.size, self.weights, progress)
+            model = self._load(progress)
+            return model.wilor if self.task == "hands" else model.module
+        finally:
+            self._keep_notices()
 
     def _load(self, progress: Progress) -> Any:
         """A store.Model, or of hands HandNetworks, which run alike."""
@@ -177,6 +183,17 @@ class Predictor:
     @guarding
     def _begin(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Callable[[], Result]:
         """Everything that needs a network; what is called afterwards decodes and reports."""
+        try:
+            return self._begun(photo, options, progress)
+        except BaseException:
+            self._keep_notices()
+            raise
+
+    def _keep_notices(self) -> None:
+        """For the next report of this network: what there was to tell has none, and the next may be somebody else's."""
+        _untold.setdefault(self._network, []).extend(store.take_notices())
+
+    def _begun(self, photo: "ImageSource | Prepared", options: Options, progress: Progress) -> Callable[[], Result]:
         stages = Stages()
         notices: list[str] = []
         # Its detector and its mask go with a network: where they are the demo's, so is the network, and once is enough.
@@ -189,13 +206,13 @@ class Predictor:
             prepared = photo if isinstance(photo, Prepared) else Prepared(read_image(photo))
         photo_rgb = prepared.photo_rgb
 
-        given_mask = _given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
+        mask = given_mask(options.foreground, photo_rgb.shape[:2])  # a bad one is told before the network runs
         people: People | Any = None
         model = None
         if self.task in ("pose", "detect"):
             people = self._people(photo_rgb, options, stages, notices, progress)
-        mask = None
         if self.task == "detect":
+            mask = None
             finish: Callable[[], Result] = partial(DetectResult, photo_rgb, people.boxes_xyxy, people.box_scores)
         else:
             with stages.stage("load"):
@@ -209,12 +226,10 @@ class Predictor:
             if self.task == "pose":
                 fit_options = {"boxes_xyxy": people.boxes_xyxy, "flip": options.flip}
                 result_options = {"boxes_xyxy": people.boxes_xyxy, "box_scores": people.box_scores}
-            if (enlarged := _enlarged(photo_rgb, self.size, model.input_hw)) is not None:
+            if (enlarged := passes.enlarged(photo_rgb, self.size, model.input_hw)) is not None:
                 notices.append(enlarged)
             finish = self._infer(model, prepared, stages, progress, fit_options, result_options)
-            if given_mask is not None:
-                mask = given_mask
-            elif options.foreground != "none" and self.task not in NO_FOREGROUND:
+            if mask is None and options.foreground != "none" and self.task not in NO_FOREGROUND:
                 mask = self._found_mask(photo_rgb, str(options.foreground), stages, notices, progress)
 
         looked = people is not None and options.boxes_xyxy is None
@@ -230,13 +245,15 @@ class Predictor:
             weights_bytes=model.nbytes if model else 0,
             quantized_share=model.quantized_share if model else 0.0,
             detector=detector,
-            notices=notices + store.take_notices(),
+            notices=notices + _untold.pop(self._network, []) + store.take_notices(),
         )
 
         def finished() -> Result:
             result = finish()
             if mask is not None:
                 result.person_mask = mask
+            if not result.is_finite():
+                report.notices.append(passes.not_finite(self.level))
             report.seconds = {name: round(seconds, 4) for name, seconds in stages.seconds.items()}
             report.peak_memory_bytes = runtime.peak_memory_bytes()
             result.report = report
@@ -304,7 +321,7 @@ class Predictor:
         notices: list[str],
         progress: Progress,
     ) -> "Hands":
-        from .hands import find, network
+        from .hands import find
         from .tasks.hands import notices_of
 
         photo_hw = photo_rgb.shape[:2]
@@ -315,7 +332,7 @@ class Predictor:
             with stages.stage("detect"):
                 progress("hands", 0, 1)
                 hands = find.find(model.detector, photo_rgb, options.hand_threshold, options.hand_iou)
-        notices += notices_of(hands, photo_hw, options.hand_crop is not None, network.AT_ONCE)
+        notices += notices_of(hands, photo_hw, options.hand_crop is not None, passes.inputs_at_once(model))
         return hands
 
     def _people(
@@ -367,32 +384,11 @@ class Predictor:
             return None
 
 
-def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
-    """The user's own mask as (H, W) bool; None where `foreground` is a word."""
-    if isinstance(foreground, np.ndarray):
-        if foreground.shape != photo_hw:
-            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
-        return foreground.astype(bool)
-    return None if foreground in FOREGROUNDS else read_mask(foreground, photo_hw)
-
-
 def _licences(checkpoint: zoo.Checkpoint) -> str:
     """By name, for the report; of hands those of all that they are made with."""
     if checkpoint.task != "hands":
         return checkpoint.licence.name
     return ", ".join(f"{licence.name} ({what})" for what, licence in zoo.HANDS_LICENCES.items())
-
-
-def _enlarged(photo_rgb: np.ndarray, size: str, input_hw: tuple[int, int]) -> str | None:
-    """What there is to say of a photo that the 4K network gains nothing from; None for any other."""
-    photo_pixels, pixels = photo_rgb[..., 0].size, input_hw[0] * input_hw[1]
-    if not zoo.size_row(size).tokenizer_layers or photo_pixels > SMALL_SHARE * pixels:
-        return None
-    height, width = photo_rgb.shape[:2]
-    return (
-        f"The photo is {width} x {height} pixels, and {size} takes {input_hw[1]} x {input_hw[0]}: it was enlarged, "
-        "which adds no detail. For a photo of this size choose another size of the network."
-    )
 
 
 def _as_foreground(progress: Progress) -> Progress:

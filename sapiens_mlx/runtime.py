@@ -25,9 +25,9 @@ from .errors import CancelledError, SapiensError
 
 log = logging.getLogger(__name__)
 
-# progress(stage, done, total): stages are "download" (bytes), "load" (tensors), "detect", "network", "foreground" and
-# "person 2 of 5", "hand 1 of 2" (blocks of a network), "decode".
-# It may raise CancelledError to stop the work at that point.
+# progress(stage, done, total): stages are "queued", "start", "download" (bytes), "load" (tensors), "digest" (MB),
+# "detect", "hands", "network", "foreground", "person 2 of 5" and "hand 1 of 2" (blocks of a network), "decode"; of
+# clips "frames", of bench "weights" and "turn". It may raise CancelledError to stop the work at that point.
 Progress = Callable[[str, float, float], None]
 
 
@@ -140,11 +140,8 @@ def free_memory_bytes() -> int:
     with contextlib.suppress(OSError, ValueError, KeyError):
         about = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         rooms.append(1024 * sum(int(about[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        limit = int((container.GROUPS / "memory.max").read_text())
-        about = dict(line.split() for line in (container.GROUPS / "memory.stat").read_text().splitlines())
-        files_bytes = int(about["active_file"]) + int(about["inactive_file"])  # given back when it is wanted
-        rooms.append(limit - int((container.GROUPS / "memory.current").read_text()) + files_bytes)
+    if (room := container.free_bytes()) is not None:
+        rooms.append(room)
     with contextlib.suppress(OSError, ValueError):
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -7,7 +7,6 @@ from . import inventory, runtime, zoo
 from .errors import SapiensError
 
 MOST = 10  # at once
-DTYPE_BITS = {"float32": 32, "float16": 16, "bfloat16": 16}
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,6 @@ def most_precise(variants: Sequence[Variant]) -> Variant:
     def rank(variant: Variant) -> tuple[bool, int, int, int]:
         row = zoo.level(variant.level)
         fits = inventory.needed_bytes(variant.size, variant.level) <= runtime.memory_limit_bytes()
-        return fits, row.bits or DTYPE_BITS[row.dtype], -order.index(row.name), variant.parameters
+        return fits, row.bits or row.float_bits, -order.index(row.name), variant.parameters
 
     return max(variants, key=rank)

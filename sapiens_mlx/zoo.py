@@ -79,6 +79,11 @@ class Level:
     group_size: int | Any = None  # this and `mode` are there where `bits` is
     mode: str | Any = None
 
+    @property
+    def float_bits(self) -> int:
+        """Those of a number in `dtype`."""
+        return int(self.dtype.removeprefix("b").removeprefix("float"))
+
 
 LEVELS = {
     level.name: level
@@ -347,7 +352,7 @@ def level_like(task: str, wanted: str) -> str:
 
     def bits(name: str) -> int:
         row = level(name)
-        return row.bits or int(row.dtype.removeprefix("b").removeprefix("float"))
+        return row.bits or row.float_bits
 
     levels = task_row(task).levels
     return wanted if not levels or wanted in levels else min((n for n in levels if bits(n) >= bits(wanted)), key=bits)

@@ -1,7 +1,9 @@
 """The command line: what it writes, what it prints, and how it fails."""
 
 import json
+import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,9 @@ import rule
 from command_line import run
 from PIL import Image
 
-from sapiens_mlx import zoo
+from sapiens_mlx import __main__, runtime, zoo
 from sapiens_mlx.boxes import read_boxes
+from sapiens_mlx.commands import terminal
 from sapiens_mlx.errors import BoxError
 
 
@@ -107,6 +110,9 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
         (("predict", "{photo}", "--task", "pointmap", "--points", "0"), "1 or more"),
         (("predict", "{photo}", "--task", "detect", "--weights", "nowhere"), "nowhere"),
         (("predict", "{photo}", "--task", "detect", "--box-threshold", "nan"), "from 0 to 1"),
+        (("predict", "{photo}", "--task", "pose", "--keypoint-threshold", "1.5"), "--keypoint-threshold"),
+        (("predict", "{photo}", "--task", "pose", "--keypoint-threshold", "nan"), "from 0 to 1"),
+        (("predict", "{photo}", "--task", "hands", "--mesh-opacity", "inf"), "from 0 to 1"),
         (("nonsense",), "nonsense"),
         (("serve", "--port", "99999"), "1 to 65535"),
         (("serve", "--auth", "name"), "user:password"),
@@ -159,6 +165,58 @@ def test_ctrl_c_at_any_moment_ends_quietly(machine, photo, tmp_path, after_s):
     if after_s < 0.6 and process.returncode == -signal.SIGINT:  # Python itself was still starting
         return
     assert (process.returncode, error) == (130, "stopped\n")
+
+
+def test_ctrl_c_once_more_ends_as_quietly(monkeypatch, capsys):
+    """While it is waited for a thread in native code to end."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(__main__.COMMANDS, "models", interrupted)
+    monkeypatch.setattr(runtime.inference, "settle", interrupted)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ending:
+        run(capsys, "models")
+    assert ending.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_an_error_takes_the_place_of_an_unfinished_line(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
+    assert run(capsys, "models", "--remove", "seg-9b")[2].startswith(f"{terminal.CLEAR}error: ")
+
+
+def test_an_error_nobody_can_be_told_gets_into_the_results(tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m sapiens_mlx predict {shlex.quote(str(tmp_path / 'no.png'))} 2>&-"
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there every name is UTF-8")
+@pytest.mark.parametrize("command", ["predict", "predict --clip", "compare"])
+def test_a_name_that_is_no_text_keeps_the_others_from_their_turn(machine, photo, tmp_path, command):
+    rule.write_detector(machine / zoo.RTMDET_M.local_path)
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    if command == "predict --clip":
+        name = name.removesuffix(b".png")
+        os.mkdir(name)  # noqa: PTH102
+        shutil.copy(photo, name + b"/1.png")
+    else:
+        shutil.copy(photo, name)
+    out = os.fsencode(tmp_path / "out")
+    chosen = ["--levels", "fp32,4bit"] if command == "compare" else [name, "--task", "detect", "--size", "rtmdet-m"]
+    arguments: list[str | bytes] = [*command.split(), name, *chosen, "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-m", "sapiens_mlx", *arguments],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"caf\\udce9" in done.stdout
+    ending = {"compare": b"_compare_seg.csv", "predict": b"-2_detect.png", "predict --clip": b"-2_detect.mp4"}[command]
+    assert os.path.exists(out + b"/caf\xe9" + ending)  # noqa: PTH110
 
 
 def test_a_closed_error_stream_changes_nothing(machine, photo, tmp_path):

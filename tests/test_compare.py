@@ -199,7 +199,7 @@ def test_people_are_found_more_than_once_or_differ(weights_of_two_sizes):
 
     def detector(photo_rgb):
         found["calls"] += 1
-        return People(np.float32([[10, 5, 100, 85], [40, 10, 129, 89]]), np.float32([0.9, 0.6]))
+        return People(np.float32([[10, 5, 100, 85], [40.123456, 10, 129, 89]]), np.float32([0.9, 0.6]))
 
     comparison = compare(PHOTO, "pose", ["tiny:fp32", "tiny:8bit", "tiny:4bit"], detector=detector, runs=3)
     results = [entry.result for entry in comparison]
@@ -207,7 +207,7 @@ def test_people_are_found_more_than_once_or_differ(weights_of_two_sizes):
     for result in results:
         assert np.array_equal(result.boxes_xyxy, results[0].boxes_xyxy)
         assert np.allclose(result.box_scores, [0.9, 0.6])
-    assert "--boxes=10,5,100,85 --boxes=40,10,129,89" in compare_files.command_line(comparison)
+    assert "--boxes=10,5,100,85 --boxes=40.123455,10,129,89" in compare_files.command_line(comparison)
 
 
 def test_dense_tasks_are_compared_over_different_people(weights_of_two_sizes):

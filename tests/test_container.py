@@ -74,6 +74,33 @@ def test_memory_is_what_a_container_leaves(in_groups, own, files, limit):
     assert container.memory_limit_bytes() == limit
 
 
+STAT_BYTES = "anon 700\nactive_file 30\ninactive_file 20\ntotal_active_file 300\ntotal_inactive_file 200"
+
+
+def grouped(folder: str, limit: int | str, taken: int) -> dict[str, str]:
+    """The files of a group that has taken so many bytes, 50 of them for files; of version 1 below memory/, 500."""
+    names = ("limit_in_bytes", "usage_in_bytes") if folder.startswith("memory/") else ("max", "current")
+    said = dict(zip(names, (str(limit), str(taken)), strict=True)) | {"stat": STAT_BYTES}
+    return {f"{folder}memory.{name}": text for name, text in said.items()}
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "free"),
+    [
+        (NEW, grouped("", 10_000, 4000), 6050),
+        (NEW, grouped("", "max", 4000), None),
+        (NEW, {"memory.max": "10000", "memory.current": "4000"}, None),
+        ("0::/a/b\n", grouped("a/", 10_000, 9000) | grouped("a/b/", 5000, 1000), 1050),
+        ("0::/a/b\n", grouped("a/", 10_000, 4000) | grouped("a/b/", 5000, 1000), 4050),
+        (OLD, grouped("memory/docker/a/", 10_000, 4000) | grouped("memory/", 2**63 - 4096, 40_000), 6500),
+        (OLD, {}, None),
+    ],
+)
+def test_free_memory_is_that_of_the_fullest_group_around_this_process(in_groups, own, files, free):
+    in_groups(own, files)
+    assert container.free_bytes() == free
+
+
 def test_one_processor_to_run_on_is_one_thread_everywhere():
     program = """
 import os

@@ -115,6 +115,17 @@ def test_all_is_all_conversions_and_no_download(machine):
     assert folder.exists()
 
 
+def test_a_beginning_of_a_name_removes_another_size_or_a_wrong_name_leaves_half(machine):
+    names = ["features-1b-4bit-0123456789ab", "features-1b-4k-4bit-0123456789ab", "seg-1b-4bit-0123456789ab"]
+    for name in names:
+        (machine.home / "ours" / name).mkdir(parents=True)
+    status, _, error = models(machine, "--remove", "seg-1b", "features-1b", "seg-1bb")
+    assert status == 2 and "There is no conversion 'seg-1bb'" in error
+    assert [row["name"] for row in models(machine)[1]["conversions"]] == names
+    assert models(machine, "--remove", "features-1b", "seg", names[0])[1]["removed"] == [names[0], names[2]]
+    assert [row["name"] for row in models(machine)[1]["conversions"]] == [names[1]]
+
+
 def test_a_users_own_weights_are_neither_listed_nor_removed(machine):
     own = machine.home / "sapiens2_host" / SEG.local_path
     own.parent.mkdir(parents=True)

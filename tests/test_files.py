@@ -108,6 +108,28 @@ def test_what_a_killed_process_wrote_goes_with_the_next_file_in_its_folder_and_a
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.npz", "c.npz"]
 
 
+def test_two_threads_that_write_one_path_write_into_one_file(tmp_path):
+    with writing(tmp_path / "a.bin") as first, writing(tmp_path / "a.bin") as second:
+        assert first != second
+        first.touch()
+        second.touch()
+
+
+def test_a_new_folder_that_another_process_takes_for_a_leftover_is_made_again(tmp_path, monkeypatch):
+    opened, seen = os.open, []
+
+    def swept(path, *flags):
+        seen.append(path)
+        if len(seen) == 1:
+            Path(path).rmdir()
+        return opened(path, *flags)
+
+    monkeypatch.setattr(os, "open", swept)
+    with partial_folder(tmp_path / "made") as folder:
+        assert folder.is_dir()
+    assert len(set(seen)) == 2
+
+
 @pytest.fixture
 def partial(tmp_path) -> Path:
     """What this process would leave of a.bin, were it killed."""
@@ -119,7 +141,7 @@ def partial(tmp_path) -> Path:
 def altered(partial: Path, what: str, text: str) -> Path:
     """A partial file of another machine, process or run of this container: these are the parts of its name."""
     parts = re.fullmatch(
-        r"(\.a\.bin\.)(?P<machine>\w{8})-(?P<process>\d+)-(?P<run>\w{4})(\.partial\.bin)", partial.name
+        r"(\.a\.bin\.)(?P<machine>\w{8})-(?P<process>\d+)-(?P<run>\w{4})(-\d+\.partial\.bin)", partial.name
     )
     at = parts.span(what)
     return partial.with_name(partial.name[: at[0]] + text + partial.name[at[1] :])

@@ -72,7 +72,7 @@ def test_options_of_the_command_line_do_nothing(hand_weights, hands_photo, tmp_p
     crop = json.loads(run(capsys, *arguments, tmp_path / "d", "--hand-crop", "left", "--hand-norms", "trained")[1])
     assert made_up_sides(tmp_path / "d/photo_hands.json") == ["left"] and "detect" not in crop["seconds"]
     status, _, error = run(capsys, *arguments, tmp_path / "e", "--hand-iou", 2)
-    assert (status, error.count("\n")) == (2, 1) and "hand_iou is 2.0" in error
+    assert (status, error.count("\n")) == (2, 1) and "--hand-iou: '2' is not a number from 0 to 1" in error
     status, _, error = run(capsys, *arguments, tmp_path / "e", "--mesh-opacity", 2)
     assert (status, error.count("\n")) == (2, 1) and "opacity is 2.0" in error
 

@@ -215,6 +215,24 @@ MASKS = [
 ]
 
 
+# Light grey everywhere beside people, as far as a mask of that depth has it; and masks of 0 and 1 and of 0 to 255.
+@pytest.mark.parametrize(
+    ("dtype", "dark", "light"),
+    [
+        (np.uint16, 20_000, 60_000),
+        (np.uint16, 0, 1),
+        (np.uint16, 100, 200),
+        (np.int32, 20_000, 60_000),
+        (np.int32, 0, 1),
+        (np.float32, 0.4, 0.6),
+        (np.float32, 100, 200),
+    ],
+)
+def test_a_mask_of_deep_grey_is_clipped(dtype, dark, light):
+    mask = Image.fromarray(np.where(PEOPLE, light, dark).astype(dtype))
+    assert (image.read_mask(encoded(mask, "TIFF"), PEOPLE.shape) == PEOPLE).all()
+
+
 @pytest.mark.parametrize(("name", "mask"), MASKS)
 def test_a_kind_of_mask_is_misread(name, mask):
     assert (image.read_mask(encoded(mask), PEOPLE.shape) == PEOPLE).all()

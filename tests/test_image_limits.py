@@ -106,6 +106,12 @@ def test_a_small_file_is_read_for_ever(tmp_path, make):
     assert outcome.is_small, outcome
 
 
+def test_the_film_behind_a_motion_photo_is_taken_for_scans():
+    """In compressed film every pair of bytes comes up, the marker of a scan too."""
+    photo = _saved(_flat("L", 1000), "JPEG")
+    assert image.read_image(photo + b"\xff\xda\x71" * 3000).shape == (1000, 1000, 3)
+
+
 # Format, mode, side in pixels, options: as large as each may be.
 LARGEST = [
     ("PNG", "RGB", 10_000, {"compress_level": 1}),

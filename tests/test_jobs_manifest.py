@@ -12,9 +12,10 @@ import pytest
 from sapiens_mlx import predict_files
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.jobs import manifest
-from sapiens_mlx.jobs.index import MOST_STEM_BYTES, Index, Work
+from sapiens_mlx.jobs.index import Index, Work
 from sapiens_mlx.jobs.inputs import Found
 from sapiens_mlx.jobs.plan import Plan
+from sapiens_mlx.predict_files import MOST_STEM_BYTES
 
 SEG = Work("seg", "demo", "fp32", {})
 
@@ -122,6 +123,8 @@ def test_a_name_too_long_for_its_endings_is_shortened_and_stays_its_own(tmp_path
     names = ["日" * 80 + str(number) for number in range(3)]
     given = [index.stem(f"in/{name}.jpg", f"in/{name}") for name in names]
     assert len({*given}) == 3
+    alone = [stem for stem, _ in predict_files.stems([f"in/{name}.jpg" for name in names])]
+    assert [f"in/{stem}" for stem in alone] == given
     assert all(len(os.fsencode(Path(stem).name)) <= MOST_STEM_BYTES + 2 for stem in given)
 
 

@@ -17,6 +17,7 @@ from sapiens_mlx.options import Options
 from sapiens_mlx.passes import batches, forward
 from sapiens_mlx.tasks import udp
 from sapiens_mlx.tasks.base import Fitted
+from sapiens_mlx.weights import store
 
 PHOTO = np.random.default_rng(0).integers(0, 255, (90, 130, 3), np.uint8)
 FILES = {
@@ -174,6 +175,29 @@ def test_a_bad_mask_is_told_before_the_network_runs(weights, tmp_path):
         with pytest.raises(SapiensError):
             predictor("normal")(PHOTO, foreground=foreground, progress=lambda *report: heard.append(report[0]))
     assert "network" not in heard
+
+
+def test_what_a_stopped_run_had_to_tell_is_told_of_another_network(weights):
+    def stopping(stage, done, total):
+        if stage == "network":
+            store.add_notices([notice])
+            raise CancelledError
+
+    notice = "The conversion of a stopped run was not kept."
+    with pytest.raises(CancelledError):
+        predictor("seg")(PHOTO, progress=stopping)
+    assert notice not in predictor("normal")(PHOTO).report.notices
+    assert notice in predictor("seg")(PHOTO).report.notices
+    assert notice not in predictor("seg")(PHOTO).report.notices
+
+
+@pytest.mark.parametrize(
+    ("level", "says"), [("fp16", "overflow in float16. Take bf16"), ("bf16", "Its weights may be damaged")]
+)
+def test_numbers_that_are_not_finite_become_pictures_without_a_word(weights, monkeypatch, level, says):
+    assert not any("number" in notice for notice in predictor("normal", level=level)(PHOTO).report.notices)
+    monkeypatch.setattr(passes, "forward", lambda *given: forward(*given) * np.float32("nan"))
+    assert says in predictor("normal", level=level)(PHOTO).report.notices[-1]
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])

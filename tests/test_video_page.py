@@ -134,7 +134,7 @@ def test_clips_and_photos_are_remembered_beside_each_other(machine):
     costs.remember_frames("pose", "demo", LEVEL, 0.7, "mirrored")
     assert costs.frame_seconds("pose", "demo", LEVEL, "mirrored") == pytest.approx(0.6)
     assert costs.frame_seconds("pose", "demo", LEVEL) is None  # without the mirrored pass nobody knows
-    assert costs.expected_seconds("pose", "demo", LEVEL) == 2
+    assert costs.cost("pose", "demo", LEVEL, inputs=1).seconds == 2
 
 
 # ---- a run ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from .. import compare_files
 from ..compare import Comparison
 from ..errors import CancelledError, SapiensError
 from ..files import output_folder
+from ..predict_files import shortened
 from ..variants import parse_list
 from . import licences, terminal
 from .people import people_of
@@ -26,7 +27,7 @@ def compare(options: argparse.Namespace) -> int:
         **people_of(options),
     )
     licences.ask(options, comparison.predictors)
-    folder, stem = output_folder(options.out), Path(options.photo).stem
+    folder, stem = output_folder(options.out), shortened(Path(options.photo).stem)
     try:
         for entry in comparison.run(terminal.progress_line()):
             entry.result = None  # its pictures and numbers are enough

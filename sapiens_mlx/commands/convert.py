@@ -61,9 +61,7 @@ def _check_upload(options: argparse.Namespace) -> None:
 
 def _upload(folder: Path, options: argparse.Namespace) -> str | None:
     """The address of what was sent; None when the user would rather not."""
-    print(publish.plan(folder, options.upload), file=sys.stderr)
-    if not options.yes:
-        print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return None
+    terminal.say(publish.plan(folder, options.upload))
+    if not (options.yes or terminal.agrees("Send it?")):
+        return None
     return publish.upload(folder, options.upload)

@@ -27,8 +27,7 @@ def ask(options: argparse.Namespace, predictors: Iterable[Predictor]) -> None:
         terminal.say("The weights for hands come from others, each under a licence of its own:")
         for line in lines:
             terminal.say(f"  {line}")
-        print("Accept them and download? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not terminal.agrees("Accept them and download?"):
             raise LicencesError("Nothing was downloaded: the licences were not accepted.")
     else:
         consent.check()

@@ -38,6 +38,12 @@ def note(text: str) -> None:
     say(f"note: {text}")
 
 
+def agrees(question: str) -> bool:
+    """Whether whoever sits at the terminal answers yes; standard input has to be open."""
+    _write(f"{CLEAR if is_watched() else ''}{question} [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def progress_line() -> Progress:
     """Shows how far the work is in one line of a terminal. Elsewhere it only says what is going to be downloaded."""
     if sys.stderr is None:

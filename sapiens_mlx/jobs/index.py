@@ -6,23 +6,20 @@ each start (about 20 processor seconds for a million lines) and that the system 
 
 import hashlib
 import json
-import os
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import SapiensError
+from ..predict_files import on_disk, shortened
 from . import manifest
 from .kinds import is_video
 
 CACHE_KIB = 16_000
 AT_ONCE = 10_000  # lines
 MOST_WORKS = 1000
-MOST_STEM_BYTES = 150  # of the last part; endings and the name of a half-written file have to fit 255 with it
-
 
 OF_CLIPS = "clip"  # among a work's options: those that change nothing of a photo
 
@@ -89,7 +86,7 @@ class Index:
         at = self._ask("SELECT path, at FROM place WHERE file=?", (_hash(file),)).fetchone()
         if at and (row := manifest.parsed(self._line(*at))):
             return row["stem"]
-        chosen = wanted = _shortened(wanted)
+        chosen = wanted = shortened(wanted)
         used = self._ask("SELECT used FROM number WHERE stem=?", (_stem_key(wanted),)).fetchone()
         number = used[0] if used else 1
         while not self._own(file, chosen):
@@ -169,13 +166,4 @@ def _hash(text: str, salt: bytes = b"") -> int:
 
 
 def _stem_key(stem: str) -> int:
-    return _hash(unicodedata.normalize("NFC", stem).casefold())  # a Mac takes both ways to write é for one
-
-
-def _shortened(stem: str) -> str:
-    """Names that endings would make too long for a disk end early."""
-    folder, name = os.path.split(stem)
-    encoded = os.fsencode(name)
-    if len(encoded) <= MOST_STEM_BYTES:
-        return stem
-    return os.path.join(folder, encoded[:MOST_STEM_BYTES].decode("utf-8", "ignore"))
+    return _hash(on_disk(stem))

@@ -40,7 +40,7 @@ def opening() -> str:
     return _running("Opening the camera", "", 1)
 
 
-def running(frames_per_s: float | None, left_s: float, limit_s: float, waited: bool = False) -> str:
+def running(frames_per_s: float | None, left_s: float, limit_s: float) -> str:
     """Frames a second, None before that can be told, and the time that is left, in words and as a bar."""
     rate = "First frame" if frames_per_s is None else f"{_rate(frames_per_s)} frames a second"
     return _running(rate, f"stops in {_clock(left_s)}", left_s / limit_s)

@@ -135,9 +135,9 @@ def test_results_of_a_listed_folder_that_ends_in_dots_stay_below_the_output_fold
     touch(tmp_path, "a.jpg", "one/b.jpg", "one/in/c.jpg", "one/two/d.jpg", "one/two/sub/e.jpg")
     (work / "link").symlink_to(tmp_path / "one/in")
     (work / "list.txt").write_text(line)
-    read = os.path.realpath(work / line)
+    read = (work / line).resolve().name
     found = stems(work, "list.txt")
-    assert found and all(stem.startswith(f"{os.path.basename(read)}/") and ".." not in stem for stem in found)
+    assert found and all(stem.startswith(f"{read}/") and ".." not in stem for stem in found)
 
 
 def test_the_root_of_all_folders_has_no_name_to_put_before_stems(monkeypatch, tmp_path):

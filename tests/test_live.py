@@ -87,10 +87,10 @@ def test_start_asks_for_the_weights_of_pose_though_the_grey_frame_shows_nobody(
 def test_a_detector_that_is_not_here_is_not_downloaded_while_the_camera_is_on(
     live_actions: live_run.LiveActions, machine: Path
 ) -> None:
-    with pytest.raises(SapiensError, match="weights of Pose tiny.*Press Start"):
+    with pytest.raises(SapiensError, match=r"weights of Pose tiny.*Press Start"):
         live_actions._check_there("pose", "tiny")
     rule.write_tiny(machine, "pose")
-    with pytest.raises(SapiensError, match="weights of People rtmdet-m.*Press Start"):
+    with pytest.raises(SapiensError, match=r"weights of People rtmdet-m.*Press Start"):
         live_actions._check_there("pose", "tiny")
     rule.write_detector(machine / "detector/rtmdet_m.pth")
     live_actions._check_there("pose", "tiny")

@@ -81,12 +81,18 @@ def camera_problem(name: str) -> str:
 
 
 def picture(address: str, width: int, height: int, task: str, found: str) -> str:
-    """The live picture, `address` being a data URL: decoded before it is shown, so that nothing flickers."""
+    """The live picture, and what is in it."""
     title = zoo.task_row(task).title
     caption = " · ".join(filter(None, (title, found)))
+    return newest(address, width, height, f"{title} of the newest frame of the camera", caption)
+
+
+def newest(address: str, width: int, height: int, alt: str, caption: str) -> str:
+    """The newest frame, of a camera or of a clip under way, `address` being a data URL: decoded before it is shown, so
+    that nothing flickers."""
     return (
         f'<figure class="live-picture"><img src="{address}" width="{width}" height="{height}" decoding="sync" '
-        f'alt="{escape(title)} of the newest frame of the camera"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -70,7 +70,7 @@ def foreground(values: Mapping[str, Any]) -> str:
 
 
 def timed(values: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The task, size and level that frames' seconds are kept under, and found by: of the detector there is one level."""
+    """The task, size and level that frames' seconds are kept under, and found by: the detector has one level."""
     task = values["task"]
     return task, zoo.size_like(task, values["size"]), "fp32" if task == "detect" else values["level"]
 

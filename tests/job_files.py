@@ -35,12 +35,13 @@ def rows(out: Path, pattern: str = "manifest*.jsonl") -> list[dict]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def started(*arguments: object, launch: Sequence[str] = ()) -> subprocess.Popen:
+def started(*arguments: object, launch: Sequence[str] = (), cwd: Path = ROOT) -> subprocess.Popen:
     """predict in a process of its own, or in those of `mlx.launch` with the options `launch`."""
     before = [LAUNCH, *launch, "--starting-port", str(free_ports()), "--env", "OPENBLAS_NUM_THREADS=1"]
     return subprocess.Popen(
         [*(before if launch else []), *PREDICT, *map(str, arguments), "--size", "tiny"],
-        cwd=ROOT,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

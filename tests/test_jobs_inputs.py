@@ -42,6 +42,15 @@ def test_a_link_that_leads_round_in_a_ring_is_told_and_costs_no_other(tmp_path):
     assert ["cannot be read" in one.problem for one in found] == [False, True, False]
 
 
+def test_a_ring_of_links_that_a_pattern_does_not_name_is_no_problem(tmp_path):
+    touch(tmp_path / "in", "a.png", "sub/b.png")
+    (tmp_path / "in/ring.jpg").symlink_to("ring.jpg")
+    for pattern, expected in (("in/*.png", ["a"]), ("in/**/*.png", ["a", "sub/b"]), ("in/*/*", ["sub/b"])):
+        assert stems(tmp_path, pattern) == expected
+    (found,) = inputs.expand(["in/**/r*"], tmp_path, tmp_path / "out")
+    assert found.stem == "ring" and "cannot be read" in found.problem
+
+
 def test_several_folders_stay_apart(tmp_path):
     touch(tmp_path, "one/a.jpg", "two/a.jpg", "two/b.jpg")
     assert stems(tmp_path, "one", "two/a.jpg", "two") == ["one/a", "a", "two/a", "two/b"]
@@ -72,6 +81,8 @@ def test_results_are_not_read_again(tmp_path):
         ("*/sub/*.jpg", ["in/sub/d"]),
         ("in/*.tiff", []),
         ("**/e.jpg", ["in/sub/deep/e"]),
+        ("in/**/**", ["a", "b", "c", "sub/d", "sub/deep/e"]),
+        ("in/**/**/**/e.jpg", ["sub/deep/e"]),
     ],
 )
 def test_globs(tmp_path, pattern, expected):
@@ -116,6 +127,32 @@ def test_a_list_longer_than_a_piece_of_it(tmp_path):
 def test_listed_files_are_mirrored_unless_they_lie_elsewhere(tmp_path):
     (tmp_path / "list.txt").write_text("in/sub/a.jpg\n/elsewhere/b.jpg\n../c.jpg\n./d.jpg\n")
     assert stems(tmp_path, "list.txt") == ["in/sub/a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("line", ["..", "../..", "sub/..", ".", "../in/..", "link/.."])
+def test_results_of_a_listed_folder_that_ends_in_dots_stay_below_the_output_folder(tmp_path, line):
+    work = tmp_path / "one/two"
+    touch(tmp_path, "a.jpg", "one/b.jpg", "one/in/c.jpg", "one/two/d.jpg", "one/two/sub/e.jpg")
+    (work / "link").symlink_to(tmp_path / "one/in")
+    (work / "list.txt").write_text(line)
+    read = (work / line).resolve().name
+    found = stems(work, "list.txt")
+    assert found and all(stem.startswith(f"{read}/") and ".." not in stem for stem in found)
+
+
+def test_the_root_of_all_folders_has_no_name_to_put_before_stems(monkeypatch, tmp_path):
+    (tmp_path / "list.txt").write_text("/")
+    monkeypatch.setattr(inputs, "_folder", lambda root, prefix, away: [inputs.Found(root, prefix + "a")])
+    assert stems(tmp_path, "list.txt") == ["a"]
+
+
+@pytest.mark.parametrize("line", ["out", "./out/", "in/../out", "link"])
+def test_a_list_that_names_the_output_folder_is_refused(tmp_path, line):
+    touch(tmp_path, "in/a.jpg", "out/b.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "list.txt").write_text(f"in\n{line}\n")
+    with pytest.raises(SapiensError, match="read and written at once"):
+        stems(tmp_path, "list.txt")
 
 
 def test_what_is_no_list_is_told(tmp_path):

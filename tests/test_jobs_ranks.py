@@ -260,6 +260,23 @@ def test_the_files_of_a_dead_rank_are_done_by_another(board, tmp_path):
     assert done[lost] == ["normal"]
 
 
+def test_what_a_rank_brings_back_as_it_leaves_is_not_overlooked(board, tmp_path, monkeypatch):
+    first, second = board(0), board(1)
+    first.lay_out(items(1), lambda: 1.0)
+    next(second.items(everything))
+    first._listing.join()
+    listdir = claims.os.listdir
+
+    def leaving(folder):
+        if str(folder).endswith("/taken/1"):
+            second.leave()
+        return listdir(folder)
+
+    monkeypatch.setattr(claims.os, "listdir", leaving)
+    assert not first._is_over()
+    assert [item.file for item in first.items(everything)] == ["../0.jpg"]
+
+
 def test_what_goes_wrong_with_listing_is_told_where_files_are_taken(board):
     def broken():
         yield from items(1)

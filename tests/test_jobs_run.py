@@ -160,6 +160,30 @@ def test_a_bad_file_is_reported_once_and_the_rest_goes_on(weights, tmp_path, cap
     assert predict(capsys, *arguments)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: [folder / "gone.mp4", folder / "photo 000.png"],
+        lambda folder: [(folder / "loop.mp4").symlink_to("loop.mp4") or folder],
+        lambda folder: [(folder / "list.txt").write_text("in/gone.mp4\nin/photo 000.png\n") and folder / "list.txt"],
+        pytest.param(
+            lambda folder: [(folder / "closed.mov").touch(0) or folder],
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file"),
+        ),
+    ],
+    ids=["named", "a ring", "listed", "closed"],
+)
+def test_a_video_that_cannot_be_read_is_told_and_does_not_hold_the_job_up(weights, tmp_path, make):
+    write_photos(tmp_path / "in", 1)
+    process = started(*make(tmp_path / "in"), "--out", tmp_path / "out", "--resume", "--json", cwd=tmp_path)
+    status, printed, error = ended(process)
+    assert status == 1, error
+    summary = json.loads(printed)
+    assert (summary["done"], summary["failed"]) == (1, 1)
+    (told,) = [line["error"] for line in rows(tmp_path / "out") if "error" in line]
+    assert "cannot be read" in told and "mistake in the program" not in told and told in error
+
+
 def test_nothing_but_bad_files_is_exit_2_and_nothing_at_all_an_error(weights, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     arguments = (tmp_path / "in", "--out", tmp_path / "out")

@@ -5,16 +5,21 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rule
 from browser import ARGUMENTS, REPOSITORY, RUN_MS, Server, chromium_path, serving, until, visiting
 from PIL import Image
 
 from sapiens_mlx import runtime, zoo
-from sapiens_mlx.errors import ImageError
+from sapiens_mlx.errors import ImageError, SapiensError
+from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.ui.live import run as live_run
 from sapiens_mlx.ui.live import sentences as live_words
+from sapiens_mlx.ui.live.view import LiveView
+from sapiens_mlx.ui.storage import Visits
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -52,6 +57,43 @@ def test_a_frame_that_is_no_image_is_an_image_error(url: str | None) -> None:
 
     with pytest.raises(ImageError):
         live_run._frame_rgb(ImageData(url=url))
+
+
+@pytest.fixture
+def live_actions(machine: Path, tiny_size: str, tmp_path: Path) -> live_run.LiveActions:
+    """The handlers of the tab, which give their updates by the fields' names, on a machine without weights."""
+    view = SimpleNamespace(**{field: field for field in LiveView.__dataclass_fields__})
+    (tmp_path / "page").mkdir()
+    return live_run.LiveActions(view, Visits(tmp_path / "page"), None, limit_s=60, most=1)
+
+
+def test_start_asks_for_the_weights_of_pose_though_the_grey_frame_shows_nobody(
+    live_actions: live_run.LiveActions, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = SimpleNamespace(boxes_xyxy=np.empty((0, 4), np.float32))
+    monkeypatch.setattr(Predictor, "detector", lambda self: lambda photo, progress: nobody)
+    visitor = SimpleNamespace(session_hash="a")
+
+    def started() -> dict:
+        return [one for one in live_actions.start("", "pose", "tiny", True, visitor) if "__type__" not in one][-1]
+
+    last = started()
+    assert "camera_frame" in last and not last["camera_frame"]["visible"]
+    assert "weights" in last["status"]
+    rule.write_tiny(machine, "pose")
+    assert started()["camera_frame"]["visible"]
+
+
+def test_a_detector_that_is_not_here_is_not_downloaded_while_the_camera_is_on(
+    live_actions: live_run.LiveActions, machine: Path
+) -> None:
+    with pytest.raises(SapiensError, match=r"weights of Pose tiny.*Press Start"):
+        live_actions._check_there("pose", "tiny")
+    rule.write_tiny(machine, "pose")
+    with pytest.raises(SapiensError, match=r"weights of People rtmdet-m.*Press Start"):
+        live_actions._check_there("pose", "tiny")
+    rule.write_detector(machine / "detector/rtmdet_m.pth")
+    live_actions._check_there("pose", "tiny")
 
 
 def test_only_sizes_that_keep_up_are_offered() -> None:

@@ -5,20 +5,25 @@ import argparse
 import json
 import shlex
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import browser
 import clips
 import numpy as np
 import pytest
+from gradio import FileData
 
 from sapiens_mlx import costs, runtime, zoo
 from sapiens_mlx.arguments import argument_parser
 from sapiens_mlx.errors import CancelledError, ClipError, SapiensError
 from sapiens_mlx.predictor import Predictor
+from sapiens_mlx.ui.storage import Visits
 from sapiens_mlx.ui.video import given, options, run, sentences
 from sapiens_mlx.ui.video.given import Facts, Running
+from sapiens_mlx.ui.video.view import VideoView
 from sapiens_mlx.video import arguments, frames, read_file
 from sapiens_mlx.video.choices import ClipChoices
 from sapiens_mlx.video.clip import run_clip
@@ -124,6 +129,16 @@ def test_the_cost_is_that_of_the_frames_and_what_is_wrong_is_told_before_the_run
     assert "The last frame, 3, comes before the first, 9" in wrong
     assert "takes 50 at a time" in options.cost(VALUES, FACTS, None, 50)
     assert "Up to 200 MB, and 50 frames a run." in sentences.limits("200mb", 50)
+
+
+@pytest.mark.parametrize("level", ["fp32", "8bit"])
+@pytest.mark.parametrize("task", ["detect", "seg"])
+def test_how_long_frames_took_is_found_at_every_level(machine, task, level):
+    values = VALUES | {"task": task, "level": level}
+    costs.remember_frames(*options.timed(values), 0.5)
+    assert "72 frames, about 36 s." in options.cost(values, FACTS, None, None)
+    predictor = Predictor(task, "demo", level)
+    assert options.timed(values) == (task, predictor.size, predictor.level)  # so that all that is one is known as one
 
 
 def test_clips_and_photos_are_remembered_beside_each_other(machine):
@@ -242,6 +257,64 @@ def test_of_a_file_that_is_no_clip_nothing_is_kept(tmp_path):
     with pytest.raises(ClipError, match=r"^my clip\.mp4 is not a video"):
         given.take(tmp_path / "clip", tmp_path / "upload", "my clip.mp4")
     assert not (tmp_path / "clip").exists()
+
+
+@pytest.fixture
+def tab(tmp_path):
+    """The handlers of the tab, which give their updates by the fields' names, and a visitor's upload."""
+    view = SimpleNamespace(**{field: field for field in VideoView.__dataclass_fields__})
+    folder = tmp_path / "page"
+    (folder / ("0" * 64)).mkdir(parents=True)
+    upload = FileData(path=str(clips.write(folder / ("0" * 64) / "clip.mp4", 3)), orig_name="clip.mp4")
+    return run.VideoActions(view, Visits(folder), None, {}, None), upload
+
+
+VISITOR = SimpleNamespace(session_hash="a")
+
+
+def test_run_pressed_while_the_upload_is_looked_at_waits_for_that(tab, monkeypatch):
+    do, upload = tab
+    looking, go_on, started = threading.Event(), threading.Event(), []
+
+    def slowly(*arguments):
+        looking.set()
+        assert go_on.wait(10)
+        return given.take(*arguments)
+
+    monkeypatch.setattr(run, "take", slowly)
+    monkeypatch.setattr(do, "_start", lambda visit, clip, *rest: started.append(clip) or _refuse(None))
+    with ThreadPoolExecutor(2) as threads:
+        dropped = threads.submit(do.clip_given, upload, VISITOR)
+        assert looking.wait(10)
+        pressed = threads.submit(lambda: list(do._run(VISITOR, clip=upload)))
+        with pytest.raises(TimeoutError):
+            pressed.result(0.2)
+        go_on.set()
+        assert dropped.result(10)["status"] == ""
+        (update,) = pressed.result(10)
+    assert "here any more" not in update["status"]
+    assert len(started) == 1 and do._given[do._visit(VISITOR)] is started[0]
+
+
+def test_a_run_that_was_faster_than_the_look_at_the_upload_goes_on(tab):
+    do, upload = tab
+    visit = do._visit(VISITOR)
+    assert do._take(visit, upload)
+    taken = do._given[visit]
+    visit.job = job = runtime.Job()
+    assert do.clip_given(upload, VISITOR).keys() == {"clip", "given"}
+    assert do._given[visit] is taken and Path(upload.path).is_file()
+    job.progress("frames", 1, 3)  # nobody has stopped it
+
+
+def test_run_says_of_a_bad_upload_what_the_drop_has_said(tab):
+    do, upload = tab
+    Path(upload.path).write_bytes(b"no video")
+    assert "clip.mp4 is not a video" in do.clip_given(upload, VISITOR)["status"]
+    (update,) = do._run(VISITOR, clip=upload)
+    assert "clip.mp4 is not a video" in update["status"]
+    do.clip_removed(VISITOR)
+    assert not Path(upload.path).exists()
 
 
 def test_frames_that_would_fill_the_memory_are_refused_before_one_is_made(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sapiens_mlx.errors import ClipError, SapiensError
+from sapiens_mlx.jobs import kinds
 from sapiens_mlx.video import frames as frames_module
 from sapiens_mlx.video.choices import Chosen
 from sapiens_mlx.video.frames import Frame
@@ -282,6 +283,17 @@ def test_pictures_that_cannot_be_read_or_are_no_frames_are_missing(folder):
     assert any("frame7.png is left out" in sentence for sentence in clip.lacks.sentences())
 
 
+@pytest.mark.parametrize("ending", [".jfif", ".JPE", ".gif"])
+def test_what_a_job_takes_for_a_photo_is_a_frame(tmp_path, ending):
+    from PIL import Image
+
+    assert kinds.is_media(f"a{ending}")
+    for index in range(2):
+        kind = "GIF" if ending == ".gif" else "JPEG"
+        Image.fromarray(clips.frame_rgb(index)).save(tmp_path / f"{index}{ending}", kind)
+    assert numbers(read(tmp_path)) == [0, 1]
+
+
 def test_a_folder_without_pictures_gets_a_sentence(tmp_path, folder):
     (tmp_path / "none").mkdir()
     with pytest.raises(ClipError, match="There is no picture in the folder"):
@@ -318,3 +330,22 @@ def test_a_file_named_as_a_number_is_no_camera(tmp_path, monkeypatch):
 )
 def test_missing_frames_are_told_in_words(runs, words):
     assert frames_module.in_words(runs) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, ""), (8, ""), (9, " and in 1 more place"), (2000, "in 1992 more places")]
+)
+def test_gaps_are_one_sentence_however_many(count, more):
+    lacks = frames_module.Lacks(gaps_s=[(number, number + 0.5) for number in range(count)])
+    (sentence,) = lacks.sentences()
+    assert sentence.startswith("There are no frames between 0.00 s and 0.50 s") and f"{more} of the file." in sentence
+    assert sentence.count("between") == min(8, count)
+
+
+def test_a_stream_with_many_gaps_says_so_once(tmp_path):
+    pts = [frame + 10 * (frame // 4) for frame in range(80)]  # behind every fourth, ten are not there
+    path = clips.write(tmp_path / "a.webm", 80, pts=pts, codec="libvpx-vp9")
+    clip = open_clip(path)
+    assert len(list(clip.frames(Chosen()))) == 80
+    (sentence,) = clip.lacks.sentences()
+    assert "between 0.12 s and 0.56 s" in sentence and "in 11 more places" in sentence

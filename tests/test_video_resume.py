@@ -205,6 +205,32 @@ def test_stop_keeps_a_video_of_what_is_done_and_a_later_run_goes_on(weights, sou
     assert left_behind(tmp_path / "out") == []
 
 
+def test_features_stopped_as_they_go_on_keep_a_video_of_what_was_done(weights, source, tmp_path):
+    run(source, tmp_path / "out", "features", progress=stopping_after(10))
+    report = run(source, tmp_path / "out", "features", progress=stopping_after(0), resume=True)
+    assert report.stopped and report.frames == report.resumed_frames == 8
+    assert len(clips.decoded(Path(report.video))) == 8
+    assert run(source, tmp_path / "out", "features", resume=True).frames == FRAMES
+
+
+def test_depth_stopped_twice_while_it_is_drawn_counts_no_frame_below_nothing(weights, source, tmp_path):
+    def stopping_while_drawing():
+        computed = False
+
+        def progress(stage: str, done: float, total: float) -> None:
+            nonlocal computed
+            computed |= stage == "frames" and done >= FRAMES
+            if stage == "frames" and computed and 10 <= done < FRAMES:
+                raise CancelledError
+
+        return progress
+
+    run(source, tmp_path / "out", "pointmap", progress=stopping_while_drawing())
+    report = run(source, tmp_path / "out", "pointmap", progress=stopping_while_drawing(), resume=True)
+    assert report.stopped and report.frames == report.resumed_frames == 10
+    assert report.frames_per_s is None
+
+
 def test_stop_before_the_first_frame_leaves_no_video(weights, source, tmp_path):
     report = run(source, tmp_path / "out", progress=stopping_after(0), keep_parts=False)
     assert report.stopped and report.video is None and report.files == []

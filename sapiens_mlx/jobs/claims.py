@@ -189,8 +189,10 @@ class Board:
         if not (self._folder / "listed").exists():
             self.orphaned = self._rank != 0 and not self._is_alive(0)
             return self.orphaned
+        todo = self._folder / "todo"
         others = (self._folder / "taken" / str(other) for other in range(self._count) if other != self._rank)
-        return not os.listdir(self._folder / "todo") and not any(os.listdir(folder) for folder in others)
+        # Once more in the end: who took leave meanwhile has brought back what it had.
+        return not os.listdir(todo) and not any(os.listdir(folder) for folder in others) and not os.listdir(todo)
 
     # ---- signs of life ----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -184,6 +184,7 @@ def _globbed(base: str, text: str, wide: bool, away: _Away) -> Iterator[Found]:
     plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = os.path.realpath(os.path.join(base, "/".join(parts[:plain]) or ("/" if not parts[0] and plain else "")))
     wild = [part for part in parts[plain:] if part]
+    wild = [part for before, part in pairwise(["", *wild]) if not before == part == "**"]
     if wild[-1] == "**":
         wild.append("*")
     away.refuse(root, text)
@@ -198,18 +199,19 @@ def _globbed(base: str, text: str, wide: bool, away: _Away) -> Iterator[Found]:
 
 
 def _matching(folder: str, parts: Sequence[str], away: _Away) -> Iterator[_Entry]:
-    """Entries below `folder` by a pattern's parts, each an fnmatch, or "**" for any depth."""
+    """Entries below `folder` by a pattern's parts, each an fnmatch, or "**" for any depth: never the last, nor two of
+    them together."""
     first, rest = parts[0], parts[1:]
-    if first == "**" and rest[0] != "**":
+    if first == "**":
         yield from _matching(folder, rest, away)
     matches = re.compile(fnmatch.translate(first)).match
     for entry in _entries(folder):
         if entry.is_folder and entry.path in away:
             continue
-        if entry.problem:
-            yield entry
-            continue
-        if first == "**":
+        if entry.path == folder:  # which cannot be read
+            if first != "**":  # where it has been told
+                yield entry
+        elif first == "**":
             if entry.is_folder:
                 yield from _matching(entry.path, parts, away)
         elif matches(entry.name):
@@ -229,9 +231,12 @@ def _listed(path: str, base: str, away: _Away) -> Iterator[Found]:
             for name in _names(file, path):
                 full = _full(os.path.join(base, name))
                 if os.path.isdir(full):
-                    yield from _folder(os.path.realpath(full), f"{_below(name)}/", away)
+                    root = os.path.realpath(full)
+                    away.refuse(root, name)
+                    below = _below(name, root)
+                    yield from _folder(root, f"{below}/" if below else "", away)
                 else:
-                    yield Found(full, _stem(_below(name)), root=os.path.dirname(full))
+                    yield Found(full, _stem(_below(name, full)), root=os.path.dirname(full))
     except OSError as problem:
         raise SapiensError(f"The list {path} cannot be read ({problem.strerror}). Check its name.") from problem
 
@@ -254,11 +259,15 @@ def _names(file: BinaryIO, path: str) -> Iterator[str]:
         piece = rest + more
 
 
-def _below(name: str) -> str:
-    """A listed path as it is mirrored: whole where it stays below the folder it starts from, else its last part."""
+def _below(name: str, full: str) -> str:
+    """A listed path as it is mirrored: whole where it stays below the folder it starts from, else its last part; of one
+    that ends in dots that of `full`, where it leads. "" for the root of all folders."""
     normal = os.path.normpath(name)
     outside = os.path.isabs(normal) or normal == "." or normal.startswith("..")
-    return os.path.basename(normal) if outside else normal
+    if not outside:
+        return normal
+    last = os.path.basename(normal)
+    return os.path.basename(full) if last in (".", "..") else last
 
 
 def _full(path: str) -> str:

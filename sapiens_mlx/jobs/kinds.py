@@ -12,15 +12,9 @@ from ..options import Options
 from ..predictor import Predictor
 from ..video.choices import ClipChoices
 from ..video.clip import OnFrame, run_clip
+from ..video.read_folder import PHOTOS
 from ..video.report import ClipReport
 
-PHOTOS = frozenset(
-    f".{ending}"
-    for ending in (
-        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "tif", "tiff", "bmp", "dib", "gif", "avif"),
-        *("heic", "heif", "jp2", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm"),
-    )
-)
 VIDEOS = frozenset(
     f".{ending}"
     for ending in (

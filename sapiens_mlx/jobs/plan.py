@@ -33,7 +33,7 @@ class Plan:
 
     def __init__(self, found: Iterator[Found], out: Path, works: Sequence[Work], index: Index) -> None:
         self._found, self._out, self._works, self._index = found, str(out), works, index
-        self.files = self.skipped = 0
+        self.skipped = 0
 
     def items(self, rank: int = 0, count: int = 1) -> Iterator[Item]:
         """What is to be done; of several ranks without a shared folder, what falls to this one. Which that is depends
@@ -45,7 +45,6 @@ class Plan:
             stem = self._index.stem(file, self._clear_of_inputs(found))
             if zlib.crc32(os.fsencode(found.stem + os.path.splitext(found.path)[1])) % count != rank:
                 continue
-            self.files += 1
             item = Item(file, stem, [], found.problem) if found.problem else self._looked_up(found.path, file, stem)
             if item is None:
                 self.skipped += 1

@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import predict_files
 from ..container import processors
-from ..errors import CancelledError, SapiensError, WeightsError, is_memory_full
+from ..errors import CancelledError, ClipError, SapiensError, WeightsError, is_memory_full
 from ..image import read_image
 from ..options import Options
 from ..predictor import Predictor, Prepared
@@ -166,11 +166,13 @@ class Runner:
                     if not self._between_videos():
                         break
                     item = next(items, None)
-                    if item is not None and kinds.is_video(os.path.join(self._out, item.file)):
+                    if item is None:
+                        break
+                    # Once for all: a file that goes, or is damaged, meanwhile must not become another kind.
+                    is_video = kinds.is_video(os.path.join(self._out, item.file))
+                    if is_video:
                         self._no_video.clear()
-                if item is None:
-                    break
-                read = self._read(item)
+                read = self._read(item, is_video)
                 self._room.take(read.nbytes)
                 ready.put(read)
         except BaseException as problem:  # the listing's: told by the caller's thread
@@ -186,14 +188,16 @@ class Runner:
                 return False
         return True
 
-    def _read(self, item: Item) -> _Read:
-        """The item's photo, decoded once for all its tasks. What is wrong with it is kept for its turn."""
-        read, path = _Read(item, open_tasks=len(item.tasks)), os.path.join(self._out, item.file)
+    def _read(self, item: Item, is_video: bool) -> _Read:
+        """The item's photo, decoded once for all its tasks; of a video no more than what tells it from others. What is
+        wrong with it is kept for its turn."""
+        read = _Read(item, open_tasks=len(item.tasks), is_video=is_video)
+        path = os.path.join(self._out, item.file)
         try:
             if item.problem:
                 raise SapiensError(item.problem)
-            if kinds.is_video(path):
-                read.is_video, read.about = True, _about(path)
+            if is_video:
+                read.about = _about(path)
                 return read
             photo_rgb = read_image(path)
             read.nbytes, read.about = photo_rgb.nbytes, _about(path)
@@ -257,7 +261,7 @@ class Runner:
             )
         except WeightsError:
             raise
-        except (Exception, CancelledError) as problem:
+        except Exception as problem:
             return None, problem
         return report.to_json, None
 
@@ -359,8 +363,15 @@ class Runner:
 
 
 def _about(path: str) -> dict[str, Any]:
-    status = os.stat(path)
-    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": manifest.digest(path)}
+    """Raises ClipError where it cannot be read, as a video may be: a photo was, just before."""
+    try:
+        status = os.stat(path)
+        return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "digest": manifest.digest(path)}
+    except (OSError, ValueError) as problem:  # a ValueError of a name with a null character
+        reason = getattr(problem, "strerror", None) or problem
+        raise ClipError(
+            f"{os.path.normpath(path)} cannot be read ({reason}). Check its name and that you may read it."
+        ) from problem
 
 
 def _is_full(problem: BaseException | None) -> bool:

@@ -9,6 +9,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -150,6 +151,7 @@ class _Run:
         self._notices |= dict.fromkeys(report.lacking)
         parts.close_piece(counts=not report.stopped)
         report.frames = parts.frames
+        report.resumed_frames = min(report.resumed_frames, report.frames)  # depth may have stored more than it drew
         if not parts.frames and not report.stopped:
             raise ClipError(
                 f"No frame that was asked for of {self._clip.name} can be decoded. {' '.join(self._notices)}"
@@ -170,8 +172,11 @@ class _Run:
         look.restore(parts.state)
         self._done = self._finished = skip = parts.frames
         if skip and self._predictor.task == "features":
-            first = next(self._clip.frames(choices.chosen))
-            self._like, _ = look(first, self._watch)
+            with self._stoppable():
+                first = next(self._clip.frames(choices.chosen))
+                self._like, _ = look(first, self._watch)
+            if self.report.stopped:
+                return
 
         def work(frame: Frame) -> tuple[Any, ...]:
             result, numbers = look(frame, self._watch)
@@ -247,15 +252,12 @@ class _Run:
         ahead, behind = Ahead(frames, AHEAD), Behind(finish, 1)
         try:
             try:
-                self._watch("frames", 0, 0)
-                for frame in ahead:
-                    behind.put(frame, *work(frame))
-                    self._done += 1
+                with self._stoppable():
                     self._watch("frames", 0, 0)
-            except CancelledError:
-                self.report.stopped = True
-            except KeyboardInterrupt:
-                self.report.stopped = self.interrupted = True
+                    for frame in ahead:
+                        behind.put(frame, *work(frame))
+                        self._done += 1
+                        self._watch("frames", 0, 0)
             except ClipError as problem:
                 if not (self._clip.is_live and self._done):
                     raise
@@ -265,6 +267,15 @@ class _Run:
         finally:
             behind.close()
             ahead.close()
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        try:
+            yield
+        except CancelledError:
+            self.report.stopped = True
+        except KeyboardInterrupt:
+            self.report.stopped = self.interrupted = True
 
     def _add(self, parts: Parts, frame: Frame, picture: np.ndarray, line: str | None, state: Any) -> None:
         every = self._choices.every
@@ -337,7 +348,7 @@ class _Run:
             rows = results.write(folder / f"{stem}_{task}.jsonl", parts.lines())
             paths.append(rows)
             if task == "hands":
-                self._notices |= dict.fromkeys(_without_hands(rows))
+                self._notices |= dict.fromkeys(results.without_hands(rows))
             if task == "pose" and choices.charts:
                 table, chart = (folder / f"{stem}_pose_angles.{ending}" for ending in ("csv", "png"))
                 threshold = choices.keypoint_threshold
@@ -349,14 +360,6 @@ class _Run:
         report.video, report.files = str(video), [str(path) for path in (video, *paths, about)]
         report.notices = list(self._notices)
         write_bytes(about, json.dumps(report.to_json(), indent=1).encode())
-
-
-def _without_hands(rows: Path) -> list[str]:
-    """In how many frames of a clip's file of hands there is none, as a sentence, where there are such frames."""
-    empty = [not row["hands"] for row in results.read(rows)]
-    if all(empty):
-        return ["No hand was found in any frame. Lower the hand threshold (--hand-threshold)."]
-    return [f"In {sum(empty)} of {len(empty)} frames no hand was found."] if any(empty) else []
 
 
 def _job(

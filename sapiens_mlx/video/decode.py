@@ -100,8 +100,7 @@ class Decoder:
             )
             if pts > self._last_pts + usual * self._step:
                 tick = time_base_of(self._stream)
-                begin, end = float(self._last_pts * tick), float(pts * tick)
-                self._lacks.note(f"There are no frames between {begin:.2f} s and {end:.2f} s of the file.")
+                self._lacks.gaps_s.append((float(self._last_pts * tick), float(pts * tick)))
             pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
         return self._index, frame, pts, frame.duration or self._step
@@ -135,7 +134,7 @@ class Decoder:
                     f"The frames of {name} end at {end_s:.2f} s, and it should last {whole_s:.2f} s: "
                     "it is damaged or cut off, or only its sound goes on."
                 )
-        if self._broken and not (self._lacks.missing or self._lacks.notices):
+        if self._broken and not (self._lacks.missing or self._lacks.gaps_s or self._lacks.notices):
             self._lacks.note(f"{name} is damaged: some of its frames may be missing.")
 
 

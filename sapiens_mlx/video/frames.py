@@ -12,6 +12,7 @@ from ..errors import ClipError
 from .choices import Chosen
 
 MIN_SIDE_PX, MAX_PIXELS = 8, 100_000_000  # as of a photo
+MOST_TOLD = 8  # runs of frames, or gaps, that a sentence names
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,13 @@ class Lacks:
     """What a clip lacks, gathered while it is read.
 
     `missing` are runs (first, last) of frames that could not be decoded; `doubtful` of those that were decoded, but
-    follow on missing or damaged data, so that they may show wrong things until the next whole picture. `notices` are
-    sentences about the rest.
+    follow on missing or damaged data, so that they may show wrong things until the next whole picture. `gaps_s` are
+    (begin, end) of what a file has no frames for, in its own times. `notices` are sentences about the rest.
     """
 
     missing: list[tuple[int, int]] = field(default_factory=list)
     doubtful: list[tuple[int, int]] = field(default_factory=list)
+    gaps_s: list[tuple[float, float]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
@@ -51,6 +53,8 @@ class Lacks:
             lines.append(f"Missing, because the file is damaged: {in_words(self.missing)}.")
         if self.doubtful:
             lines.append(f"Decoded from damaged data, and perhaps wrong: {in_words(self.doubtful)}.")
+        if self.gaps_s:
+            lines.append(f"There are no frames {gaps_in_words(self.gaps_s)} of the file.")
         return lines + self.notices
 
 
@@ -62,14 +66,27 @@ def add_to(runs: list[tuple[int, int]], index: int) -> None:
         runs.append((index, index))
 
 
-def in_words(runs: list[tuple[int, int]], most: int = 8) -> str:
+def in_words(runs: list[tuple[int, int]]) -> str:
     """ "frames 3, 7 to 9 and 12" """
-    texts = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:most]]
-    if len(runs) > most:
-        texts.append(f"{sum(last - first + 1 for first, last in runs[most:])} more")
+    texts = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:MOST_TOLD]]
+    if len(runs) > MOST_TOLD:
+        texts.append(f"{sum(last - first + 1 for first, last in runs[MOST_TOLD:])} more")
     several = len(runs) > 1 or runs[0][0] != runs[0][1]
-    listed = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-    return f"frame{'s' if several else ''} {listed}"
+    return f"frame{'s' if several else ''} {_listed(texts)}"
+
+
+def gaps_in_words(gaps_s: list[tuple[float, float]]) -> str:
+    """ "between 1.00 s and 1.20 s, between 3.00 s and 3.40 s and in 5 more places" """
+    texts = [f"between {begin:.2f} s and {end:.2f} s" for begin, end in gaps_s[:MOST_TOLD]]
+    rest = len(gaps_s) - MOST_TOLD
+    if rest > 0:
+        texts.append(f"in {rest} more place{'' if rest == 1 else 's'}")
+    return _listed(texts)
+
+
+def _listed(texts: list[str]) -> str:
+    """ "a, b and c" """
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 class Clip(Protocol):

@@ -28,7 +28,7 @@ class FileClip:
     is_live = False
 
     def __init__(self, path: Path, longest_px: int | None) -> None:
-        self.name, self._path, self._longest_px = path.name, path, longest_px
+        self.name, self._path = path.name, path
         self.lacks = Lacks()
         with self._opened() as container:
             stream = _video_stream(container, self.name)

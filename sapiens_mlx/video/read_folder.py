@@ -13,8 +13,13 @@ from ..image import read_image, shrink
 from .choices import Chosen
 from .frames import Frame, Lacks, add_to, check_size
 
-SUFFIXES = frozenset(
-    f".{name}" for name in ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "heif", "jp2", "ppm")
+# The endings of photos: of the frames here, and of what a job takes from folders.
+PHOTOS = frozenset(
+    f".{ending}"
+    for ending in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "tif", "tiff", "bmp", "dib", "gif", "avif"),
+        *("heic", "heif", "jp2", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm"),
+    )
 )
 
 
@@ -27,7 +32,7 @@ class FolderClip:
 
     def __init__(self, folder: Path, longest_px: int | None, frames_per_s: float) -> None:
         self.name, self._folder, self._longest_px = folder.name or str(folder), folder, longest_px
-        names = (path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+        names = (path.name for path in folder.iterdir() if path.suffix.lower() in PHOTOS and path.name[0] != ".")
         self._names = sorted(names, key=in_order)
         if not self._names:
             raise ClipError(f"There is no picture in the folder {folder}. Name a folder of JPEG or PNG frames.")

@@ -75,3 +75,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for text in file:
             yield json.loads(text)
+
+
+def without_hands(rows: Path) -> list[str]:
+    """In how many frames of a clip's file of hands there is none, as a sentence, where there are such frames."""
+    empty = [not row["hands"] for row in read(rows)]
+    if all(empty):
+        return ["No hand was found in any frame. Lower the hand threshold (--hand-threshold)."]
+    return [f"In {sum(empty)} of {len(empty)} frames no hand was found."] if any(empty) else []

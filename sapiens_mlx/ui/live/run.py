@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -23,6 +22,7 @@ from ... import runtime, zoo
 from ...errors import CancelledError, ImageError, SapiensError
 from ...runtime import Progress, inference
 from .. import jpeg, words
+from ..controls import CUT_OUT
 from ..findings import findings
 from ..problems import explained
 from ..progress import Step, follow
@@ -32,11 +32,11 @@ from . import sentences
 from .view import LiveView
 
 if TYPE_CHECKING:
+    from ...predictor import Predictor
     from ...tasks.base import Result
 
 TAB = "live"
 TASKS = tuple(name for name in zoo.TASKS if name != "features")
-CUT_OUT = ("normal", "pointmap", "albedo")  # what means nothing outside people
 PICTURE_PX = 960  # the longer side of a live picture
 MOST_PEOPLE = 4  # in pose, the largest
 # Frames of pose: between two, everybody is looked for where they were. On two cores the demo's detector took 0.18 s a
@@ -120,9 +120,8 @@ class LiveActions:
             return
         try:
             live = self._place(visit)
-            blank = np.full((480, 640, 3), 127, np.uint8)
             # Aside: what has to be downloaded is not waited for by others.
-            job = runtime.aside(partial(_look, task, size, surroundings, self._weights, Live(0), blank))
+            job = runtime.aside(partial(_prepare, task, size, surroundings, self._weights))
             visit.job = job
             told = ""
             for now, seconds in follow(job):
@@ -202,15 +201,16 @@ class LiveActions:
             job.cancel()  # nothing, where it is done
 
     def _check_there(self, task: str, size: str) -> None:
-        """No download while the camera is on: the visitor would see nothing of it."""
+        """No download while the camera is on: the visitor would see nothing of it, and everybody would wait for it."""
+        from ... import fetch
+        from ...options import Options
         from ...predictor import Predictor
-        from ...weights import store
 
         predictor = Predictor(task, zoo.size_like(task, size), weights=self._weights)
-        if not (predictor.checkpoint.bundled or store.is_here(predictor.checkpoint, predictor.level, self._weights)):
-            title = zoo.task_row(task).title
+        if missing := fetch.missing(predictor, Options()):
+            checkpoint, _, _ = missing[0]
             raise SapiensError(
-                f"The weights of {title} {predictor.size} are not on this machine yet. "
+                f"The weights of {zoo.task_row(checkpoint.task).title} {checkpoint.size} are not on this machine yet. "
                 "Press Start: they are downloaded before the camera is opened."
             )
 
@@ -265,7 +265,17 @@ def _shown(result: "Result | None", photo_rgb: np.ndarray, task: str) -> str:
     return sentences.picture(jpeg.address(picture), picture.shape[1], picture.shape[0], task, found)
 
 
-# ---- on the inference thread ----------------------------------------------------------------------------------------
+# ---- the network ----------------------------------------------------------------------------------------------------
+
+
+def _prepare(task: str, size: str, surroundings: bool, weights: str | None, progress: Progress) -> None:
+    """Downloads and loads all that a frame takes, by a look at a grey one. There pose finds nobody, and gets a box."""
+    from ...predictor import Predictor
+
+    grey_rgb = np.full((480, 640, 3), 127, np.uint8)
+    if _look(task, size, surroundings, weights, Live(0), grey_rgb, progress) is None:
+        predictor = Predictor(task, zoo.size_like(task, size), weights=weights)
+        predictor(grey_rgb, boxes_xyxy=[[0, 0, 639, 479]], flip=False, progress=progress)
 
 
 def _look(
@@ -277,12 +287,12 @@ def _look(
     photo_rgb: np.ndarray,
     progress: Progress,
 ) -> "Result | None":
-    """The result for one frame; None where pose finds nobody."""
+    """The result for one frame; None where pose finds nobody. For frames of a camera on the inference thread."""
     from ...predictor import Predictor
 
     predictor = Predictor(task, zoo.size_like(task, size), weights=weights)
     if task == "pose":
-        boxes = _people(predictor.size, weights, live, photo_rgb, progress)
+        boxes = _people(predictor, live, photo_rgb, progress)
         if not len(boxes):
             return None
         return predictor(photo_rgb, boxes_xyxy=boxes, flip=False, progress=progress)
@@ -290,14 +300,11 @@ def _look(
     return predictor(photo_rgb, foreground="auto" if hide else "none", progress=progress)
 
 
-def _people(size: str, weights: str | None, live: Live, photo_rgb: np.ndarray, progress: Progress) -> np.ndarray:
+def _people(predictor: "Predictor", live: Live, photo_rgb: np.ndarray, progress: Progress) -> np.ndarray:
     """The largest boxes of people, (P, 4), from left to right; looked for where nobody is known, and now and then."""
-    from ...predictor import Predictor
-
     size_hw = photo_rgb.shape[:2]
     if live.boxes_xyxy is None or live.boxes_hw != size_hw or live.boxes_age >= DETECT_EVERY:
-        folder = weights if weights and Path(weights).is_dir() else None  # a file is one network's
-        found: Any = Predictor("detect", size, weights=folder)(photo_rgb, progress=progress)
+        found: Any = predictor.detector()(photo_rgb, progress=progress)
         boxes = found.boxes_xyxy
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         boxes = boxes[np.argsort(-areas)[:MOST_PEOPLE]]

@@ -40,7 +40,7 @@ def opening() -> str:
     return _running("Opening the camera", "", 1)
 
 
-def running(frames_per_s: float | None, left_s: float, limit_s: float, waited: bool = False) -> str:
+def running(frames_per_s: float | None, left_s: float, limit_s: float) -> str:
     """Frames a second, None before that can be told, and the time that is left, in words and as a bar."""
     rate = "First frame" if frames_per_s is None else f"{_rate(frames_per_s)} frames a second"
     return _running(rate, f"stops in {_clock(left_s)}", left_s / limit_s)
@@ -81,12 +81,18 @@ def camera_problem(name: str) -> str:
 
 
 def picture(address: str, width: int, height: int, task: str, found: str) -> str:
-    """The live picture, `address` being a data URL: decoded before it is shown, so that nothing flickers."""
+    """The live picture, and what is in it."""
     title = zoo.task_row(task).title
     caption = " · ".join(filter(None, (title, found)))
+    return newest(address, width, height, f"{title} of the newest frame of the camera", caption)
+
+
+def newest(address: str, width: int, height: int, alt: str, caption: str) -> str:
+    """The newest frame, of a camera or of a clip under way, `address` being a data URL: decoded before it is shown, so
+    that nothing flickers."""
     return (
         f'<figure class="live-picture"><img src="{address}" width="{width}" height="{height}" decoding="sync" '
-        f'alt="{escape(title)} of the newest frame of the camera"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -72,13 +72,15 @@ class Running:
 class Given:
     """A clip and the last run of it. Its files are in `folder`; `path` has the name that the visitor's file has.
 
-    `poster` is its first frame as a data URL. `values` are the page's inputs that `report` was made with.
+    `poster` is its first frame as a data URL, and `upload` the path that it came by; "" of an example. `values` are
+    the page's inputs that `report` was made with.
     """
 
     path: Path
     folder: Path
     facts: Facts
     poster: str
+    upload: str = ""
     running: Running | None = None
     report: "ClipReport | None" = None
     values: dict[str, Any] = field(default_factory=dict)

@@ -69,6 +69,12 @@ def foreground(values: Mapping[str, Any]) -> str:
     return values["foreground"] if values["task"] in controls.CUT_OUT else zoo.DEFAULTS.foreground
 
 
+def timed(values: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The task, size and level that frames' seconds are kept under, and found by: the detector has one level."""
+    task = values["task"]
+    return task, zoo.size_like(task, values["size"]), "fp32" if task == "detect" else values["level"]
+
+
 def how(values: Mapping[str, Any]) -> str:
     """What makes a frame take longer than others with the same network, for costs.remember_frames()."""
     if values["task"] == "pose":
@@ -97,7 +103,7 @@ def cost(values: Mapping[str, Any], facts: Facts | None, weights: str | None, mo
         mask = costs.cost("seg", zoo.size_like("seg", size), level, weights) if foreground(values) == "auto" else None
     except SapiensError:  # of a folder of weights that cannot be read, which the run says
         return sentences.cost(wrong, frames, None)
-    seconds = costs.frame_seconds(task, size, level, how(values))
+    seconds = costs.frame_seconds(*timed(values), how(values))
     if seconds is not None:
         total = replace(total, seconds=seconds, guessed=False)
     elif total.seconds is not None and mask is not None and not mask.downloads:

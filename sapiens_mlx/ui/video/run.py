@@ -7,6 +7,7 @@ made of a clip is removed with the next run, the next clip, or when the visitor 
 import json
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
@@ -62,6 +63,7 @@ class VideoActions(RunActions):
         super().__init__(view, visits, weights, examples)
         self._most = most
         self._given: WeakKeyDictionary[Visit, Given] = WeakKeyDictionary()  # gone with the visit
+        self._locks: WeakKeyDictionary[Visit, threading.Lock] = WeakKeyDictionary()
         self._jobs: WeakSet[Job] = WeakSet()
 
     # ---- the clip ---------------------------------------------------------------------------------------------------
@@ -70,14 +72,16 @@ class VideoActions(RunActions):
         """A clip was dropped: it is opened at once, so that a bad one is told now, and its first frame shown."""
         visit, status = self._visit(request), ""
         try:
-            self._take(visit, upload)
+            if not self._take(visit, upload):  # Run, pressed at once, was faster: what it has to show stays
+                return self._clip(visit)
         except SapiensError as problem:
             status = noticed(problem, "This clip cannot be used")
         return self._fresh(visit, status)
 
     def clip_removed(self, request: gr.Request) -> Updates:
         visit = self._visit(request)
-        self._forget(visit)
+        with self._lock(visit):
+            self._forget(visit)
         return self._fresh(visit)
 
     def example_taken(self, pressed_ms: float, request: gr.Request, event: gr.EventData) -> Updates:
@@ -85,45 +89,68 @@ class VideoActions(RunActions):
         if pressed_ms < visit.pressed_ms:
             return self._fresh(visit)
         visit.pressed_ms = pressed_ms
-        self._forget(visit)
         try:
-            self._given[visit] = take(_new_folder(visit), path, None)
+            with self._lock(visit):
+                self._forget(visit)
+                self._given[visit] = take(_new_folder(visit), path, None)
         except SapiensError as problem:
             raise raised(problem) from problem  # an error, so that nothing is run
         return self._fresh(visit)
 
-    def _take(self, visit: Visit, upload: Any) -> None:
-        """Make `upload`, Gradio's file data, the clip that is worked on. Raises SapiensError where it is none."""
-        self._forget(visit)
-        if upload is None:
-            return
-        self._visits.hold(visit, upload.path, "clip")
-        self._given[visit] = take(_new_folder(visit), Path(upload.path), upload.orig_name or Path(upload.path).name)
+    def _take(self, visit: Visit, upload: Any) -> bool:
+        """Make `upload`, Gradio's file data or None, the clip that is worked on; False where it already is: a drop and
+        a Run that is pressed at once bring the same, each on its thread.
 
-    def _forget(self, visit: Visit) -> None:
-        """What runs is stopped without a video, and every file is removed."""
+        Raises:
+            SapiensError: it is no clip.
+        """
+        with self._lock(visit):
+            given = self._given.get(visit)
+            if given is not None and upload is not None and given.upload == upload.path:
+                return False
+            self._forget(visit, upload)
+            if upload is not None:
+                path = Path(upload.path)
+                self._visits.hold(visit, path, "clip")
+                given = take(_new_folder(visit), path, upload.orig_name or path.name)
+                given.upload = upload.path
+                self._given[visit] = given
+            return True
+
+    def _lock(self, visit: Visit) -> threading.Lock:
+        """For whoever puts another clip in the place of the visitor's."""
+        return self._locks.setdefault(visit, threading.Lock())
+
+    def _forget(self, visit: Visit, coming: Any = None) -> None:
+        """What runs is stopped without a video, and every file is removed, but the upload `coming` where the visitor
+        holds it already: it was no clip before, and is looked at again."""
         given = self._given.pop(visit, None)
         if visit.job is not None:
             visit.job.cancel()
-        self._visits.release(visit)
+        place = () if coming is None else Path(coming.path).parts[-2:]
+        if all(held.parts[-2:] != place for held in visit.uploads):
+            self._visits.release(visit)
         if given is not None:
             shutil.rmtree(given.folder, ignore_errors=True)
 
-    def _fresh(self, visit: Visit, status: str = "") -> Updates:
-        """The page with a new clip, or with none."""
-        view, given = self._view, self._given.get(visit)
+    def _clip(self, visit: Visit) -> Updates:
+        """The visitor's clip as the page shows it before a run; without one, how large it may be."""
+        given = self._given.get(visit)
         in_frame = self._in_frame(given)
         shown = sentences.limits(MAX_FILE_SIZE, self._most)
         if given is not None:
             shown = sentences.given(given.name, given.poster, given.facts, in_frame is not None)
-        return {
-            view.clip: in_frame,
-            view.given: shown,
+        return {self._view.clip: in_frame, self._view.given: shown}
+
+    def _fresh(self, visit: Visit, status: str = "") -> Updates:
+        """The page with a new clip, or with none."""
+        view = self._view
+        return self._clip(visit) | {
             view.status: status,
             view.video: "",
             view.preview: gr.update(visible=False),
             view.panel: gr.update(visible=False),
-            view.empty: gr.update(value=self._empty_page(given is not None), visible=True),
+            view.empty: gr.update(value=self._empty_page(visit in self._given), visible=True),
         }
 
     def _in_frame(self, given: Given | None) -> str | None:
@@ -295,8 +322,7 @@ class VideoActions(RunActions):
         if report.video is None:
             return self._idle(visit, sentences.stopped(report))
         if running.seconds_a_frame:
-            how = options.how(given.values)
-            costs.remember_frames(report.task, report.size, report.level, running.seconds_a_frame, how)
+            costs.remember_frames(*options.timed(given.values), running.seconds_a_frame, options.how(given.values))
         given.report = report
         paths = _without_folders(report)
         chart = next((path for path in paths if path.suffix == ".png"), None)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ... import zoo
 from .. import command as commands
 from .. import consent, hands, words
+from ..live import sentences as live
 from ..outside import DIR
 from ..progress import Step, step
 
@@ -128,12 +129,9 @@ def running(stage: tuple[str, float, float], newest: "Newest | None", two_passes
 
 
 def preview(address: str, width: int, height: int, newest: "Newest") -> str:
-    """The newest frame, `address` being a data URL: decoded before it is shown, so that nothing flickers."""
-    return (
-        f'<figure class="live-picture"><img src="{address}" width="{width}" height="{height}" decoding="sync" '
-        f'alt="The newest frame"><figcaption>The newest: frame {newest.index}, at {newest.time_s:.2f} s</figcaption>'
-        "</figure>"
-    )
+    """The newest frame of a run, `address` being a data URL."""
+    caption = f"The newest: frame {newest.index}, at {newest.time_s:.2f} s"
+    return live.newest(address, width, height, "The newest frame", caption)
 
 
 # ---- what came of it ------------------------------------------------------------------------------------------------

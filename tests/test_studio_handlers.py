@@ -18,6 +18,8 @@ from sapiens_mlx.tasks.detect import DetectResult
 from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.tasks.seg import SegResult
 from sapiens_mlx.ui import background, people, steps
+from sapiens_mlx.ui.features import layout as features
+from sapiens_mlx.ui.storage import Visits
 from sapiens_mlx.ui.studio import layout, pose_panel, surfaces
 
 TINY = VALUES | {"size": "tiny"}
@@ -188,3 +190,20 @@ def test_a_photo_that_has_gone_cannot_be_picked_and_the_frame_is_given_back(stud
     updates = studio.do.photo_picked(REQUEST, SimpleNamespace(index=3))
     assert updates[studio.view.photo] == str(photo.shown)
     assert studio.visit.photo is photo
+
+
+# ---- which event does what ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", [layout, features])
+def test_no_photo_is_left_out_while_one_before_is_read_and_run_runs_once(tab, tmp_path):
+    with gr.Blocks() as page:
+        tab.build(Visits(tmp_path), None, tmp_path / "examples")
+    of: dict[str, list[str]] = {}
+    for event in page.fns.values():
+        of.setdefault(event.name, []).append(event.trigger_mode)
+    assert {*of["photo_changed"], *of.get("second_changed", ["multiple"])} == {"multiple"}
+    assert of["cut_out"] == ["always_last"]
+    asked = of["run_asked"]
+    assert asked[0] == "once" and asked[-1] == "multiple"  # Run; the examples
+    assert (of["run"][0], of["run"][-1]) == ("always_last", "multiple")

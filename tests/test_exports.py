@@ -63,6 +63,24 @@ def test_files_are_written_again_in_another_look_alone(visit):
     assert all(path.exists() for path in first)  # a download of them may be under way
 
 
+def test_the_sheet_is_written_again_in_another_look_of_any_of_its_pictures(visit):
+    photo = add(visit, "a.png", "seg", "pointmap")
+    first = exports.written(visit, photo, surfaces.ALL, VALUES)
+    assert exports.written(visit, photo, surfaces.ALL, VALUES | {"pose_links": False}) == first
+    assert exports.written(visit, photo, surfaces.ALL, VALUES | {"seg_opacity": 0.1}) != first
+
+
+def test_another_mask_is_another_look_wherever_it_lies_in_memory(visit):
+    photo = add(visit, "a.png", "seg")
+    photo.mask = np.zeros((HEIGHT, WIDTH), bool)
+    before = surfaces.look(visit, photo, "seg", VALUES)
+    assert before.is_same(surfaces.look(visit, photo, "seg", VALUES))
+    photo.mask = None
+    assert not before.is_same(surfaces.look(visit, photo, "seg", VALUES))
+    photo.mask = np.ones((HEIGHT, WIDTH), bool)  # most likely where the other one lay
+    assert not before.is_same(surfaces.look(visit, photo, "seg", VALUES))
+
+
 def test_one_photo_is_packed_without_a_folder_and_with_the_sheet_of_several_tasks(visit):
     add(visit, "my photo.jpg", "seg")
     assert set(packed(visit)) == of("my_photo", "seg")

@@ -71,7 +71,10 @@ def test_the_look_is_remembered_and_a_photo_is_not(visit: Callable, tmp_path: Pa
     expect(page.locator(".studio .empty:visible")).to_be_visible()
     assert page.locator(".studio .empty .done").count() == 0  # no photo has come back
     upload(page, draw_photo(tmp_path / "another.png", (120, 160)))
+    choose(page, "pose")
     run(page)
+    expect(page.get_by_role("checkbox", name="Links")).to_be_visible()
+    expect(page.get_by_text("Colour by")).to_be_hidden()  # which means nothing in this style
     expect(radio(page, "picture", ".look")).to_be_checked()
     expect(radio(page, "reference", ".look")).to_be_checked()
     expect(page.locator(".report .cm-content").first).to_contain_text("--style reference")

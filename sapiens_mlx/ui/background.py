@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..errors import SapiensError
 from .storage import Visits
 from .visit import Visit
 
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 TASK = "matting"
 CHOICES = (("Checkerboard", "none"), ("Colour", "colour"), ("Blurred photo", "blur"), ("Your picture", "picture"))
 GREEN = "#00b140"  # of a studio's green screen
-MISSING = "There is no picture for the background yet. Upload one below the cut-out, or choose another background."
+MISSING = (
+    "There is no picture for the background yet, so the cut-out is on the checkerboard. "
+    "Upload one below it, or choose another background."
+)
 
 
 def build(inputs: dict[str, Any]) -> gr.UploadButton:
@@ -50,14 +52,12 @@ def take(visits: Visits, visit: Visit, upload: str) -> str:
 
 
 def is_missing(visit: Visit, values: Mapping[str, Any]) -> bool:
-    """Whether a picture of the visitor's own is wanted that has not been uploaded."""
+    """Whether a picture of the visitor's own is wanted that has not been uploaded, as MISSING tells."""
     return values["background"] == "picture" and visit.background is None
 
 
 def chosen(visit: Visit, values: Mapping[str, Any]) -> "Background":
-    """The option `background` of the cut-out's picture(). Raises SapiensError where the picture is missing."""
-    if is_missing(visit, values):
-        raise SapiensError(MISSING)
+    """The option `background` of the cut-out's picture(); the checkerboard as long as the picture is missing."""
     return {
         "colour": hex_colour(values["background_colour"]),
         "blur": "blur",

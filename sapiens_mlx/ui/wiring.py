@@ -34,14 +34,16 @@ def connect_run(
         The runs, for Stop to cancel.
     """
     # Of an example pressed while another one runs, "multiple" keeps the run: it comes when that one has ended.
-    again: dict[str, Any] = {"trigger_mode": "multiple"}
+    again = "multiple"
 
-    def runs_after(trigger: Any) -> gr.events.Dependency:
-        """The run that begins when `trigger` comes."""
+    def runs_after(trigger: Any, asks: str = "once", runs: str = "always_last") -> gr.events.Dependency:
+        """The run that begins when `trigger` comes. `asks` and `runs` are trigger modes: a second press that comes
+        before the first is answered is none; one at the very end of a run, when Gradio has not closed it yet, is kept.
+        """
         waiting = [view.status, view.run, view.stop]
-        run = trigger(do.run_asked, None, waiting, queue=False, scroll_to_output=True, **again, **PRIVATE).then(
-            do.run, **event, **again, api_visibility="private", **turns
-        )
+        run = trigger(
+            do.run_asked, None, waiting, queue=False, scroll_to_output=True, trigger_mode=asks, **PRIVATE
+        ).then(do.run, **event, trigger_mode=runs, api_visibility="private", **turns)
         run.failure(do.not_taken, None, waiting, queue=False, **PRIVATE)
         return run
 
@@ -57,11 +59,11 @@ def connect_run(
             time_ms,
             taken,
             js="() => performance.now()",
-            **again,
+            trigger_mode=again,
             **PRIVATE,
             concurrency_limit=1,
         )
-        running.append(runs_after(pressed.success))
+        running.append(runs_after(pressed.success, again, again))
     return running
 
 

@@ -130,9 +130,11 @@ def _connect(
     after = [view.notes, view.card, view.command, *view.downloads]
     asked = inputs | {"point": view.point}
 
-    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
+    # "multiple": of a photo that is dropped on another, Gradio tells twice, and "once" would leave out the second.
+    every: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 4, **PRIVATE}
+    view.photo.input(do.photo_changed, view.photo, fresh, **every)
     second = [view.second, view.status, *frames, view.point]
-    view.second.input(do.second_changed, view.second, second, **PRIVATE, concurrency_limit=4)
+    view.second.input(do.second_changed, view.second, second, **every)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
     running = connect_run(
@@ -154,9 +156,7 @@ def _connect(
             ).then(do.files, **filed)
     for moved in (inputs["smooth"].input, inputs["opacity"].release):
         moved(do.redraw, **newest, outputs=drawn, **DRAWING).then(do.files, **filed)
-    cutting = inputs["foreground"].input(
-        do.cut_out, inputs_kwargs=asked, outputs=[*idle, *drawn, *after], **PRIVATE, **MODEL
-    )
+    cutting = inputs["foreground"].input(do.cut_out, **newest, outputs=[*idle, *drawn, *after], **MODEL)
 
     connect_stop(view, do, [*running, cutting], idle)
     for choice in (inputs["size"], inputs["level"]):

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ...errors import SapiensError
-from .. import photos, words
+from .. import photos, places, steps, words
 from ..findings import findings
 from ..photos import SHOWN_PX
 from ..problems import explained, noticed
-from ..progress import Step
 from ..storage import FEATURES, FEATURES_SECOND, Visits
 from ..tab import TabActions, Updates, Values
 from ..visit import Photo, Visit
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 TASK = "features"
 BothVisits = tuple[Visit, Visit]
-NOBODY = (
-    "Colours are for all of the photo: the weights of Body parts are not on this machine. Run it once in the Studio."
-)
 
 
 class FeaturesActions(TabActions):
@@ -75,16 +71,20 @@ class FeaturesActions(TabActions):
     def _run(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Computes the features of the photo and of the second one, and draws them."""
         visits = self._both(request)
+        visits[0].look = values
         taken: list[Photo | None] = []
         try:
             taken.append(self._photo_of_run(visits[0], values["photo"]))
             taken.append(self._second_of_run(visits[1], values["second"]))
             yield from self._compute(visits, values)
+            shown = self._all(visits, visits[0].look)
             if values["foreground"] == "auto":
+                yield shown  # else what was there before would stay, where the search is stopped
                 yield from self._find_people(visits)
+                shown = self._all(visits, visits[0].look)
             seconds = sum(sum(result.report.seconds.values()) for _, result in _with_results(visits))
             done = words.line("Done", words.duration(seconds))
-            yield self._idle(visits[0], done) | self._all(visits, values)
+            yield self._idle(visits[0], done) | shown
         except Exception as problem:
             yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
 
@@ -100,43 +100,39 @@ class FeaturesActions(TabActions):
 
     def _compute(self, visits: BothVisits, values: Values) -> Iterator[Updates]:
         """What is missing of both photos; where nothing is, all of it again."""
-        from ...predictor import Predictor
+        from ...predictor import Predictor, Prepared
 
         predictor = Predictor(TASK, values["size"], values["level"], self._weights)
         wanted = (predictor.size, predictor.level)
         there = [visit for visit in visits if visit.photo is not None]
-        made = {visit: _made_with(result) for visit, result in _with_results(visits)}
-        for visit in [one for one in there if made.get(one) != wanted] or there:
+        made = {visit: steps.made_with(result) for visit, result in _with_results(visits)}
+        missing = [one for one in there if made.get(one) != wanted] or there
+        for visit in missing:
+            if visit is not missing[0]:
+                yield self._all(visits, visits[0].look)  # the first one, for this one may fail or be stopped
             name = "" if len(there) == 1 else ("Photo", "Second photo")[visits.index(visit)]
             photo = visit.the_photo
-            job = predictor.submit(photo.rgb)
-            photo.results[TASK] = yield from self._follow(visit, photo, job, partial(_naming, name))
+            job = predictor.submit(Prepared(photo.rgb))  # or the result would keep a copy of the photo
+            result = yield from self._follow(visit, photo, job, partial(steps.named, name))
+            visit.make_room(result)
+            photo.results[TASK] = result
 
     def _find_people(self, visits: BothVisits) -> Iterator[Updates]:
-        """Where people are in each photo, once for a size and level; None where there is nothing to find them with."""
-        from ...predictor import Predictor
-
-        looking = partial(_naming, "Finding people")
+        """As steps.find_people, in each photo that has a result."""
         for visit, result in _with_results(visits):
             photo = visit.the_photo
-            if photo.mask_of == _made_with(result):
-                continue
-            source = Predictor(TASK, result.report.size, result.report.level, self._weights).mask_source()
-            photo.mask = None
-            if source is not None:
-                found = yield from self._follow(visit, photo, source.submit(photo.rgb), looking)
-                photo.mask = found.foreground_mask()
-            photo.mask_of = _made_with(result)
+            yield from steps.find_people(photo, result, self._weights, partial(self._follow, visit, photo))
 
     # ---- the pictures -----------------------------------------------------------------------------------------------
 
     def redraw(self, request: gr.Request, **values: Any) -> Updates:
         """A control of the pictures moved: draw them again from the kept results."""
-        return self._safely(request, lambda visits: self._drawn(visits, values))
+        return self._safely(request, values, self._drawn)
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """Other colours were chosen after the run: find the people, once, and draw again."""
         visits = self._both(request)
+        visits[0].look = values
         taken = [visit.photo for visit in visits]
         if not _has_result(visits[0]):
             yield gr.skip()
@@ -146,7 +142,7 @@ class FeaturesActions(TabActions):
                 yield self.begin()
                 yield from self._find_people(visits)
             status = words.line("Colours for people" if values["foreground"] == "auto" else "Colours for all")
-            yield self._idle(visits[0], status) | self._all(visits, values)
+            yield self._idle(visits[0], status) | self._all(visits, visits[0].look)
         except Exception as problem:
             yield self._idle(visits[0], explained(problem, _replaced(visits, taken)))
 
@@ -156,23 +152,22 @@ class FeaturesActions(TabActions):
             visit = self._both(request)[which]
             if not _has_result(visit):
                 return gr.skip()
-            height, width = visit.the_photo.rgb.shape[:2]
-            shown_by = max(1.0, max(height, width) / SHOWN_PX)
-            x, y = ((value + 0.5) * shown_by for value in event.index)
-            return which, min(x, width - 1), min(y, height - 1)
+            return which, *places.pressed(visit.the_photo, event.index)
 
         return pressed
 
     def ask(self, request: gr.Request, **values: Any) -> Updates:
         """A place was pressed: where it is like that, in both photos."""
-        return self._safely(request, lambda visits: self._alike(visits, values))
+        return self._safely(request, values, self._alike)
 
-    def _safely(self, request: gr.Request, draw: Callable[[BothVisits], Updates]) -> Updates:
+    def _safely(self, request: gr.Request, values: Values, draw: Callable[[BothVisits, Values], Updates]) -> Updates:
+        """What `draw` makes of the kept results, in the look of this event; nothing where there are none."""
         visits = self._both(request)
+        visits[0].look = values
         if not _has_result(visits[0]):
             return gr.skip()
         try:
-            return draw(visits)
+            return draw(visits, values)
         except Exception as problem:
             return {self._view.status: explained(problem, visits[0].closed)}
 
@@ -180,7 +175,7 @@ class FeaturesActions(TabActions):
         """The result of the photo and, where there is one of the same network, of the second, cut out or not."""
         results: list[FeaturesResult] = []
         for visit, result in _with_results(visits):
-            if results and _made_with(result) != _made_with(results[0]):
+            if results and steps.made_with(result) != steps.made_with(results[0]):
                 break
             photo = visit.the_photo
             wanted = photo.mask if values["foreground"] == "auto" else None
@@ -196,12 +191,10 @@ class FeaturesActions(TabActions):
         updates = self._drawn(visits, values) | self._files(visits, values)
         results = self._results(visits, values)
         report = results[0].report
-        notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
-        if values["foreground"] == "auto" and visits[0].the_photo.mask is None:
-            notices.append(NOBODY)
+        notices = list(dict.fromkeys(notice for one in results for notice in steps.notices(one, values)))
         names = [visit.the_photo.name for visit, _ in zip(visits, results, strict=False)]
         return updates | {
-            view.notes: words.notes(replace(report, notices=notices)),
+            view.notes: words.asides_area(notices),
             view.card: words.card(report, findings(results[0])),
             view.command: sentences.command(names, report, values["foreground"], self._weights),
             view.panel: gr.update(visible=True),
@@ -255,7 +248,7 @@ class FeaturesActions(TabActions):
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the results, as they are shown, behind the download buttons."""
-        return self._safely(request, lambda visits: self._files(visits, values))
+        return self._safely(request, values, self._files)
 
     def _files(self, visits: BothVisits, values: Values) -> Updates:
         from ...image import write_png
@@ -291,10 +284,6 @@ def _with_results(visits: BothVisits) -> "list[tuple[Visit, FeaturesResult]]":
     return [(visit, visit.the_photo.results[TASK]) for visit in visits if _has_result(visit)]
 
 
-def _made_with(result: Any) -> tuple[str, str]:
-    return result.report.size, result.report.level
-
-
 def _at_size(found: "Similarity", photo_rgb: Any) -> "Similarity":
     """The same over the photo at the size that the page shows."""
     ratio = photo_rgb.shape[1] / found.photo_rgb.shape[1]
@@ -306,11 +295,6 @@ def _label(path: Path, number: str) -> str:
     titles = {"_similarity.png": "Similarity", "_side_by_side.png": "Beside the photo", ".png": "Colours"}
     title = next((title for ending, title in titles.items() if path.name.endswith(ending)), "Arrays")
     return words.file_words(title + number, path)
-
-
-def _naming(name: str, now: Step) -> Step:
-    """The step with what it is of; all of it where the name is empty."""
-    return Step(f"{name}: {now.words}" if name else now.words, now.share)
 
 
 def _replaced(visits: BothVisits, taken: Sequence[Photo | None]) -> bool:

@@ -28,6 +28,7 @@ def connect(
         view.slider,
         view.picture,
         view.command,
+        view.notes,
         *frames,
         view.empty,
         view.status,
@@ -45,14 +46,15 @@ def connect(
         view.part,
         view.ball,
     ]
-    of_surface += [view.notes, view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
+    of_surface += [view.card, *view.style_groups.values(), *view.pose_inputs.values(), *view.downloads]
     of_surface += [view.hands.column, view.space.look]
     whole = [*drawn, *of_surface, view.space.viewer]
     idle = [view.status, view.run, view.stop, view.panel, view.empty]
     fresh = [view.photo, view.strip, view.boxes, view.people, view.consent.panel, *whole]
 
     brought = [  # each may bring a photo that has results
-        view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4),
+        # "multiple": of a photo that is dropped on another, Gradio tells twice, and "once" would leave out the second.
+        view.photo.input(do.photo_changed, view.photo, fresh, trigger_mode="multiple", **PRIVATE, concurrency_limit=4),
         parts["add"].upload(do.photos_added, parts["add"], fresh, **PRIVATE, concurrency_limit=4),
         view.strip.select(do.photo_picked, None, fresh, **PRIVATE, concurrency_limit=4),
     ]
@@ -71,7 +73,7 @@ def connect(
     )
     points = {"fn": do.keypoints, "inputs_kwargs": inputs, "outputs": view.keypoints, **PRIVATE, **DRAWING}
     for event in (*running, *brought):
-        event.then(do.boxes_found, view.boxes, view.boxes, **PRIVATE)
+        event.then(do.boxes_found, [view.boxes, view.people], view.boxes, **PRIVATE)
         event.then(**points)
 
     asks = {"inputs_kwargs": inputs, "trigger_mode": "always_last", **PRIVATE, **DRAWING}
@@ -104,7 +106,12 @@ def connect(
     )
     shown_or_cut = view.foreground.input(do.redraw, outputs=drawn, **asks)
     cutting = shown_or_cut.then(
-        do.cut_out, inputs_kwargs=inputs, outputs=[*drawn, view.run, view.stop], **PRIVATE, **MODEL
+        do.cut_out,
+        inputs_kwargs=inputs,
+        outputs=[*drawn, view.run, view.stop],
+        trigger_mode="always_last",
+        **PRIVATE,
+        **MODEL,
     )
     then_files(cutting).then(do.space, outputs=in_space, **asks)
 
@@ -143,4 +150,19 @@ def _connect_choices(
         choice.input(do.choices_changed, [*chosen, wanted], changed, **latest)
     for run in running:  # of which it is now known how long they take
         run.then(lambda *choice: do.choices_changed(*choice)[-1], [*chosen, wanted], parts["about"], **PRIVATE)
-    return lambda restored: restored.then(**remembers).then(do.choices_changed, [*chosen, wanted], changed, **PRIVATE)
+    vivid = [
+        inputs[controls.name(task, one)]
+        for task, table in controls.CONTROLS.items()
+        for one in table
+        if not one.in_reference
+    ]
+
+    def in_style(style: str) -> dict[Any, Any]:
+        """Whether the controls are there that mean nothing in the other style."""
+        return dict.fromkeys(vivid, gr.update(visible=style == "readme"))
+
+    def depends(restored: gr.events.Dependency) -> None:
+        restored.then(**remembers).then(do.choices_changed, [*chosen, wanted], changed, **PRIVATE)
+        restored.then(in_style, inputs["style"], vivid, queue=False, **PRIVATE)
+
+    return depends

@@ -20,13 +20,13 @@ def written(visit: Visit, photo: Photo, name: str, values: Values) -> list[Path]
     """The files of a surface in the look that is chosen; those that are there already are not written again.
 
     Raises:
-        SapiensError: they cannot be written, or a background is missing.
+        SapiensError: they cannot be written.
     """
     if name in surfaces.SPACES:
         return []  # which have buttons of their own
     look = surfaces.look(visit, photo, name, values)
     before = photo.files.get(name)
-    if before is None or before[0] != look:
+    if before is None or not before[0].is_same(look):
         photo.files[name] = (look, _write(visit, photo, name, values))
     return photo.files[name][1]
 
@@ -57,8 +57,8 @@ def sheet(visit: Visit, photo: Photo, values: Values) -> Any:
     for name, result in photo.results.items():
         picture = surfaces.result(photo, name, values).picture(**surfaces.options(visit, photo, name, values))
         tiles.append(Tile(zoo.task_row(name).title, (picture,), (_made_with(result), findings(result))))
-    notices = dict.fromkeys(notice for result in photo.results.values() for notice in result.report.notices)
-    return draw_sheet("Sapiens2 MLX Studio", for_others(list(notices)), tiles, None)
+    notices = surfaces.notices(visit, photo, surfaces.ALL, values)
+    return draw_sheet("Sapiens2 MLX Studio", for_others(notices), tiles, None)
 
 
 def _made_with(result: Result) -> str:

@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from .. import background, controls, words
+from .. import background, controls, hands, words
 from ..command import command_lines
 from ..findings import findings
 from ..photos import SHOWN_PX
+from ..places import shown_by
 from ..tab import Updates, Values
 from ..visit import Photo, Visit
 from . import exports, hands_panel, hands_space, light, pose_panel, probing, space, surfaces
@@ -25,15 +26,19 @@ class Pictures:
 
     # ---- the picture ------------------------------------------------------------------------------------------------
 
-    def can_draw(self, visit: Visit, values: Values) -> bool:
-        """Whether there is a result, and all that its picture needs."""
-        if visit.photo is None or not visit.photo.results:
-            return False
-        name = surfaces.chosen(visit.photo, visit.surface)
-        return name != background.TASK or not background.is_missing(visit, values)
+    def can_draw(self, visit: Visit) -> bool:
+        """Whether there is a result of the photo that is worked on."""
+        return visit.photo is not None and bool(visit.photo.results)
+
+    def can_be_pressed(self, visit: Visit, values: Values) -> bool:
+        """Whether one picture is shown alone, in which a place is that of the photo."""
+        return values["view"] in ALONE and visit.surface not in surfaces.NO_PICTURE
 
     def surface(self, visit: Visit, values: Values) -> Updates:
-        """All that belongs to the surface that the visit shows: its picture, its controls, what was run."""
+        """All that belongs to the surface that the visit shows: its picture, its controls, what was run.
+
+        For a pose whose people can be chosen from now on, everybody is, in the visit's look too.
+        """
         photo = visit.the_photo
         visit.surface = surfaces.chosen(photo, visit.surface)
         view, name = self._view, visit.surface
@@ -57,20 +62,14 @@ class Pictures:
         if name == "pose" and visit.posed is not photo.results["pose"]:  # other people than those who can be chosen
             visit.posed = pose = photo.results["pose"]
             updates |= {view.pose_inputs[one]: update for one, update in pose_panel.arrived(pose).items()}
-            values = {**values, "pose_people": list(range(len(pose.keypoints))), "pose_find": pose_panel.NOWHERE}
+            visit.look = values = {**values, **pose_panel.everybody(pose)}
         return updates | self._card(photo, name) | self._panel(photo, name, values) | self.drawn(visit, values)
 
     def _card(self, photo: Photo, name: str) -> Updates:
-        view = self._view
         if name == surfaces.ALL:
-            results = photo.results.values()
-            notices = list(dict.fromkeys(notice for one in results for notice in one.report.notices))
-            return {view.notes: words.asides_area(notices), view.card: words.cards(results)}
+            return {self._view.card: words.cards(photo.results.values())}
         made_of = photo.results[surfaces.SURFACES[name].needs]
-        return {
-            view.notes: words.notes(made_of.report),
-            view.card: words.card(made_of.report, findings(made_of)),
-        }
+        return {self._view.card: words.card(made_of.report, findings(made_of))}
 
     def _panel(self, photo: Photo, name: str, values: Values) -> Updates:
         """What some surfaces have beside their controls, for the result that is there now."""
@@ -87,6 +86,7 @@ class Pictures:
         photo, view, name = visit.the_photo, self._view, visit.surface
         shown: Updates = {
             view.command: self._command(visit, values),
+            view.notes: words.asides_area(surfaces.notices(visit, photo, name, values)),
             view.panel: gr.update(visible=True),
             view.empty: gr.update(visible=False),
         }
@@ -100,7 +100,7 @@ class Pictures:
         if name in photo.results:
             photo.results[name].report.seconds["draw"] = round(time.perf_counter() - start, 4)
         if name == "pose":
-            table = pose_panel.angles_table(photo.results["pose"], values)
+            table = pose_panel.angles_table(photo.results["pose"], surfaces.of_pose(visit, photo, values))
             shown[view.angles] = gr.update(value=table, visible=bool(table))
         if name == hands_panel.TASK:
             shown |= hands_panel.drawn(view.hands, photo, values)
@@ -148,10 +148,17 @@ class Pictures:
         """The command line of what was run, with the look that is chosen now."""
         photo, name = visit.the_photo, visit.surface
         tasks = list(photo.results) if name == surfaces.ALL else [surfaces.SURFACES[name].needs]
-        ran_with = {key: value for task in tasks for key, value in photo.ran_with[task].items()}
         look = {key: values[key] for key in controls.LOOK}
-        reports = [photo.results[task].report for task in tasks]
-        return command_lines(photo.name, reports, ran_with | look, self._weights, visit.background_name)
+        if background.is_missing(visit, values):
+            look["background"] = "none"
+        # Each with its own values: pose may have been run with other boxes than those that Detect found.
+        groups = ([task for task in tasks if task != "detect"], [task for task in tasks if task == "detect"])
+        lines = []
+        for together in filter(None, groups):
+            reports = [photo.results[task].report for task in together]
+            ran_with = _ran_with(photo, together) | look
+            lines.append(command_lines(photo.name, reports, ran_with, self._weights, visit.background_name))
+        return "\n".join(lines)
 
     def space(self, visit: Visit, values: Values) -> Updates:
         """A 3-D surface's own part, which comes after the surface is there: see space.connect."""
@@ -180,7 +187,7 @@ class Pictures:
         """The answer for the places that are chosen, and the picture with them marked."""
         photo = visit.the_photo
         updates: Updates = {self._view.told: self._told(photo)}
-        if values["view"] in ALONE and visit.surface not in surfaces.NO_PICTURE:
+        if self.can_be_pressed(visit, values):
             updates[self._view.picture] = self._alone(photo, values["view"])
         return updates
 
@@ -199,6 +206,12 @@ def _parts(photo: Photo, wanted: str | None) -> Any:
     return gr.update(choices=titles, value=wanted if wanted in parts else next(iter(parts), None))
 
 
-def shown_by(photo: Photo) -> float:
-    """How many pixels of the photo one of the page's is wide."""
-    return max(1.0, max(photo.rgb.shape[:2]) / SHOWN_PX)
+def _ran_with(photo: Photo, tasks: list[str]) -> dict[str, Any]:
+    """The page's inputs that the results of several tasks were made with, each input as of the task that has a use for
+    it."""
+    ran_with = dict(photo.ran_with[tasks[0]])
+    if "pose" in tasks:
+        ran_with |= photo.ran_with["pose"]
+    if hands.TASK in tasks:
+        ran_with |= {name: photo.ran_with[hands.TASK][name] for name in hands.NAMES}
+    return ran_with

@@ -91,11 +91,16 @@ def find_choices() -> list[tuple[str, int]]:
     return [("None", NOWHERE), *((readable_name(index), index) for index in indices)]
 
 
-def arrived(result: "PoseResult | None") -> dict[str, Any]:
-    """Updates by name for a new result, None where there is none yet: everybody is shown, and nothing is looked for.
+def everybody(result: "PoseResult") -> dict[str, Any]:
+    """Of the values by NAMES, those that are of one result: everybody is shown, and nothing is looked for."""
+    return {"pose_people": list(range(len(result.keypoints))), "pose_find": NOWHERE}
+
+
+def arrived(result: "PoseResult") -> dict[str, Any]:
+    """Updates by name for a new result: everybody is shown, and nothing is looked for.
 
     Groups and the wish for joint angles stay as the visitor left them."""
-    count = 0 if result is None else len(result.keypoints)
+    count = len(result.keypoints)
     people = [(f"Person {number + 1}", number) for number in range(count)]
     return {
         "pose_people": gr.update(choices=people, value=list(range(count)), visible=count > 1),
@@ -106,12 +111,12 @@ def arrived(result: "PoseResult | None") -> dict[str, Any]:
 # ---- what they show -------------------------------------------------------------------------------------------------
 
 
-def options(values: Mapping[str, Any], result: "PoseResult | None" = None) -> dict[str, Any]:
+def options(values: Mapping[str, Any], result: "PoseResult") -> dict[str, Any]:
     """The keyword arguments of PoseResult.picture() for the values by NAMES.
 
     Args:
-        result: the one that is drawn. People whom it does not have, left from an earlier photo, are then not asked of
-            it; without one of its own chosen, everybody is.
+        result: the one that is drawn. People whom it does not have, left from an earlier photo, are not asked of it;
+            where all who are chosen are such, everybody is.
     """
     groups, find = values["pose_groups"], values["pose_find"]
     return {
@@ -204,11 +209,9 @@ def _degrees(angle: float, signed: bool = False) -> str:
     return f"{sign}{abs(whole)}°"
 
 
-def _people(values: Mapping[str, Any], result: "PoseResult | None") -> tuple[int, ...] | None:
+def _people(values: Mapping[str, Any], result: "PoseResult") -> tuple[int, ...] | None:
     """Who is drawn, as PoseResult.picture() takes it."""
     chosen = tuple(values["pose_people"] or ())
-    if result is None:
-        return chosen or None
     count = len(result.keypoints)
     there = tuple(person for person in chosen if person < count)
     if len(there) == count or count <= 1 or (chosen and not there):

@@ -13,7 +13,7 @@ import gradio as gr
 from ... import zoo
 from ...errors import SapiensError
 from ...tasks.base import Result
-from .. import background, consent, controls, hands, people, photos, words
+from .. import consent, controls, hands, people, photos, steps, words
 from ..problems import explained, sentence
 from ..progress import Step
 from ..tab import Updates, Values
@@ -24,8 +24,6 @@ from .shown import Shown
 if TYPE_CHECKING:
     from ...predictor import Predictor
 
-NOT_CUT_OUT = "People are not cut out:"
-NO_MASK = f"{NOT_CUT_OUT} the weights of Body parts are not on this machine. Run Body parts once to get them."
 # What others build on comes first: the mask of people from seg or matting, the boxes of people from detect.
 ORDER = ("seg", "matting", "detect", "pose", hands.TASK, "normal", "pointmap", "albedo")
 MOST_PHOTOS = 24
@@ -78,9 +76,8 @@ class Actions(Shown):
     def photo_picked(self, request: gr.Request, event: gr.SelectData) -> Updates:
         """Another one of several photos is to be worked on."""
         visit = self._visit(request)
-        if event.index >= len(visit.photos):
-            return gr.skip()
-        visit.current = event.index
+        if event.index < len(visit.photos):  # else one has gone meanwhile
+            visit.current = event.index
         return self._fresh(visit) | {self._view.status: gr.skip()}
 
     # ---- what is ticked ---------------------------------------------------------------------------------------------
@@ -106,7 +103,10 @@ class Actions(Shown):
             if not first.results:
                 yield self._pictures.photo_alone(first)
             failed = yield from self._all(visit, jobs, values)
-            yield self._idle(visit, self._ended(visit, jobs, failed)) | self.files(request, **visit.look)
+            ended = self._idle(visit, self._ended(visit, jobs, failed))
+            if self._pictures.can_draw(visit):  # the photo that is worked on now may not have been there at the start
+                ended |= self._files(visit, visit.look)
+            yield ended
         except Exception as problem:
             moved_on = visit.closed or (first is not None and first not in visit.photos)
             yield self._idle(visit, explained(problem, moved_on))
@@ -132,8 +132,6 @@ class Actions(Shown):
         """What is ticked and not there yet; where all of it is, what is ticked for the photo that is shown."""
         if not values["tasks"]:
             raise SapiensError("Nothing is ticked under What to see. Tick at least one.")
-        if background.TASK in values["tasks"]:
-            background.chosen(visit, values)  # one that is missing is told before the network runs
         ticked = [task for task in ORDER if task in values["tasks"]]
         in_turn = sorted(visit.photos, key=lambda photo: photo is not visit.photo)
         wanted = [(photo, task) for photo in in_turn for task in ticked]
@@ -150,7 +148,7 @@ class Actions(Shown):
         expected = [choices.expected_seconds(task, values["size"], values["level"]) for _, task in jobs]
         for number, (photo, task) in enumerate(jobs, start=1):
             name = self._name_of_job(visit, photo, task)
-            naming = partial(_naming, "" if len(jobs) == 1 else f"{name} ({number} of {len(jobs)})")
+            naming = partial(steps.named, "" if len(jobs) == 1 else f"{name} ({number} of {len(jobs)})")
             try:
                 yield from self._one(visit, photo, task, values, naming, expected[number - 1 :])
             except SapiensError as problem:
@@ -192,11 +190,9 @@ class Actions(Shown):
         visit.make_room(result)
         photo.results[task], photo.ran_with[task] = result, values
         photo.results = {name: photo.results[name] for name in controls.TASKS if name in photo.results}
-        if task in controls.CUT_OUT and values["foreground"] == "auto":
-            try:
-                yield from self._find_people(visit, photo, result)
-            except SapiensError as problem:  # the result is there all the same
-                result.report.notices.append(f"{NOT_CUT_OUT} {sentence(problem)}")
+        if values["foreground"] == "auto":
+            for one in _to_cut_out(photo, task):
+                yield from self._find_people(visit, photo, one)
 
     def _options(self, photo: Photo, task: str, values: Values) -> tuple[Any, str]:
         """options.Options, and which detector's people they are where those of an earlier result are taken."""
@@ -214,25 +210,9 @@ class Actions(Shown):
             return Options(**options | {"detector": lambda photo_rgb: boxes}), values["detector"]
         return Options(**options), ""
 
-    def _find_people(self, visit: Visit, photo: Photo, result: Result) -> Generator[Updates, None, None]:
-        """Where people are in the photo, once for a size and level: from seg or matting where they ran, else by a run.
-
-        None, with a notice, where there are no weights for it.
-        """
-        from ...predictor import Predictor
-
-        made_with = (result.report.size, result.report.level)
-        if photo.mask_of == made_with:
-            return
-        there = [photo.results[task] for task in ("seg", "matting") if task in photo.results]
-        found = next((one for one in there if (one.report.size, one.report.level) == made_with), None)
-        source = Predictor(result.report.task, *made_with, self._weights).mask_source()
-        if found is None and source is not None:
-            looking = partial(_naming, "Cutting out people")
-            found = yield from self._follow(visit, photo, source.submit(photo.rgb), looking)
-        photo.mask, photo.mask_of = None if found is None else found.foreground_mask(), made_with
-        if found is None:
-            result.report.notices.append(NO_MASK)
+    def _find_people(self, visit: Visit, photo: Photo, result: Result) -> Generator[Updates, None, str]:
+        """As steps.find_people."""
+        return steps.find_people(photo, result, self._weights, partial(self._follow, visit, photo))
 
     def cut_out(self, request: gr.Request, **values: Any) -> Iterator[Updates]:
         """People only was chosen after the run: compute where they are, once, and draw again."""
@@ -240,14 +220,16 @@ class Actions(Shown):
         photo = visit.photo
         cut = [] if photo is None else [result for task, result in photo.results.items() if task in controls.CUT_OUT]
         wanted = bool(cut) and values["foreground"] == "auto"
-        if photo is None or not wanted or photo.mask_of == (cut[0].report.size, cut[0].report.level):
+        if photo is None or not wanted or steps.is_found(photo, cut[0]):
             yield gr.skip()
             return
         try:
             yield self.begin()
-            yield from self._find_people(visit, photo, cut[0])
-            done = words.line("People are cut out") if photo.mask is not None else words.notice(NO_MASK)
-            yield self._idle(visit, done) | self._pictures.drawn(visit, values)
+            told = yield from self._find_people(visit, photo, cut[0])
+            ended = self._idle(visit, words.notice(told) if told else words.line("People are cut out"))
+            if visit.photo is photo:  # and in the look of now
+                ended |= self._pictures.drawn(visit, visit.look)
+            yield ended
         except Exception as problem:
             yield self._idle(visit, explained(problem, photo not in visit.photos))
 
@@ -280,6 +262,10 @@ def _wanted(task: str, values: Values) -> dict[str, Any]:
     return who | network | ({"level": None} if task == "detect" else {})
 
 
-def _naming(name: str, now: Step) -> Step:
-    """The step with what it is of; all of it where the name is empty."""
-    return Step(f"{name}: {now.words}" if name else now.words, now.share)
+def _to_cut_out(photo: Photo, task: str) -> list[Result]:
+    """What people are to be found for, now that a task has run: itself, or those that lacked what it tells."""
+    if task in controls.CUT_OUT:
+        return [photo.results[task]]
+    if task not in steps.SOURCES or photo.mask is not None:
+        return []
+    return [photo.results[one] for one in controls.CUT_OUT if one in photo.results][:1]

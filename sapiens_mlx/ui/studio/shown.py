@@ -10,13 +10,13 @@ from typing import Any
 import gradio as gr
 
 from ...errors import SapiensError
-from .. import background, people, words
+from .. import background, people, places, words
 from ..problems import explained, noticed, raised
 from ..storage import STUDIO, Visits
 from ..tab import TabActions, Updates, Values
 from ..visit import Visit
 from . import asking, exports, pose_panel, surfaces
-from .pictures import Pictures, shown_by
+from .pictures import Pictures
 from .view import View
 
 NOT_WRITTEN = "The files could not be written"
@@ -43,7 +43,7 @@ class Shown(TabActions):
         """What `draw` makes of the kept results, in the look of this event; nothing where there are none."""
         visit = self._visit(request)
         visit.look = values
-        if not self._pictures.can_draw(visit, values):
+        if not self._pictures.can_draw(visit):
             return gr.skip()
         try:
             return draw(visit)
@@ -70,10 +70,9 @@ class Shown(TabActions):
         """A place in the photo or the picture was pressed: what is there?"""
 
         def ask(visit: Visit) -> Updates:
-            photo = visit.the_photo
-            height, width = photo.rgb.shape[:2]
-            x, y = ((value + 0.5) * shown_by(photo) for value in event.index)
-            return self._pictures.ask(visit, min(x, width - 1), min(y, height - 1), values)
+            if not self._pictures.can_be_pressed(visit, values):
+                return gr.skip()
+            return self._pictures.ask(visit, *places.pressed(visit.the_photo, event.index), values)
 
         return self._kept(request, values, ask)
 
@@ -87,9 +86,12 @@ class Shown(TabActions):
 
     def files(self, request: gr.Request, **values: Any) -> Updates:
         """Every file of the surface, in the style shown, behind the download buttons."""
-        visit, view = self._visit(request), self._view
-        if not self._pictures.can_draw(visit, values):
-            return gr.skip()
+        visit = self._visit(request)
+        return self._files(visit, values) if self._pictures.can_draw(visit) else gr.skip()
+
+    def _files(self, visit: Visit, values: Values) -> Updates:
+        """The same, where there is a result."""
+        view = self._view
         try:
             paths = exports.written(visit, visit.the_photo, visit.surface, values)
             labels = [words.file_label(path) for path in paths]
@@ -121,18 +123,19 @@ class Shown(TabActions):
 
     def keypoints(self, request: gr.Request, **values: Any) -> Any:
         """The table of keypoints. An event of its own, as boxes_found is, and for the same reason."""
-        photo = self._visit(request).photo
+        visit = self._visit(request)
+        photo = visit.photo
         if photo is None or "pose" not in photo.results:
             return pose_panel.no_rows()
-        return pose_panel.rows(photo.results["pose"], values)
+        return pose_panel.rows(photo.results["pose"], surfaces.of_pose(visit, photo, values))
 
-    def boxes_found(self, boxes: list[list[Any]], request: gr.Request) -> Any:
-        """The boxes of the newest result for the table, or what is in it already.
+    def boxes_found(self, boxes: list[list[Any]], who: str, request: gr.Request) -> Any:
+        """The boxes of the newest result for the table, or what is in it already, such as the visitor's own.
 
         An event of its own, which always has a value: a table that is not on the page yet breaks when it is skipped.
         """
         photo = self._visit(request).photo
         found = [photo.results[task] for task in people.TASKS if task in photo.results] if photo else []
-        if not found:
+        if not found or who == "own":
             return {"headers": list(people.HEADERS), "data": boxes}
         return people.rows(found[0].boxes_xyxy, found[0].box_scores)

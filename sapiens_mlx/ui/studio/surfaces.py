@@ -1,12 +1,13 @@
 """What the Studio can show of a photo: the picture of each task, and what is made of those. One row a surface."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ... import zoo
 from ...tasks.base import Result
-from .. import background, controls
+from .. import background, controls, steps
 from ..tab import Values
 from . import pose_panel
 
@@ -114,10 +115,19 @@ def options(visit: "Visit", photo: "Photo", name: str, values: Values) -> dict[s
     if name == background.TASK:
         chosen["background"] = background.chosen(visit, values)
     if name == "pose":
-        chosen |= pose_panel.options(values, photo.results["pose"])
+        chosen |= pose_panel.options(of_pose(visit, photo, values), photo.results["pose"])
     if name == "recoloured" and chosen["part"] not in parts_there(photo):
         chosen["part"] = None  # the largest
     return chosen
+
+
+def notices(visit: "Visit", photo: "Photo", name: str, values: Values) -> list[str]:
+    """What there is to know about a surface, or about all results, each once."""
+    tasks = list(photo.results) if name == ALL else [SURFACES[name].needs]
+    told = [notice for task in tasks for notice in steps.notices(photo.results[task], values)]
+    if background.TASK in tasks and background.is_missing(visit, values):
+        told.append(background.MISSING)
+    return list(dict.fromkeys(told))
 
 
 def parts_there(photo: "Photo") -> list[str]:
@@ -125,8 +135,36 @@ def parts_there(photo: "Photo") -> list[str]:
     return _recoloured(photo).parts()
 
 
-def look(visit: "Visit", photo: "Photo", name: str, values: Values) -> tuple:
-    """What its picture and files depend on: as long as this stays the same, they do."""
-    names = ("style", "foreground", *controls.names(name), *EXTRA_INPUTS.get(name, ()))
-    made_of = [id(result) for result in photo.results.values()]
-    return (made_of, id(photo.mask), id(visit.background), [str(values[one]) for one in names])
+def of_pose(visit: "Visit", photo: "Photo", values: Values) -> Values:
+    """The values for the pose of a photo: where the people who can be chosen now are another pose's, everybody."""
+    pose = photo.results.get("pose")
+    return values if pose is None or pose is visit.posed else {**values, **pose_panel.everybody(pose)}
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a picture and its files depend on: as long as this is the same, they are.
+
+    `made_of` are the results and arrays, weakly: what has been replaced is not kept for this. Another that comes in its
+    place is not the same, wherever it lies in memory.
+    """
+
+    made_of: "tuple[weakref.ref | None, ...]"
+    chosen: tuple[str, ...]
+
+    def is_same(self, now: "Look") -> bool:
+        """Whether this is the look `now`, of which everything is there still."""
+        if self.chosen != now.chosen or len(self.made_of) != len(now.made_of):
+            return False
+        pairs = zip(self.made_of, now.made_of, strict=True)
+        return all(new is old if new is None or old is None else new() is old() for old, new in pairs)
+
+
+def look(visit: "Visit", photo: "Photo", name: str, values: Values) -> Look:
+    """That of a surface, or of the sheet of all results."""
+    values = of_pose(visit, photo, values)
+    shown = photo.results if name == ALL else (name,)
+    names = [one for task in shown for one in (*controls.names(task), *EXTRA_INPUTS.get(task, ()))]
+    made_of = (*photo.results.values(), photo.mask, visit.background)
+    refs = tuple(None if one is None else weakref.ref(one) for one in made_of)
+    return Look(refs, tuple(str(values[one]) for one in ("style", "foreground", *names)))

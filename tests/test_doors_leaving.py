@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import clips
@@ -318,6 +319,35 @@ def test_what_a_page_that_was_killed_has_left_goes_with_the_next_start_and_of_a_
             (kept,) = set(again.files.glob(f"{PREFIX}*")) - {own}
             assert (kept / "examples/face.jpg").is_file()
     assert json.dumps(left(living.files)) == "[]"
+
+
+def test_a_second_ctrl_c_does_not_come_in_between_and_jobs_are_waited_for(monkeypatch, tmp_path):
+    before = {number: signal.getsignal(number) for number in process_folder.ENDING}
+    job, ends = Job(), []
+
+    def closing() -> list[Job]:
+        """As it holds the lock of all visits."""
+        ends.append("closing")
+        if len(ends) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return [job] if len(ends) == 1 else []
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: job._future.set_result(None))
+    monkeypatch.setattr(storage, "close_all", closing)
+    monkeypatch.setattr(process_folder, "time", clock)
+    try:
+        for number in process_folder.ENDING:
+            signal.signal(number, process_folder._leave)
+        with pytest.raises(KeyboardInterrupt):
+            process_folder._leave(signal.SIGINT, None)
+        assert ends == ["closing"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        process_folder._end(tmp_path / "ours")
+        assert job.done  # was waited for
+    finally:
+        process_folder._at_work.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_what_is_no_folder_of_a_page_is_not_swept(tmp_path):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.runtime import Job
 from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.ui import process_folder, storage
+from sapiens_mlx.ui.compare.run import CompareActions
+from sapiens_mlx.ui.compare.view import CompareView
 from sapiens_mlx.ui.process_folder import PREFIX
 from sapiens_mlx.ui.storage import Visits
 from sapiens_mlx.ui.video import given
@@ -165,6 +168,20 @@ def test_photos_alone_fill_it_for_one_visitor_and_one_result_is_always_allowed(v
     alone.photo.results["normal"] = large
     with pytest.raises(SapiensError, match="is full"):
         alone.make_room(NormalResult(alone.photo.rgb, np.zeros((40, 30, 3), np.float32)))
+
+
+def test_the_studios_photo_for_which_there_is_no_room_is_told(visits, monkeypatch):
+    add(visits.of("a"), "mine.png")
+    view = CompareView(**{one.name: one.name for one in fields(CompareView)})
+    do, request = CompareActions(view, visits, None, {}), gr.Request(session_hash="a")
+    add(visits.of("a", do.tab), "before.png")
+    limit(monkeypatch, 17)
+    told = do.studio_photo_taken(request)
+    assert "memory that is kept for photos and results is full" in told["status"]
+    assert (told["photo"], visits.of("a", do.tab).photo) == (None, None)
+    limit(monkeypatch, 22)
+    assert do.studio_photo_taken(request)["status"] == ""
+    assert visits.of("a", do.tab).photo.name == "mine.png"
 
 
 # ---- after the end --------------------------------------------------------------------------------------------------

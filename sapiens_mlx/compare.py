@@ -6,7 +6,6 @@ for entry in compare("photo.jpg", "seg", ["demo:fp32", "demo:4bit"]):
     print(entry.variant, entry.agreement)
 """
 
-import gc
 import logging
 import statistics
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import runtime, tasks, zoo
+from . import fetch, runtime, tasks, zoo
 from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, read_image, read_mask, shrink
@@ -25,7 +24,7 @@ from .memory import guarded
 from .models import models
 from .options import FOREGROUNDS, Options
 from .predictor import Predictor
-from .runtime import Progress, inference, no_progress
+from .runtime import Job, Progress, inference, no_progress
 from .sheet import PICTURE_PX, Bar
 from .tasks.agreement import Agreement
 from .tasks.base import Report, Result
@@ -186,19 +185,38 @@ class Comparison:
             SapiensError: when the reference that was asked for fails: there is nothing to measure by then.
             CancelledError: from `progress`.
         """
-        before = self._done.get(self.reference)
-        if before is not None and before.error and not self._done.keys() >= set(self.variants):
-            del self._done[self.reference]  # nothing that is left can be measured without it, so it is tried again
-        while waiting := [one for one in [self.reference, *self.variants] if one not in self._done]:
-            self.running = waiting[0]
+        while (variant := self._next()) is not None:
+            self.running = variant
+            self._done.pop(variant, None)  # the reference, where it failed before
             try:
-                entry = self._entry(waiting[0], progress)
+                entry = self._entry(variant, progress)
             finally:
                 self.running = None
-            self._done[entry.variant] = entry
-            if entry.error and entry.variant == self.reference:
+            self._done[variant] = entry
+            if entry.error and variant == self.reference:
                 self._replace_reference(entry)
             yield entry
+        self._reference_result = None  # 144 MB of 12 megapixels
+
+    def submit(self) -> Job:
+        """One step of run() in the background; what it has to download comes before its turn on the inference thread.
+        The Job's result is the entry, or None where all is done."""
+        variant = self._next()
+        missing = variant is not None and fetch.missing(self._predictor(variant), self.options)
+        return (runtime.aside if missing else inference.submit)(lambda progress: next(self.run(progress), None))
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        """All that is kept of it in memory, but for the tiles, which are small; some may come twice."""
+        entries = list(self._done.values())
+        for one in (self, self._reference_result, *entries, *(entry.result for entry in entries)):
+            if one is not None:
+                yield from (value for value in list(vars(one).values()) if isinstance(value, np.ndarray))
+
+    def _next(self) -> Variant | None:
+        """What is computed next; a reference that has failed, again, as long as anything is left to measure by it."""
+        left = [one for one in self.variants if one not in self._done]
+        before = self._done.get(self.reference)
+        return self.reference if before is None or (left and before.error) else next(iter(left), None)
 
     def _replace_reference(self, failed: Entry) -> None:
         if self._asked_reference is not None:
@@ -224,7 +242,9 @@ class Comparison:
 
     def _entry(self, variant: Variant, progress: Progress) -> Entry:
         try:
-            return guarded(partial(self._computed, variant, progress), self.task, variant.size, variant.level)
+            missing = fetch.missing(self._predictor(variant), self.options)
+            work = partial(fetch.then_run, missing, self._computed, variant, progress=progress)
+            return guarded(work, self.task, variant.size, variant.level)
         except SapiensError as problem:
             return Entry(variant, f"{variant}: {problem}")
         except RuntimeError as problem:  # MLX's own: a kernel that is not there, say
@@ -234,6 +254,7 @@ class Comparison:
             return Entry(variant, f"{variant} could not be computed here. Choose a smaller size or another level.")
 
     def _computed(self, variant: Variant, progress: Progress) -> Entry:
+        """In one turn on the inference thread, so that nobody else's network counts as this one's."""
         result, cost = self._measure(variant, progress)
         reference = self._reference_result
         if variant == self.reference:
@@ -244,7 +265,7 @@ class Comparison:
 
     def _measure(self, variant: Variant, progress: Progress) -> tuple[Result, Cost]:
         predictor = self._predictor(variant)
-        inference.run(_forget_networks)
+        models.clear()  # so that one variant's memory is not counted as another's
         can_tell_peak = _forget_peak()
         result: Any = predictor(self.photo_rgb, progress=progress, **vars(self.options))
         if not result.is_finite():
@@ -278,10 +299,8 @@ class Comparison:
         """What the variants that are done hold of the process's memory; of MLX's they hold nothing."""
         if runtime.device() == "gpu":
             return 0
-        results = [entry.result for entry in self._done.values()] + [self._reference_result]
-        holders = [*self._done.values(), *(result for result in results if result is not None)]
-        arrays = {id(value): value for one in holders for value in vars(one).values() if isinstance(value, np.ndarray)}
-        return sum(array.nbytes for array in arrays.values() if array is not self.photo_rgb)
+        arrays = {id(array): array for array in self.arrays() if array is not self.photo_rgb}
+        return sum(array.nbytes for array in arrays.values())
 
     def _share_people(self, result: Any) -> None:
         """The boxes of the first pose are everyone's; its scores, too, since boxes that are given have none."""
@@ -350,12 +369,6 @@ def _not_finite(variant: Variant) -> str:
     if zoo.level(variant.level).dtype == "float16":
         return "the network's numbers overflow in float16. Take bf16, which has the range of float32."
     return "the network's numbers are not finite. Its weights may be damaged; load them again."
-
-
-def _forget_networks(progress: Progress) -> None:
-    """Drops what is loaded, so that one variant's memory is not counted as another's."""
-    models.clear()
-    gc.collect()
 
 
 def _forget_peak() -> bool:

@@ -14,7 +14,7 @@ from plain_calls import META
 from sapiens_mlx.errors import CancelledError
 from sapiens_mlx.nn.heads import DeconvHead
 from sapiens_mlx.ui.api import endpoints
-from sapiens_mlx.ui.api.files import KEPT_CALLS, MCP_FOLDER, MCP_KEPT_S, Files
+from sapiens_mlx.ui.api.files import KEPT_CALLS, MOST_UPLOADS, Files
 from sapiens_mlx.ui.storage import Visits
 
 # ---- which files are old --------------------------------------------------------------------------------------------
@@ -39,19 +39,20 @@ def test_whatever_the_clock_says_the_newest_calls_stay(monkeypatch, tmp_path, ju
     assert [folder.exists() for folder in made] == [False] * 3 + [True] * KEPT_CALLS
 
 
-def test_what_came_by_mcp_goes_after_a_while_and_not_when_the_clock_is_set(monkeypatch, tmp_path):
-    visits, now_s, monotonic_s = Visits(tmp_path), time.time, time.monotonic
+def test_however_many_files_were_sent_those_of_a_call_stay_and_the_oldest_go(tmp_path):
+    visits = Visits(tmp_path)
     visit, files = visits.of("a session", endpoints.TAB), Files(visits)
-    sent = tmp_path / MCP_FOLDER / ("0" * 64) / "photo.png"
-    sent.parent.mkdir(parents=True)
-    sent.write_bytes(b"photo")
-    monkeypatch.setattr(time, "time", lambda: now_s() + 86400)
-    files.folder(visit)
-    files.folder(visit)
-    assert sent.exists()
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic_s() + MCP_KEPT_S + 1)
-    files.folder(visit)
-    assert not sent.exists()
+
+    def sent(number: int) -> Path:
+        path = tmp_path / f"{number:064x}" / "photo.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"photo")
+        return files.upload(visit, "photo", {"path": str(path), "meta": META})
+
+    came = [sent(number) for number in range(MOST_UPLOADS)]
+    assert sent(0).exists()  # equal to the oldest
+    came.append(sent(MOST_UPLOADS))
+    assert [path.exists() for path in came] == [True, False, *[True] * (MOST_UPLOADS - 1)]
 
 
 # ---- what goes wrong on the server ----------------------------------------------------------------------------------
@@ -95,3 +96,9 @@ def test_whatever_ends_a_job_is_a_sentence(monkeypatch, machine, tiny_size, tmp_
     told = told_here(tmp_path, photo, tasks="seg", size=tiny_size)
     broken_off = "Something unexpected went wrong." if problem is RuntimeError else "The work was broken off"
     assert told.startswith(broken_off) and "secret" not in told
+
+
+def test_the_log_has_the_folders_that_programs_are_not_told(machine, tiny_size, tmp_path, photo, caplog):
+    told = told_here(tmp_path, photo, tasks="seg", size=tiny_size)
+    assert "sapiens2_tiny_seg.safetensors" in told and str(machine) not in told
+    assert str(machine) in caplog.text

@@ -289,6 +289,7 @@ def test_several_tasks_are_a_line_for_each_size_and_level() -> None:
         "normal --size demo --level 8bit --foreground auto",
         "detect --size rtmdet-m --box-threshold 0.5",
     ]
+    assert lines(of("detect", "rfdetr-base"), detector="rfdetr") == ["detect --detector rfdetr"]  # is no --size
     assert lines(of("detect"), of("pose"), flip=False) == [
         "pose --size demo --level fp32 --no-flip",
         "detect --size demo",

@@ -3,6 +3,7 @@ failures and of Stop."""
 
 import json
 import sys
+import threading
 from collections import Counter
 
 import numpy as np
@@ -17,7 +18,9 @@ from sapiens_mlx.compare import ON_THE_CPU, compare
 from sapiens_mlx.detect import People
 from sapiens_mlx.errors import BoxError, CancelledError, ImageError, SapiensError, WeightsError
 from sapiens_mlx.models import models
+from sapiens_mlx.runtime import inference
 from sapiens_mlx.variants import Variant, most_precise, parse_list
+from sapiens_mlx.weights import locate
 
 BOX = [[10, 5, 100, 85]]
 
@@ -243,6 +246,41 @@ def test_on_the_cpu_the_float32_is_not_said(weights_of_two_sizes):
     assert (ON_THE_CPU in comparison.notices) == (runtime.device() == "cpu") == (dtypes == {"float32"})
 
 
+def test_what_is_downloaded_for_one_variant_keeps_others_from_the_inference_thread(machine, two_sizes, monkeypatch):
+    rule.write_tiny(machine, "seg")
+    find, asked, may_come = locate.find, threading.Event(), threading.Event()
+
+    def downloaded(checkpoint, weights=None, level=None, **rest):
+        path = machine / "seg" / checkpoint.filename
+        if not path.exists():
+            asked.set()
+            assert may_come.wait(30)
+            rule.write_checkpoint(path, rule.tiny_shapes("seg"))
+            rest["tell"]("A notice of the download.")
+        return find(checkpoint, weights, level, **rest)
+
+    monkeypatch.setattr(locate, "find", downloaded)
+    comparison = compare(PHOTO, "seg", ["tiny:fp32", "wide:fp32"], "tiny:fp32", runs=1)
+    assert str(comparison.submit().result(60).variant) == "tiny:fp32"
+    job = comparison.submit()
+    assert asked.wait(30)
+    assert inference.submit(lambda progress: "another's").result(30) == "another's"
+    may_come.set()
+    assert job.result(60).error is None
+    assert "A notice of the download." in comparison.notices
+    assert comparison.submit().result(60) is None
+
+
+def test_the_result_that_all_are_measured_by_is_kept_when_all_are_done(weights_of_two_sizes):
+    comparison = compare(PHOTO, "normal", ["tiny:fp32", "tiny:4bit"], foreground="none", runs=1)
+    kept = []
+    for entry in comparison:
+        entry.result = entry.picture = entry.heat_map = None
+        kept.append({id(array): array.nbytes for array in comparison.arrays()})
+    assert [sum(one.values()) for one in kept] == [PHOTO.nbytes + 4 * PHOTO.size] * 2
+    assert {id(array) for array in comparison.arrays()} == {id(comparison.photo_rgb)}
+
+
 # ---- what fails, and Stop -------------------------------------------------------------------------------------------
 
 
@@ -274,6 +312,8 @@ def test_a_reference_that_was_asked_for_is_replaced_in_silence(overflowing_seg):
         list(comparison)
     with pytest.raises(SapiensError, match=r"nothing to compare with: tiny:fp16.*Take bf16"):
         next(iter(comparison))  # and once more, when it is tried again
+    with pytest.raises(SapiensError, match=r"nothing to compare with: tiny:fp16.*Take bf16"):
+        comparison.submit().result(60)
 
 
 def test_missing_weights_of_one_size_end_the_others(weights_of_two_sizes):

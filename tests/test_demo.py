@@ -12,6 +12,9 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 
+import av
+import clips
+import gradio as gr
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -253,6 +256,23 @@ def test_an_installed_package_brings_the_weights_and_the_examples(clone, tmp_pat
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_an_example_that_is_no_picture_keeps_the_page_from_starting(tmp_path):
+    whole = clips.write(tmp_path / "whole.mp4", 24)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[:2000])
+    silent = tmp_path / "silent.mp4"
+    with av.open(str(silent), "w") as clip:  # with sound alone
+        stream = clip.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        clip.mux(stream.encode(sound) + stream.encode(None))
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    with gr.Blocks():
+        built = examples.build(tmp_path / "icons", [cut, whole, silent, bad])
+    assert list(built.values()) == [whole]
 
 
 def test_the_page_says_what_the_weights_are_and_under_which_licence():

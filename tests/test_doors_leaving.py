@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import clips
@@ -23,6 +25,8 @@ from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.runtime import Job
 from sapiens_mlx.tasks.normal import NormalResult
 from sapiens_mlx.ui import process_folder, storage
+from sapiens_mlx.ui.compare.run import CompareActions
+from sapiens_mlx.ui.compare.view import CompareView
 from sapiens_mlx.ui.process_folder import PREFIX
 from sapiens_mlx.ui.storage import Visits
 from sapiens_mlx.ui.video import given
@@ -164,6 +168,20 @@ def test_photos_alone_fill_it_for_one_visitor_and_one_result_is_always_allowed(v
     alone.photo.results["normal"] = large
     with pytest.raises(SapiensError, match="is full"):
         alone.make_room(NormalResult(alone.photo.rgb, np.zeros((40, 30, 3), np.float32)))
+
+
+def test_the_studios_photo_for_which_there_is_no_room_is_told(visits, monkeypatch):
+    add(visits.of("a"), "mine.png")
+    view = CompareView(**{one.name: one.name for one in fields(CompareView)})
+    do, request = CompareActions(view, visits, None, {}), gr.Request(session_hash="a")
+    add(visits.of("a", do.tab), "before.png")
+    limit(monkeypatch, 17)
+    told = do.studio_photo_taken(request)
+    assert "memory that is kept for photos and results is full" in told["status"]
+    assert (told["photo"], visits.of("a", do.tab).photo) == (None, None)
+    limit(monkeypatch, 22)
+    assert do.studio_photo_taken(request)["status"] == ""
+    assert visits.of("a", do.tab).photo.name == "mine.png"
 
 
 # ---- after the end --------------------------------------------------------------------------------------------------
@@ -324,6 +342,35 @@ def test_what_a_page_that_was_killed_has_left_goes_with_the_next_start_and_of_a_
             (kept,) = set(again.files.glob(f"{PREFIX}*")) - {own}
             assert (kept / "examples/face.jpg").is_file()
     assert json.dumps(left(living.files)) == "[]"
+
+
+def test_a_second_ctrl_c_does_not_come_in_between_and_jobs_are_waited_for(monkeypatch, tmp_path):
+    before = {number: signal.getsignal(number) for number in process_folder.ENDING}
+    job, ends = Job(), []
+
+    def closing() -> list[Job]:
+        """As it holds the lock of all visits."""
+        ends.append("closing")
+        if len(ends) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return [job] if len(ends) == 1 else []
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: job._future.set_result(None))
+    monkeypatch.setattr(storage, "close_all", closing)
+    monkeypatch.setattr(process_folder, "time", clock)
+    try:
+        for number in process_folder.ENDING:
+            signal.signal(number, process_folder._leave)
+        with pytest.raises(KeyboardInterrupt):
+            process_folder._leave(signal.SIGINT, None)
+        assert ends == ["closing"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        process_folder._end(tmp_path / "ours")
+        assert job.done  # was waited for
+    finally:
+        process_folder._at_work.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_what_is_no_folder_of_a_page_is_not_swept(tmp_path):

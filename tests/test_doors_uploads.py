@@ -1,18 +1,23 @@
 """Uploads: only what a visitor has sent is the visitor's, and is removed, in time; one that has gone is told."""
 
+import asyncio
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser import Server, draw_photo, serving, until
+from gradio.data_classes import FileData
 from page_events import Visitor, file_data
 
+from sapiens_mlx import image
 from sapiens_mlx.errors import SapiensError
-from sapiens_mlx.ui import storage
+from sapiens_mlx.ui import photos, storage
 from sapiens_mlx.ui.process_folder import PREFIX
-from sapiens_mlx.ui.storage import Visits
+from sapiens_mlx.ui.storage import MCP_FOLDER, MCP_KEPT_S, Visits
+from sapiens_mlx.ui.uploads import UploadReader
 
 HASH = "ab" * 32
 
@@ -118,6 +123,116 @@ def test_what_no_event_names_goes_after_an_hour_and_what_is_held_or_still_comes_
     visits.of("a")
     visits.tidy()
     assert [path.exists() for path in (held, unclaimed, cut, coming)] == [True, False, False, True]
+
+
+def test_what_came_by_mcp_goes_after_some_minutes_without_another_call(folder, monkeypatch):
+    now_s = 1000.0
+    monkeypatch.setattr(storage, "monotonic", lambda: now_s)
+    visits = Visits(folder)
+    sent = folder / MCP_FOLDER / HASH / "file.png"
+    sent.parent.mkdir(parents=True)
+    sent.write_bytes(b"photo")
+    visits.tidy()
+    now_s += MCP_KEPT_S - 1
+    visits.tidy()
+    assert sent.exists()
+    now_s += 1
+    visits.tidy()
+    assert not sent.exists()
+
+
+def test_a_folder_that_comes_back_after_its_visit_goes_and_one_of_a_visitor_who_is_here_stays(folder):
+    folder.mkdir()
+    visits = Visits(folder)
+    gone, here = visits.of("gone"), visits.of("here")
+    visits.leave("gone")
+    (gone.folder / "photo-1").mkdir(parents=True)  # as what saves a result makes them
+    (gone.folder / "photo-1/seg.png").write_bytes(b"picture")
+    visits.tidy()
+    assert (gone.folder.exists(), here.folder.exists()) == (False, True)
+
+
+def test_of_a_cut_upload_nothing_stays_where_the_disk_is_so_full_that_it_cannot_be_closed(tmp_path, monkeypatch):
+    class Full:
+        name = str(tmp_path / "tmp1")
+
+        def close(self) -> None:
+            raise OSError("No space left on device")
+
+    async def cut(reader: UploadReader) -> None:
+        raise ConnectionError
+
+    Path(Full.name).write_bytes(b"half a photo")
+    monkeypatch.setattr(UploadReader.__bases__[0], "parse", cut)
+    reader = UploadReader.__new__(UploadReader)
+    reader._files_to_close_on_error = [Full()]
+    with pytest.raises(ConnectionError):
+        asyncio.run(reader.parse())
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- the photo of a tab ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(folder: Path) -> FileData:
+    """A photo as the frame of a tab hands it to an event."""
+    path = folder / HASH / "photo.png"
+    path.parent.mkdir(parents=True)
+    return FileData(path=str(draw_photo(path)), orig_name="mine.png")
+
+
+def test_a_photo_that_is_dropped_taken_out_and_dropped_again_is_there(folder, sent):
+    visits = Visits(folder)
+    visit = visits.of("a")
+    photos.take(visits, visit, sent)
+    assert photos.forget(visit, FileData(path=str(visit.photo.shown)))  # as Gradio tells of it
+    assert visit.photo is None
+    photos.take(visits, visit, sent)
+    assert visit.photo.name == "mine.png"
+    assert Path(sent.path).exists()
+    visits.leave("a")
+    assert not Path(sent.path).exists()
+
+
+def test_a_photo_that_run_and_its_own_event_bring_is_taken_once(folder, sent, monkeypatch):
+    """Run is pressed while the photo is being read; and the other way round."""
+    visits, read, runs = Visits(folder), image.read_image, []
+    visit = visits.of("a")
+
+    def run() -> None:
+        with visit.taking:
+            photos.take(visits, visit, sent)
+            visits.release(visit)
+
+    def slow(path: Path) -> object:
+        runs.append(threading.Thread(target=run))
+        runs[-1].start()
+        runs[-1].join(0.3)  # it has done what it can
+        return read(path)
+
+    monkeypatch.setattr(image, "read_image", slow)
+    photos.take(visits, visit, sent)
+    photo = visit.photo
+    runs[0].join()
+    assert (len(runs), visit.photos) == (1, [photo])
+    assert not Path(sent.path).exists()  # the run needs it no more
+    photos.take(visits, visit, sent)
+    assert visit.photos == [photo]
+
+
+def test_another_photo_takes_the_place_of_the_one_before_and_one_that_has_gone_does_not(folder, sent):
+    visits = Visits(folder)
+    visit = visits.of("a")
+    photos.take(visits, visit, sent)
+    other = folder / ("cd" * 32) / "other.png"
+    other.parent.mkdir()
+    photos.take(visits, visit, FileData(path=str(draw_photo(other))))
+    assert [photo.name for photo in visit.photos] == ["other.png"]
+    assert (Path(sent.path).exists(), other.exists()) == (False, True)
+    with pytest.raises(SapiensError, match="not here any more"):
+        photos.take(visits, visit, sent)  # a run that waited while the other one came
+    assert [photo.name for photo in visit.photos] == ["other.png"]
 
 
 # ---- on a real page -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import fields
 from html import unescape
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from browser import REPOSITORY
 from compared import PHOTO
+from gradio.data_classes import FileData
 from PIL import Image
 
 from sapiens_mlx import boxes, compare_files, files, image, zoo
@@ -22,10 +24,13 @@ from sapiens_mlx.hands import mano
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.shipped import demo_folder
 from sapiens_mlx.tasks.base import Report
-from sapiens_mlx.ui import command, outside, page, problems, words
+from sapiens_mlx.ui import command, outside, page, photos, problems, words
 from sapiens_mlx.ui.compare import sentences as of_compare
+from sapiens_mlx.ui.compare.run import CompareActions
+from sapiens_mlx.ui.compare.view import CompareView
 from sapiens_mlx.ui.features import sentences as of_features
 from sapiens_mlx.ui.outside import for_others
+from sapiens_mlx.ui.storage import Visits
 from sapiens_mlx.video.read import open_clip
 from sapiens_mlx.weights import described, hub_faults, locate, original, torch_file
 
@@ -151,6 +156,12 @@ def test_an_error_of_the_disk_is_told_as_python_tells_it(code, folder, caplog):
     assert "x.png" in caplog.text
 
 
+def test_too_little_memory_outside_a_run_is_unexpected(caplog):
+    told = problems.explained(MemoryError())
+    assert "not enough memory on the server" in told and "unexpected" not in told
+    assert "MemoryError" in caplog.text
+
+
 def test_an_error_in_a_modal_is_taken_for_html():
     raised = problems.raised(SapiensError("<img src=x onerror=alert(1)> is not a photo"))
     assert isinstance(raised, gr.Error) and not raised.print_exception
@@ -175,6 +186,33 @@ def test_a_comparison_names_folders(folder, two_sizes, monkeypatch):
     no_folder_in(json.dumps(for_others(compare_files.to_json(comparison))))
     assert compare_files.sheet(comparison).ndim == 3
     assert str(folder) in shlex.split(compare_files.command_line(comparison))
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_comparison_that_fails_or_is_stopped_names_folders(folder, two_sizes, monkeypatch, tmp_path, stopped):
+    monkeypatch.setenv("SAPIENS_CHECKPOINT_ROOT", str(folder))
+    (tmp_path / "served").mkdir()
+    visits = Visits(tmp_path / "served")
+    view = CompareView(**{one.name: one.name for one in fields(CompareView)} | {"levels": {"tiny": None}})
+    do = CompareActions(view, visits, str(folder), {})
+    request = gr.Request(session_hash="a")
+    visit = visits.of("a", do.tab)
+    photo = photos.keep(visit, PHOTO, "a.jpg")
+    values = {"photo": FileData(path=str(photo.shown)), "task": "seg", "sizes": ["tiny"], "foreground": "auto"}
+    asked = {"levels_tiny": ["fp32", "8bit"], "reference": "best" if stopped else "tiny:fp32"}
+    shown = []
+    for updates in do._run(request, **values, **asked):
+        shown.append(updates)
+        if stopped and photo.compared.comparison.entries:
+            photo.compared.comparison.notices.append(f"Kept nothing: {folder}/x.safetensors could not be written.")
+            shown.append(do.stopped(request))
+            break
+    seen = " ".join(str(one[name]) for one in shown for name in ("table", "notes", "status") if name in one)
+    assert "sapiens2_tiny_seg.safetensors" in seen
+    no_folder_in(seen)
+    table = Path(shown[-1]["csv"]["value"]).read_text()
+    assert "sapiens2_tiny_seg.safetensors" in table
+    no_folder_in(table)
 
 
 def test_a_command_line_names_the_folder_of_the_weights(folder):

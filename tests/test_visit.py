@@ -5,9 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from sapiens_mlx.compare import Comparison
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.runtime import InferenceThread, Job
 from sapiens_mlx.tasks.normal import NormalResult
+from sapiens_mlx.ui.compare.run import Compared
 from sapiens_mlx.ui.visit import Visit, arrays_of, held_bytes
 
 RGB, RESULT, MASK = 40 * 30 * 3, 40 * 30 * 3 * 4, 40 * 30  # bytes of one photo, of its result, of where people are
@@ -47,6 +49,26 @@ def test_each_array_counts_once_whoever_has_it(visit, tmp_path):
     assert held_bytes([visit, other]) == 2 * RGB + RESULT + MASK
     coming = NormalResult(photo.rgb, np.zeros((40, 30, 3), np.float32))
     assert held_bytes([visit], list(arrays_of(coming))) == 2 * RGB + 2 * RESULT + MASK
+
+
+def test_what_a_comparison_measures_by_counts(visit, machine, two_sizes):
+    (photo,) = add(visit, "a.png", done=False)
+    comparison = Comparison(photo.rgb, "normal", ["tiny:fp32", "tiny:8bit"])
+    photo.compared = Compared(comparison, None)
+    assert held_bytes([visit]) == 2 * RGB  # it has a copy
+    comparison._reference_result = NormalResult(comparison.photo_rgb, np.zeros((40, 30, 3), np.float32))
+    assert held_bytes([visit]) == 2 * RGB + RESULT
+
+
+def test_of_a_photo_that_is_dropped_no_pose_is_kept_and_of_another_one_it_is(visit):
+    first, second = add(visit, "a.png", "b.png")
+    for photo in (first, second):
+        photo.results["pose"] = NormalResult(photo.rgb, np.zeros((40, 30, 3), np.float32))  # of any type
+    visit.posed = first.results["pose"]
+    visit.forget_photo()
+    assert visit.posed is first.results["pose"]
+    visit.forget_photo()
+    assert visit.posed is None
 
 
 def test_the_result_of_a_job_is_not_kept_by_the_visit(visit):

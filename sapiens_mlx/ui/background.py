@@ -44,8 +44,9 @@ def take(visits: Visits, visit: Visit, upload: str) -> str:
     """
     from ..image import read_image
 
-    visits.hold(visit, str(upload), "picture")
-    picture = read_image(str(upload))
+    with visit.taking:
+        visits.hold(visit, str(upload), "picture")
+        picture = read_image(str(upload))
     visit.make_room(picture)
     visit.background, visit.background_name = picture, Path(upload).name
     return visit.background_name

@@ -40,7 +40,9 @@ def command_line(
     """
     tasks = [one.task for one in reports]
     report = next((one for one in reports if one.task != hands.TASK), reports[0])  # hands come with any size
-    words = ["predict", photo, "--task", ",".join(tasks), "--size", report.size]
+    words = ["predict", photo, "--task", ",".join(tasks)]
+    if report.size != zoo.RFDETR_BASE.size:  # which --detector says, and no size
+        words += ["--size", report.size]
     if report.task != "detect":
         words += ["--level", report.level]
     if weights is not None:

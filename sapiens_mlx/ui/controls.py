@@ -78,7 +78,7 @@ CUT_OUT = ("normal", "pointmap", "albedo")  # tasks that can be drawn for people
 
 
 def name(task: str, control: Control) -> str:
-    """What the control is called among the page's inputs, and in its API."""
+    """What the control is called among the page's inputs."""
     return f"{task}_{control.option}"
 
 

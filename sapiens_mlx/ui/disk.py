@@ -31,7 +31,7 @@ Updates = dict[gr.blocks.Block, Any]
 
 @dataclass(frozen=True)
 class DiskView:
-    """The components of this part. `sure` is the question before anything is removed."""
+    """The components that the handlers write to. `sure` is the question before anything is removed."""
 
     table: gr.HTML
     controls: gr.Column
@@ -39,12 +39,10 @@ class DiskView:
     remove: gr.Button
     sure: gr.Column
     question: gr.HTML
-    confirm: gr.Button
-    keep: gr.Button
     status: gr.HTML
 
 
-def build(tab: gr.Tab) -> DiskView:
+def build(tab: gr.Tab) -> None:
     """Lay this part out in the current Blocks and connect it; it is filled whenever `tab` is opened."""
     with gr.Column(elem_id="disk", elem_classes="disk"):
         gr.HTML("<h2>What weights occupy on this machine</h2>")
@@ -59,7 +57,7 @@ def build(tab: gr.Tab) -> DiskView:
                     confirm = gr.Button("Yes, remove", variant="stop", min_width=140, elem_id="disk-confirm")
                     keep = gr.Button("Keep", min_width=120, elem_id="disk-keep")
         status = gr.HTML(elem_id="disk-status", elem_classes="status-area")
-    view = DiskView(table, controls, which, remove, sure, question, confirm, keep, status)
+    view = DiskView(table, controls, which, remove, sure, question, status)
     do = DiskActions(view)
     outputs = [table, controls, which, remove, sure, question, status]
     tab.select(do.shown, None, outputs, concurrency_limit=2, **PRIVATE)
@@ -67,7 +65,6 @@ def build(tab: gr.Tab) -> DiskView:
     remove.click(do.asked, which, outputs, concurrency_limit=2, **PRIVATE)
     keep.click(do.kept, None, outputs, queue=False, **PRIVATE)
     confirm.click(do.removed, which, outputs, concurrency_limit=1, **PRIVATE)
-    return view
 
 
 class DiskActions:

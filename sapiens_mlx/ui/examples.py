@@ -73,5 +73,8 @@ def _first_frame(path: Path) -> Image.Image:
     """Raises OSError for what is no clip."""
     import av
 
-    with av.open(str(path)) as clip:
-        return next(clip.decode(video=0)).to_image()
+    try:
+        with av.open(str(path)) as clip:
+            return next(clip.decode(video=0)).to_image()
+    except (av.FFmpegError, IndexError, StopIteration) as problem:  # damaged, nothing to see in it, or no frame
+        raise OSError(f"{path} is no clip") from problem

@@ -19,7 +19,7 @@ from .features import layout as features
 from .help import layout as help
 from .live import layout as live
 from .process_folder import make_process_folder
-from .storage import MAX_FILE_SIZE, Visits
+from .storage import MAX_FILE_SIZE, MOST_SESSIONS, Visits
 from .studio import layout as studio
 from .theme import STYLE_SHEETS, theme
 from .video import layout as video
@@ -29,7 +29,6 @@ TITLE = "Sapiens2 MLX Studio"
 HERE = Path(__file__).parent
 # Events in the queue: a run each of 20 programs, and what pages redraw beside them. Who comes later is told so.
 MOST_WAITING = 40
-MOST_SESSIONS = 64  # of which Gradio keeps the state, a copy of every component; it goes with those used longest ago
 # Of all events, which Gradio would keep and count up after each, for its monitoring: that is closed.
 NO_STATISTICS = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(sys.maxsize)}
 SHARED = "This page has a public link: whoever has it can use this machine, and photos travel through Gradio's servers."
@@ -111,7 +110,7 @@ def serve(
         share: a public link through Gradio's relay: photos then travel through it.
         auth: "user:password" that visitors must give; default $SAPIENS_AUTH.
         weights: a folder in the reference's layout, or one file, as for Predictor.
-        mcp: also serve the endpoints of api.py as MCP tools, at /gradio_api/mcp/.
+        mcp: also serve the endpoints of api/ as MCP tools, at /gradio_api/mcp/.
 
     Raises:
         SapiensError: `auth` is not user:password or comes with `mcp`, `weights` does not exist, the port cannot be

@@ -113,8 +113,9 @@ def connect(parts: Mapping[str, Any], inputs: Mapping[str, Any], status: gr.HTML
 
 def from_file(visits: Visits, visit: Visit, upload: str) -> dict[str, list]:
     """The table with the boxes of an uploaded file. Raises as read_boxes."""
-    visits.hold(visit, str(upload), "file")
-    boxes = read_boxes(upload)
+    with visit.taking:
+        visits.hold(visit, str(upload), "file")
+        boxes = read_boxes(upload)
     return {"headers": list(HEADERS), "data": [[*(f"{value:g}" for value in box), ""] for box in boxes]}
 
 
@@ -152,5 +153,5 @@ def own_boxes(values: Mapping[str, Any]) -> list[list[float]] | None:
             raise BoxError(f"Box {number} has {len(box)} of its four numbers. Fill in x1, y1, x2 and y2.")
         boxes.append(box)
     if not boxes:
-        raise SapiensError("There is no box in the table. Add one, or let people be found.")
+        raise BoxError("There is no box in the table. Add one, or let people be found.")
     return boxes

@@ -1,10 +1,12 @@
 """The photo of a tab: its frame on the page, and what comes in by it, read at once, kept upright and without EXIF."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ..errors import SapiensError
 from .storage import Visits
 from .visit import Photo, Visit
 
@@ -48,16 +50,24 @@ def take(visits: Visits, visit: Visit, photo: Any) -> None:
     """Make `photo` (Gradio's image data, or None) the one that is worked on, unless it already is.
 
     Raises:
-        SapiensError: it cannot be used; the one before is gone then too.
+        SapiensError: it cannot be used; the one before is gone then too, unless this one was no upload or has gone.
     """
-    if photo is not None and Path(photo.path).is_relative_to(visit.folder):
+    upload = None if photo is None else Path(photo.path)
+    if upload is not None and upload.is_relative_to(visit.folder):
         return  # what the page shows of the photo, or of one that another has replaced in the meantime
-    visit.forget_photo()
-    visits.release(visit)  # the upload of the photo before; this one's goes with the run
-    if photo is None:
-        return
-    visits.hold(visit, photo.path)
-    open_file(visit, photo.path, photo.orig_name or Path(photo.path).name)
+    with visit.taking:
+        if upload is not None and visit.photo is not None and visit.photo.upload == upload:
+            with contextlib.suppress(SapiensError):  # it has gone, where a run has taken it before its own event did
+                visits.hold(visit, upload)
+            return
+        if upload is None:
+            visit.forget_photo()
+            visits.release(visit)
+            return
+        visits.hold(visit, upload)  # first: it may be that of the photo before, sent once more
+        visit.forget_photo()
+        visits.release(visit, newest=1)  # this one goes with the run
+        open_file(visit, upload, photo.orig_name or upload.name).upload = upload
 
 
 def forget(visit: Visit, photo: Any) -> bool:
@@ -65,10 +75,11 @@ def forget(visit: Visit, photo: Any) -> bool:
     it one that has gone already."""
     if photo is None or not Path(photo.path).is_relative_to(visit.folder):
         return False
-    shown = [one for one in visit.photos if Path(photo.path).is_relative_to(one.folder)]
-    if shown:
-        visit.current = visit.photos.index(shown[0])
-        visit.forget_photo()
+    with visit.taking:
+        shown = [one for one in visit.photos if Path(photo.path).is_relative_to(one.folder)]
+        if shown:
+            visit.current = visit.photos.index(shown[0])
+            visit.forget_photo()
     return True
 
 

@@ -5,7 +5,16 @@ from html import escape
 
 import gradio as gr
 
-from ..errors import BoxError, CancelledError, ClipError, ImageError, SapiensError, WeightsError, WeightsMissingError
+from ..errors import (
+    BoxError,
+    CancelledError,
+    ClipError,
+    ImageError,
+    SapiensError,
+    WeightsError,
+    WeightsMissingError,
+    is_memory_full,
+)
 from . import words
 from .outside import for_others
 
@@ -14,6 +23,9 @@ log = logging.getLogger(__name__)
 SHORTENED = "The log of the server has the folders in full."  # whoever runs the page may be the one who reads this
 OF_VISITORS = (BoxError, ClipError, ImageError)  # their own files, whose names no log is to keep
 PROBLEM = "That did not work"
+MEMORY_FULL = (
+    "There is not enough memory on the server for this now. Take a smaller photo, or fewer at once, or try again later."
+)
 
 
 def explained(problem: Exception, moved_on: bool = False) -> str:
@@ -49,6 +61,8 @@ def sentence(problem: Exception) -> str:
         log.warning("Told to a visitor without the folders: %s", whole)
         return f"{told} {SHORTENED}" if isinstance(problem, WeightsError) else told
     log.error("An event of the page failed", exc_info=problem)
+    if is_memory_full(problem):  # outside a run, which tells which smaller network fits
+        return MEMORY_FULL
     if isinstance(problem, OSError) and problem.strerror and not isinstance(problem, ConnectionError | TimeoutError):
         return f"The server could not read or write a file ({problem.strerror}). Please try again later."
     return "Something unexpected went wrong. The log of the server says what; please try again."

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..errors import SapiensError
-from ..runtime import inference
+from ..runtime import Job, inference
 from . import storage
 from .visit import remove_folder
 
@@ -26,6 +26,7 @@ PREFIX = "sapiens-studio-"
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 SETTLE_S = 3.0  # that threads at work have to stop
 _locks: list[int] = []  # open for as long as the process lives
+_at_work: list[Job] = []  # as a signal came
 
 
 def make_process_folder() -> Path:
@@ -94,9 +95,10 @@ def _lock(folder: Path) -> int:
 
 def _leave(number: int, _frame: FrameType | None) -> None:
     """An ordinary end, so that atexit runs. What runs is stopped now, before threads are waited for."""
-    for other in ENDING[:2]:
+    for other in ENDING:  # one that came during close_all() would wait here for what that holds
         signal.signal(other, signal.SIG_IGN)
-    storage.close_all()
+    _at_work.extend(storage.close_all())
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(0)
@@ -107,7 +109,7 @@ def _end(folder: Path) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
-    jobs = storage.close_all()
+    jobs = [*_at_work, *storage.close_all()]
     remove_folder(folder)
     end = time.monotonic() + SETTLE_S
     inference.settle(SETTLE_S)

@@ -15,9 +15,7 @@ _WORDS = {
     "load": "Loading weights",
     "detect": "Looking for people",
     "hands": "Looking for hands",
-    "fit": "Preparing the photo",
     "decode": "Reading the result",
-    "draw": "Drawing",
 }
 
 

@@ -6,6 +6,7 @@ They go when the visitor leaves, which not every program says; so also when noth
 import contextlib
 import re
 import secrets
+import shutil
 import stat
 import threading
 import weakref
@@ -32,8 +33,9 @@ HOUR_S = 60 * 60
 IDLE_S = 24 * HOUR_S  # after which a visit of which nothing was heard ends; an hour where strangers share the machine
 RESTING_S, EMPTY_S = 600, 60  # after which one may give way to others; one with nothing in it
 UNCLAIMED_S = HOUR_S  # that an upload waits for an event that names it; a cut one waits in vain
+MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it as data is copied from there at once, so that it can go soon
 TIDY_S = 60.0
-MOST_SESSIONS = 64
+MOST_SESSIONS = 64  # here, and in Gradio, which keeps a copy of every component for each
 MEMORY_SHARE = 0.25  # of what networks may take: photos and results of all visitors. One of 12 MP with all is 0.7 GB
 _HASH = re.compile("[0-9a-f]{64}")  # Gradio puts what it receives into <its folder>/<hash of the content>/
 
@@ -166,9 +168,11 @@ class Visits:
             if visit.closed:
                 raise SapiensError(ENDED)
             path = self._received(Path(upload), what)
-            if path not in visit.uploads:
-                visit.uploads.add(path)
+            if path in visit.uploads:
+                del visit.uploads[path]
+            else:
                 self._holders[path] += 1
+            visit.uploads[path] = None  # the newest, whether it was held or not
 
     def _received(self, path: Path, what: str) -> Path:
         """The one way to write the path of an upload. Raises as hold."""
@@ -186,19 +190,19 @@ class Visits:
             raise SapiensError(NOT_SENT)
         return path
 
-    def release(self, visit: Visit) -> None:
-        """The visitor needs none of the uploads any more."""
+    def release(self, visit: Visit, newest: int = 0) -> None:
+        """The visitor needs none of the uploads any more, but those `newest` that were held last."""
         with self._lock:
-            self._release(visit)
+            self._release(visit, newest)
 
-    def _release(self, visit: Visit) -> None:
-        for upload in visit.uploads:
+    def _release(self, visit: Visit, newest: int = 0) -> None:
+        for upload in list(visit.uploads)[: -newest or None]:
+            del visit.uploads[upload]
             self._holders[upload] -= 1
             if self._holders[upload] <= 0:
                 del self._holders[upload]
                 with contextlib.suppress(OSError):
                     upload.unlink()
-        visit.uploads.clear()
 
     # ---- memory -----------------------------------------------------------------------------------------------------
 
@@ -238,8 +242,9 @@ class Visits:
     # ---- what nobody asks for any more ------------------------------------------------------------------------------
 
     def tidy(self) -> None:
-        """End visits of which nothing was heard for long, remove uploads that no event has named, and forget the names
-        of files that are gone: with each run come some, for as long as the process lives."""
+        """End visits of which nothing was heard for long, remove uploads that no event has named and folders of visits
+        that have ended, and forget the names of files that are gone: with each run come some, for as long as the
+        process lives."""
         with self._lock:
             now_s = monotonic()
             for name, session in list(self._sessions.items()):
@@ -247,9 +252,13 @@ class Visits:
                     session.seen_s = now_s
                 elif now_s - session.seen_s >= (HOUR_S if is_hosted() else IDLE_S):
                     self._free(name)
+            present = {visit.folder for session in self._sessions.values() for visit in session.visits.values()}
+            for folder in self._folder.glob("visit-*"):
+                if folder not in present:  # what was at work as the visit ended has made it again
+                    shutil.rmtree(folder, ignore_errors=True)
             since = {file: self._unclaimed.get(file, now_s) for file in self._nobodys()}
             for (path, _), seen_s in since.items():
-                if now_s - seen_s >= UNCLAIMED_S:
+                if now_s - seen_s >= (MCP_KEPT_S if path.parent.parent.name == MCP_FOLDER else UNCLAIMED_S):
                     with contextlib.suppress(OSError):
                         path.unlink()
             self._unclaimed = since
@@ -266,6 +275,7 @@ class Visits:
     def _files(self) -> Iterator[Path]:
         """What Gradio has put into the folder. An upload that came in part lies there by itself."""
         folder = self._folder.resolve()
+        yield from folder.glob(f"{MCP_FOLDER}/*/*")
         yield from (path for path in folder.glob("*/*") if _HASH.fullmatch(path.parent.name))
         yield from (path for path in folder.glob("tmp*") if path.is_file())
 

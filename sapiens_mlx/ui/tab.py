@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Updates = dict[gr.blocks.Block, Any]
 Values = Mapping[str, Any]
+UNUSABLE = "This photo cannot be used"
 NOT_TAKEN = "Too many are waiting here just now, or the connection was cut. Wait a minute, then try again."
 
 
@@ -145,10 +146,11 @@ class TabActions(RunActions):
         if pressed_ms < visit.pressed_ms:
             return self._example_shown(visit)
         visit.pressed_ms = pressed_ms
-        visit.forget_photo()
-        self._visits.release(visit)
         try:
-            photos.open_file(visit, path, path.name)
+            with visit.taking:
+                visit.forget_photo()
+                self._visits.release(visit)
+                photos.open_file(visit, path, path.name)
         except SapiensError as problem:
             raise raised(problem) from problem  # an error, so that nothing is run
         return self._example_shown(visit)
@@ -160,9 +162,13 @@ class TabActions(RunActions):
         if taken is None:
             status = words.notice("There is no photo in the Studio yet. Drop one into the frame here.")
             return {self._view.photo: photos.in_frame(visit), self._view.status: status}
-        visit.forget_photo()
-        self._visits.release(visit)
-        photos.keep(visit, taken.rgb, taken.name)
+        try:
+            with visit.taking:
+                visit.forget_photo()
+                self._visits.release(visit)
+                photos.keep(visit, taken.rgb, taken.name)
+        except SapiensError as problem:
+            return self._fresh(visit, noticed(problem, UNUSABLE))
         return self._fresh(visit)
 
     def _take(self, visit: Visit, photo: Any) -> str:
@@ -175,7 +181,7 @@ class TabActions(RunActions):
             if not photos.forget(visit, photo):
                 photos.take(self._visits, visit, photo)
         except SapiensError as problem:
-            return noticed(problem, "This photo cannot be used")
+            return noticed(problem, UNUSABLE)
         return ""
 
     def _fresh(self, visit: Visit, status: str = "") -> Updates:
@@ -196,8 +202,9 @@ class TabActions(RunActions):
 
     def _photo_of_run(self, visit: Visit, photo: Any) -> Photo:
         """The photo that a run is for. Raises as photos.take, and SapiensError where there is none."""
-        photos.take(self._visits, visit, photo)
-        self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
+        with visit.taking:
+            photos.take(self._visits, visit, photo)
+            self._visits.release(visit)  # not at once after the upload, when the browser is still asking for the file
         if visit.photo is None:
             raise SapiensError(self.NO_PHOTO)
         return visit.photo

@@ -23,7 +23,8 @@ class UploadReader(route_utils.GradioMultiPartParser):
         except BaseException:  # the visitor left, the disk is full, or the request is being cancelled
             for file in self._files_to_close_on_error:
                 with contextlib.suppress(OSError):
-                    file.close()
+                    file.close()  # which may write, and so fail
+                with contextlib.suppress(OSError):
                     Path(file.name).unlink(missing_ok=True)
             raise
 

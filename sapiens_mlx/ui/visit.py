@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,8 +68,9 @@ class Photo:
     """One photo, upright and without EXIF, and its results by task. Its files are in `folder`.
 
     `rgb` is (H, W, 3) uint8, `shown` the PNG of it that the page shows, and `drawn` that of the newest picture.
-    `ran_with` are the page's inputs, by name, that each result was made with. `mask` (H, W) bool is where people are,
-    as the size and level in `mask_of` see it; None before it was asked for, or where there are no weights for it.
+    `upload` is the file that came by the frame, which may have gone. `ran_with` are the page's inputs, by name, that
+    each result was made with. `mask` (H, W) bool is where people are, as the size and level in `mask_of` see it; None
+    before it was asked for, or where there are no weights for it.
     `points` are the pixels (x, y) that the visitor has asked about, two at most, and `files` what was written of each
     picture, with the look it has.
     """
@@ -78,6 +80,7 @@ class Photo:
     folder: Path
     shown: Path = Path()
     drawn: Path = Path()
+    upload: Path | None = None
     results: dict[str, Any] = field(default_factory=dict)  # each of its task's own type
     ran_with: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     mask: np.ndarray | None = None
@@ -100,7 +103,7 @@ class Photo:
         for result in list(self.results.values()):
             yield from arrays_of(result)
         if self.compared is not None:
-            yield from arrays_of(self.compared.comparison)
+            yield from self.compared.comparison.arrays()
 
     def next_folder(self, kind: str) -> Path:
         """A new folder for a `kind` such as "picture" or "files", so that no browser takes an old file for a new one.
@@ -127,8 +130,9 @@ class Visit:
     `picked` whether the visitor has chosen it since the last run began; `posed` is the pose whose people can be
     chosen, and `in_space` the surface whose file the 3-D viewer holds. `pressed_ms` is when, since the page was opened,
     the newest example was pressed, `waits` whether a run that was asked for has neither come nor been stopped, and
-    `accepted` whether the visitor has accepted licences of weights here: see consent.py. `room` raises SapiensError
-    where there is no memory for arrays that are to be kept: see storage.py.
+    `accepted` whether the visitor has accepted licences of weights here: see consent.py. `uploads` are those that are
+    held, the newest last; who takes one in, or lets them go, has the lock `taking`, since events come side by side.
+    `room` raises SapiensError where there is no memory for arrays that are to be kept: see storage.py.
     """
 
     folder: Path
@@ -145,7 +149,8 @@ class Visit:
     closed: bool = False
     pressed_ms: float = 0.0
     waits: bool = False
-    uploads: set[Path] = field(default_factory=set)
+    uploads: dict[Path, None] = field(default_factory=dict)
+    taking: threading.RLock = field(default_factory=threading.RLock, repr=False)
     room: "Callable[[Visit, list[np.ndarray]], None]" = lambda visit, coming: None
     _count: int = 0
     _leaving: Path | None = None
@@ -208,6 +213,8 @@ class Visit:
         number = self.current
         self.current = max(0, number - 1)  # before the photo goes: other events may read `photo` at any time
         photo = self.photos.pop(number)
+        if self.posed is photo.results.get("pose"):
+            self.posed = None
         if self._leaving is not None:
             shutil.rmtree(self._leaving, ignore_errors=True)
         self._leaving = photo.folder
@@ -234,7 +241,7 @@ class Visit:
 
 
 def arrays_of(thing: Any) -> Iterator[np.ndarray]:
-    """An array itself; else those in the fields of a result or a comparison."""
+    """An array itself; else those in the fields of a result."""
     if isinstance(thing, np.ndarray):
         yield thing
     else:

@@ -15,14 +15,14 @@ from gradio.data_classes import FileData
 
 from ... import zoo
 from ...errors import SapiensError
-from ...runtime import Job, inference
+from ...runtime import Job
 from .. import consent, outside
 from ..progress import follow
-from ..storage import Visits
+from ..storage import MCP_FOLDER, Visits
 from ..visit import Visit, tame_stem
 from ..wiring import MODEL
 from . import answers, values
-from .files import MCP_FOLDER, Files, described, name_of, preview
+from .files import Files, described, name_of, preview
 
 TAB = "api"
 LEVELS = ("fp32", "8bit", "4bit")  # what is compared where nothing is said
@@ -223,7 +223,7 @@ class Programs:
             for report in reports:
                 report["files"] = [Path(path).name for path in report["files"]]
             report = predict_files.together(reports, failures, len(predictors))
-            yield [described(path) for path in files], answers.for_others(report), described(picture)
+            yield [described(path) for path in files], outside.for_others(report), described(picture)
         except Exception as problem:
             raise answers.told(problem) from problem
 
@@ -285,22 +285,22 @@ class Programs:
             )
             consent.check_call(comparison.predictors, accept_licences is True)
             while True:
-                job = inference.submit(lambda progress: next(comparison.run(progress), None))
+                job = comparison.submit()
                 for words in _followed(visit, job):
                     variant = f"{comparison.running}: " if comparison.running else ""
                     yield {"status": f"{variant}{words}"}, None, None
                 entry = job.result()
                 if entry is None:
                     break
-                outside.clear(comparison)
                 entry.result = entry.picture = entry.heat_map = None  # its tile and its figures are enough
+            outside.clear(comparison)
             errors = [entry.error for entry in comparison.entries if entry.error]
             if len(errors) == len(comparison.entries):
                 raise SapiensError(errors[0])
             stem = f"{tame_stem(name_of(photo))}_compare_{comparison.task}"
-            table = write_bytes(folder / f"{stem}.csv", answers.for_others(to_csv(comparison)).encode())
+            table = write_bytes(folder / f"{stem}.csv", outside.for_others(to_csv(comparison)).encode())
             picture = write_png(folder / f"{stem}.png", sheet(comparison))
-            yield answers.for_others(to_json(comparison)), described(table), described(picture)
+            yield outside.for_others(to_json(comparison)), described(table), described(picture)
         except Exception as problem:
             raise answers.told(problem) from problem
 
@@ -318,7 +318,7 @@ class Programs:
             del listing["cache"], listing["hub_cache"]
             for row in listing["checkpoints"]:
                 row["here"] = row.pop("file") is not None
-            return answers.for_others(listing)
+            return outside.for_others(listing)
         except Exception as problem:
             raise answers.told(problem) from problem
 

@@ -3,7 +3,6 @@
 import itertools
 import secrets
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,17 @@ from ..storage import Visits
 from ..visit import Visit, make_folder
 
 KEPT_CALLS = 8  # of one session: their files stay until it leaves, and those of the calls before go
-MCP_FOLDER, MCP_KEPT_S = "mcp", 600  # what comes by it is copied from there at once, so that it can go soon
+MOST_UPLOADS = 2 * KEPT_CALLS  # a call may have a photo and a background
 PREVIEW_PX = 1024  # the longer side of the picture to look at
 SEVERAL_PX = 512  # of each of several in it
 
 
 class Files:
-    """The files of all sessions. No clock that can be set says which are old."""
+    """The files of all sessions. No clock says which are old."""
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
         self._calls = itertools.count()
-        self._mcp_seen_s: dict[Path, float] = {}
 
     def folder(self, visit: Visit) -> Path:
         """A new folder for what a call writes; those of all but the newest calls of the session are removed.
@@ -43,16 +41,7 @@ class Files:
         folder = make_folder(visit.folder / f"call-{next(self._calls):012}-{secrets.token_hex(16)}")
         for old in sorted(visit.folder.glob("call-*"))[:-KEPT_CALLS]:
             shutil.rmtree(old, ignore_errors=True)
-        self._clear_mcp(visit.folder.parent / MCP_FOLDER)
         return folder
-
-    def _clear_mcp(self, folder: Path) -> None:
-        """Remove what was there a while ago already."""
-        now_s = time.monotonic()
-        self._mcp_seen_s = {each: self._mcp_seen_s.get(each, now_s) for each in folder.glob("*")}
-        for each, seen_s in self._mcp_seen_s.items():
-            if now_s - seen_s > MCP_KEPT_S:
-                shutil.rmtree(each, ignore_errors=True)
 
     def upload(self, visit: Visit, name: str, value: Any) -> Path:
         """The file that a program has sent. Gradio has checked that it was: a path that merely names one is refused.
@@ -67,9 +56,8 @@ class Files:
         if not Path(value["path"]).is_file():
             raise SapiensError(f"What was sent as {name} is not here any more. Send it again.")
         # Equal uploads share a path, so one that is given back now may be that of a call that waits.
-        if len(visit.uploads) >= 2 * KEPT_CALLS:
-            self._visits.release(visit)
         self._visits.hold(visit, value["path"])
+        self._visits.release(visit, newest=MOST_UPLOADS)
         return Path(value["path"])
 
 

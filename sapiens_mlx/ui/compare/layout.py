@@ -143,7 +143,8 @@ def _connect(
     published = [view.panel, view.empty, view.pictures, *pictures, view.table, view.charts, view.notes]
     exported = [view.exports, view.csv, view.sheet, view.command]
 
-    view.photo.input(do.photo_changed, view.photo, fresh, **PRIVATE, concurrency_limit=4)
+    # A photo that is dropped onto another sends two events: that one goes, and this one comes.
+    view.photo.input(do.photo_changed, view.photo, fresh, trigger_mode="multiple", **PRIVATE, concurrency_limit=4)
     take_photo.click(do.studio_photo_taken, None, fresh, **PRIVATE, concurrency_limit=4)
 
     running = connect_run(

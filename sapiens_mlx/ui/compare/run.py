@@ -13,7 +13,6 @@ import gradio as gr
 
 from ... import runtime, zoo
 from ...errors import SapiensError
-from ...runtime import inference
 from .. import outside, people, words
 from ..photos import SHOWN_PX
 from ..problems import explained, noticed
@@ -204,11 +203,8 @@ class CompareActions(TabActions):
         Returns its entry, None when all are done. Raises as _follow, and SapiensError where there is nothing left to
         compare with.
         """
-        comparison = compared.comparison
-        job = inference.submit(lambda progress: next(comparison.run(progress), None))
-        entry = yield from self._follow(visit, photo, job, partial(_naming, compared))
-        outside.clear(comparison)
-        return entry
+        job = compared.comparison.submit()
+        return (yield from self._follow(visit, photo, job, partial(_naming, compared)))
 
     def stopped(self, request: gr.Request) -> Updates:
         """After Stop: Gradio has closed the event's generator, which cancels the job. What is done stays."""
@@ -230,6 +226,7 @@ class CompareActions(TabActions):
         from .chart import charts
 
         comparison = compared.comparison
+        outside.clear(comparison)  # here, since also what failed or was stopped has something to say
         for entry in comparison.entries:
             _keep_pictures(photo, compared, entry)
         updates: Updates = {
@@ -287,6 +284,7 @@ class CompareActions(TabActions):
         if photo is None or compared is None or not compared.comparison.entries:
             return {}
         comparison = compared.comparison
+        outside.clear(comparison)  # again: what was stopped may have been at work until now
         folder, stem = photo.next_folder("files"), f"{photo.stem}_compare_{comparison.task}"
         try:
             table = write_bytes(folder / f"{stem}.csv", to_csv(comparison).encode())
@@ -306,7 +304,7 @@ def _compared_of(photo: Photo | None) -> Compared | None:
 
 
 def levels_name(size: str) -> str:
-    """What the levels of a size are called among the page's inputs, and in its API."""
+    """What the levels of a size are called among the page's inputs."""
     return "levels_" + "".join(letter if letter.isalnum() else "_" for letter in size)
 
 

@@ -99,9 +99,10 @@ def convert(
             if _is_of(folder, file, repository, checkpoint, weights, progress):
                 about = publish.name_again(folder, checkpoint, repo)
                 return Outcome(folder, about, True, 0.0, runtime.peak_memory_bytes())
+            of = conversion.read_whole(folder).source.file
             raise SapiensError(
-                f"{folder} holds the conversion of other weights, and nothing is overwritten. Choose a folder that is "
-                "not there yet."
+                f"{folder} holds a conversion of another {of} than the weights that are given now, and nothing is "
+                "overwritten. Choose a folder that is not there yet."
             )
         publish.check_target(folder)
     arguments = (file, repository, checkpoint, row, folder, repo, weights)

@@ -266,7 +266,8 @@ def forget() -> None:
 
 def _scratch(count: int) -> mx.array:
     """`count` float32 values to write into, for one layer at a time: the same memory again for each, since fresh pages
-    cost more than unpacking does (24 ms against 10 for 8192 x 1024). It grows to the largest layer's size."""
+    cost more than unpacking does (24 ms against 10 for 8192 x 1024). It grows to the largest layer's size, and
+    stays until forget()."""
     memory = getattr(_kept, "memory", None)
     if memory is None or memory.size < count:
         memory = _kept.memory = mx.zeros((count,))

@@ -110,8 +110,7 @@ class Form:
 # (O, kh, kw, I) to (O, I, kh, kw); transposed convolutions, which torch keeps the other way round, to (I, O, kh, kw)
 _CHANNELS_LAST = ((_PATCH_NAMES, (0, 3, 1, 2)), (_CONV_NAMES, (0, 3, 1, 2)), (_DECONV_NAMES, (3, 0, 1, 2)))
 
-AS_PUBLISHED = Form()
-TRANSFORMERS = Form()  # the original's names and axes; RoPE's periods are left out
+AS_PUBLISHED = Form()  # and of transformers, which leaves RoPE's periods out
 _MERGED = re.compile(r"(.+\.attn\.)wqkv\.(.+)")
 MLX_VLM = Form(turned=_CHANNELS_LAST, merged=_MERGED, prefixes_backbone=True)
 # mlx-vlm's branch add-sapiens2: what mlx-community's repositories were made with, before mlx-vlm had Sapiens2 itself.
@@ -142,6 +141,4 @@ def form_of(names: Collection[str], config: Mapping[str, Any] | None) -> Form:
         return MLX_VLM
     if nested or (config is not None and "backbone_config" in config):
         return MLX_VLM_BRANCH
-    return (
-        TRANSFORMERS if config is not None and ("architectures" in config or "head_config" in config) else AS_PUBLISHED
-    )
+    return AS_PUBLISHED

@@ -166,8 +166,8 @@ class Offer:
         return f"Downloading {self.repo} ({amount}{self.licence.name}). {self.notice}".rstrip()
 
 
-# What is being downloaded, for those who watch the progress. Of several at a time none: a report of progress does not
-# tell which one it is of.
+# What is being downloaded, for those who watch the progress; None where several are, of which a report of progress does
+# not tell which it is of.
 coming: Offer | None = None
 _under_way: list[Offer] = []
 _changing = threading.Lock()
@@ -175,17 +175,21 @@ _changing = threading.Lock()
 
 @contextlib.contextmanager
 def _announced(chosen: Offer) -> Iterator[None]:
-    """Counts a download among those under way."""
-    global coming
+    """Counts a download among those under way. Several may wait for the same one."""
+
+    def tell() -> None:
+        global coming
+        coming = next((one for one in _under_way if all(other == one for other in _under_way)), None)
+
     with _changing:
         _under_way.append(chosen)
-        coming = chosen if len(_under_way) == 1 else None
+        tell()
     try:
         yield
     finally:
         with _changing:
             _under_way.remove(chosen)
-            coming = _under_way[0] if len(_under_way) == 1 else None
+            tell()
 
 
 def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: str | Path | None = None) -> Offer:

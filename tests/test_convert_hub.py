@@ -121,7 +121,7 @@ def test_what_cannot_be_sent_is_one_sentence_and_the_folder_stays(tmp_path, faul
 
 def test_a_problem_without_words_is_told_by_its_name(tmp_path):
     with (
-        pytest.raises(SapiensError, match="was not sent: ValueError. Try again"),
+        pytest.raises(SapiensError, match=r"was not sent: ValueError\. Try again"),
         publish._explaining(tmp_path, "me/a"),
     ):
         raise ValueError

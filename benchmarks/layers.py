@@ -6,6 +6,7 @@ no weights are named, seeded random ones are written to a temporary file.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections import defaultdict
@@ -79,7 +80,7 @@ def watch(clock: Clock) -> None:
         weight = layer.get("weight")
         if weight is None or isinstance(layer, nn.RMSNorm | layers.LayerScale | backbone.Block):
             return 0
-        values = layer.values if isinstance(layer, layers.QuantizedLinear) else weight.size
+        values = layer.packed_values if isinstance(layer, layers.QuantizedLinear) else weight.size
         output = inputs_and_output[-1]
         positions = prod(output.shape[:-1]) // (4 if isinstance(layer, layers.Deconv) else 1)
         return 2 * values * positions
@@ -104,6 +105,7 @@ def main() -> None:
         if weights is None and options.size != "demo":
             weights = Path(folder) / "seeded.safetensors"
             seeded.write(weights, options.task, options.size)
+            os.environ["SAPIENS_MLX_CACHE"] = folder  # no conversion of random weights is to stay
         model = store.load(options.task, options.size, options.level, weights)
     pixels = mx.random.normal((1, *zoo.SIZES[options.size].input_hw, 3)).astype(model.compute_dtype)
 

@@ -30,7 +30,7 @@ REFERENCE = "fp32"
 ROWS = demo_folder() / "levels.json"
 START, END = "<!-- levels: written by python -m benchmarks.levels -->", "<!-- end of levels -->"
 
-# What README shows of each task: (task, key, heading, factor, digits).
+# What docs/choosing.md shows of each task, and README by the table below: (task, key, heading, factor, digits).
 TRUTH = (
     ("seg", "seg_miou", "seg, mean IoU ↑", 100, 2),
     ("pose", "pck_all", "pose, PCK ↑", 100, 2),

@@ -322,7 +322,7 @@ def holds(measured: dict[str, Any]) -> bool:
 
 
 def table(measured: dict[str, Any]) -> str:
-    """For README."""
+    """For benchmarks/README.md."""
     lines = [
         "| part | runs | lost, wrong or out of order | told that the queue is full | median, longest wait "
         "| resident after 50 runs | after 500, or the last | growth |",

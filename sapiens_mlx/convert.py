@@ -14,6 +14,7 @@ from .files import expanded
 from .memory import guarded
 from .runtime import Progress, inference, no_progress
 from .weights import conversion, hub_cache, locate, original, publish
+from .weights.reader import whole
 
 _HUB = "https://huggingface.co/"
 
@@ -69,7 +70,8 @@ def convert(
         source: a repository on the hub ("facebook/sapiens2-seg-0.4b"), or a file; default: see locate.find.
         task, size: default: what the name of `source` says.
         out: a folder to make, ready to be published; default: the cache, where every run at that level finds it.
-        repo: "owner/name" that the folder will be sent to. A folder `out` that is there from an earlier try is taken.
+        repo: "owner/name" that the folder will be sent to. A folder `out` that is there from an earlier try, made of
+            the same source, is taken.
         weights: a folder in the reference's layout, where the file is looked for first.
 
     Raises:
@@ -91,11 +93,18 @@ def convert(
     if folder is None and (row.dtype == "float32" or checkpoint.bundled):
         which = "The demo weights are converted in no time" if checkpoint.bundled else "fp32 is the original's own type"
         raise SapiensError(f"{which}, so that no copy is kept. Add --out DIR to write one.")
+    repository = given if file is None else None
     if folder is not None:
         if repo is not None and publish.is_whole(folder, checkpoint, row):
-            return Outcome(folder, conversion.read_whole(folder), True, 0.0, runtime.peak_memory_bytes())
+            if _is_of(folder, file, repository, checkpoint, weights, progress):
+                about = publish.name_again(folder, checkpoint, repo)
+                return Outcome(folder, about, True, 0.0, runtime.peak_memory_bytes())
+            of = conversion.read_whole(folder).source.file
+            raise SapiensError(
+                f"{folder} holds a conversion of another {of} than the weights that are given now, and nothing is "
+                "overwritten. Choose a folder that is not there yet."
+            )
         publish.check_target(folder)
-    repository = given if file is None else None
     arguments = (file, repository, checkpoint, row, folder, repo, weights)
     return guarded(partial(inference.run, _convert, *arguments, progress=progress), task, size, level)
 
@@ -110,7 +119,7 @@ def _convert(
     weights: str | Path | None,
     progress: Progress,
 ) -> Outcome:
-    path = file or _find(repository, checkpoint, weights, progress)
+    path = file or locate.find(checkpoint, _place(repository, checkpoint, weights), progress=progress)
     start = time.perf_counter()
     folder = out or conversion.folder_for(checkpoint, level, path)
     was_there = out is None and conversion.is_whole(folder, checkpoint, level, thorough=True)
@@ -119,8 +128,8 @@ def _convert(
     else:
         if out is None:
             conversion.discard(folder)
-        with original.naming(path):
-            source = conversion.source_of(path, digest=out is not None, progress=progress)
+        is_default = out is None and path == locate.find_local(checkpoint)
+        source = conversion.source_of(path, is_default=is_default, digest=out is not None, progress=progress)
         converted = original.convert(path, checkpoint, level, mx.bfloat16, progress)
         if converted.as_packed:
             raise SapiensError(f"{path} is packed already, at {level.name}, and runs as it is. Convert the original.")
@@ -132,13 +141,30 @@ def _convert(
     return Outcome(folder, about, was_there, seconds, runtime.peak_memory_bytes())
 
 
+def _is_of(
+    folder: Path,
+    file: Path | None,
+    repository: str | None,
+    checkpoint: zoo.Checkpoint,
+    weights: str | Path | None,
+    progress: Progress,
+) -> bool:
+    """Whether the conversion in `folder` is of the source that is given now. Nothing is downloaded to tell."""
+    made_of = conversion.read_whole(folder).source
+    path = file or locate.find_local(checkpoint, _place(repository, checkpoint, weights))
+    if path is None:
+        return made_of.repo == (repository or checkpoint.repo)
+    return conversion.source_of(path, digest=True, progress=progress).sha256 == made_of.sha256
+
+
 def _existing_file(given: str | None) -> Path | None:
-    """The file that was given; None for a repository's name, or nothing."""
+    """The file that was given, or the index of the model that it is a part of; None for a repository's name, or
+    nothing."""
     if given is None:
         return None
     path = expanded(given)
     if path.is_file():
-        return path
+        return whole(path)
     if path.is_dir():
         if conversion.published(path):
             raise SapiensError(f"{path} is a conversion already. Convert the original: give its file or repository.")
@@ -166,7 +192,6 @@ def _told(name: str | None, task: str | None, size: str | None, *, overrides: bo
     raise SapiensError(f"{where} {missing}. {'Add it.' if name else 'Or give a file or repository that is named so.'}")
 
 
-def _find(repository: str | None, checkpoint: zoo.Checkpoint, weights: str | Path | None, progress: Progress) -> Path:
-    if repository is not None and repository != checkpoint.repo:
-        weights = repository
-    return locate.find(checkpoint, weights, progress=progress)
+def _place(repository: str | None, checkpoint: zoo.Checkpoint, weights: str | Path | None) -> str | Path | None:
+    """Where the source is looked for first. The checkpoint's own repository is the last place in any case."""
+    return repository if repository not in (None, checkpoint.repo) else weights

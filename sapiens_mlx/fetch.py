@@ -31,10 +31,16 @@ def missing(predictor: "Predictor", options: Options) -> list[Missing]:
         detector = predictor.detector()
         wanted.append((detector.checkpoint, detector.level, detector.weights))
     try:
-        there = [one[0].bundled or conversion.published(one[2]) is not None or store.is_here(*one) for one in wanted]
-        return [one for one, is_there in zip(wanted, there, strict=True) if not is_there]
-    except WeightsError:  # which loading tells of, as of a conversion for another task
+        return [one for one in wanted if not _is_there(*one)]
+    except WeightsError:  # which loading tells of
         return []
+
+
+def _is_there(checkpoint: zoo.Checkpoint, level: str, weights: str | None) -> bool:
+    """Whether nothing has to be downloaded. A conversion for another task is told of by loading; it says nothing of
+    the detector."""
+    is_taken = checkpoint.task != "detect" and conversion.published(weights) is not None
+    return checkpoint.bundled or is_taken or store.is_here(checkpoint, level, weights)
 
 
 def then_run(coming: list[Missing], work: Callable[..., Any], *args: Any, progress: Progress) -> Any:

@@ -7,6 +7,7 @@ import mlx.nn as nn
 
 from . import runtime, zoo
 from .inventory import needed_bytes
+from .nn import cpu
 from .nn.layers import tensors_of
 from .runtime import Progress
 from .weights import store
@@ -94,12 +95,14 @@ class Models:
 
     def _drop_oldest(self) -> None:
         self._estimators.popitem(last=False)
+        cpu.forget()
         runtime.release_memory()
 
     def clear(self) -> None:
         """Drops all networks."""
         self._estimators.clear()
         self._detectors.clear()
+        cpu.forget()
         runtime.release_memory()
 
 

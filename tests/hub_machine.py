@@ -27,7 +27,7 @@ import json, sys, time
 from sapiens_mlx import zoo
 from sapiens_mlx.errors import CancelledError, SapiensError
 from sapiens_mlx.runtime import inference
-from sapiens_mlx.weights import locate
+from sapiens_mlx.weights import hub, locate
 
 order = json.loads(sys.argv[1])
 checkpoint = zoo.checkpoint(order["task"], order["size"])
@@ -60,7 +60,9 @@ try:
         finally:
             report["seconds"] = time.monotonic() - start_s
     else:
-        report["found"] = locate.download_bytes(checkpoint, level)
+        report["found"] = locate.offer(checkpoint, level).size_bytes or hub.size_bytes(
+            checkpoint.repo, checkpoint.filename
+        )
 except (SapiensError, CancelledError) as problem:
     report["error"], report["message"] = type(problem).__name__, str(problem)
 report |= {"heard": heard, "told": told, "coming": sorted(set(coming))}

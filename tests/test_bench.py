@@ -12,13 +12,14 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+import rule
 from command_line import run
 
 from sapiens_mlx import arguments, zoo
 from sapiens_mlx.bench import arithmetic, measure
 from sapiens_mlx.nn import plain
 from sapiens_mlx.nn.heads import DeconvHead, DeconvHeadConfig
-from sapiens_mlx.weights import seeded
+from sapiens_mlx.weights import conversion, seeded
 
 LOOKS_AT_PROCESSES = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes by /proc")
 
@@ -36,7 +37,6 @@ def test_products_and_convolutions_are_counted_one_by_one():
 
     cost = arithmetic.cost(Small(), (8, 6))
     assert cost.operations == 2 * (8 * 6 * 3 * 10 + 8 * 6 * 10 * 7 * 9)
-    assert cost.weights == 3 * 10 + 10 + 10 * 7 * 9 + 7
     assert cost.activations == 8 * 6 * (3 + 10 + 10 + 7)
 
 
@@ -81,7 +81,7 @@ class _Fed(nn.Module):
 
 
 def test_the_floor_is_the_slower_of_computing_and_moving():
-    cost = arithmetic.Cost(operations=1000, weights=10, activations=100)
+    cost = arithmetic.Cost(operations=1000, activations=100)
     assert cost.bytes(weights_bytes=20, value_bytes=2) == 220
     assert cost.floor_seconds(20, 2, operations_per_second=10, bytes_per_second=1000) == 100
     assert cost.floor_seconds(20, 2, operations_per_second=1e9, bytes_per_second=2) == 110
@@ -111,18 +111,41 @@ def test_for_people_in_a_few_lines(machine, capsys):
     assert "GFLOP/s" in out
 
 
-def test_where_no_weights_are_it_takes_seeded_ones_and_leaves_nothing(machine, capsys, tmp_path, monkeypatch):
+SMALL = """
+from sapiens_mlx import zoo
+from sapiens_mlx.bench.ours import Ours
+from sapiens_mlx.bench.serve import serve
+zoo.SIZES["tiny"] = zoo.Size("tiny", 64, 18, 2, 1_000_000, None, input_hw=(128, 96))
+zoo.TASKS["seg"] = zoo.replace(zoo.TASKS["seg"], sizes=("tiny",))
+serve(Ours)
+"""
+
+
+def test_where_no_weights_are_it_takes_seeded_ones_and_leaves_nothing(
+    machine, tiny_size, capsys, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setitem(zoo.SIZES, "0.1b", zoo.replace(zoo.SIZES["0.1b"], num_layers=1))
+    # The process that is measured has to know the small size too.
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small/ours.py").write_text(SMALL)
+    monkeypatch.setattr(measure, "__package__", "small")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(Path(__file__).resolve().parents[1]))))
     written = []
-    monkeypatch.setattr(seeded, "write", lambda path, *rest: written.append(path) or path.write_bytes(b"not whole"))
-    status, _, error = run(capsys, "bench", "--task", "features", "--size", "0.1b", "--turns", 1)
-    assert status == 2  # the file above is no checkpoint
-    assert "sapiens_mlx could not be run" in error
+
+    def write(path, task, size):
+        written.append(path)
+        rule.write_checkpoint(path, rule.tiny_shapes(task))
+
+    monkeypatch.setattr(seeded, "write", write)
+    arguments = ("--task", "seg", "--size", "tiny", "--level", "8bit", "--turns", 1, "--json")
+    status, out, error = run(capsys, "bench", *arguments)
+    assert status == 0, error
+    assert json.loads(out)["seeded"]
     assert [path.parent.parent for path in written] == [tmp_path / "scratch"]
     assert list((tmp_path / "scratch").iterdir()) == []
+    assert conversion.conversions() == []
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from command_line import converted
 from safetensors.numpy import save_file
 
 import sapiens_mlx as sm
-from sapiens_mlx import zoo
+from sapiens_mlx import fetch, zoo
 from sapiens_mlx.__main__ import main
+from sapiens_mlx.convert import convert
 from sapiens_mlx.errors import SapiensError
+from sapiens_mlx.options import Options
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.weights import store
 
@@ -121,7 +123,8 @@ def test_config_names_the_source_by_its_digest(tiny, tmp_path, capsys):
     converted(capsys, tiny, "--task", "seg", "--size", "tiny", "--level", "8bit", "--out", tmp_path / "out")
     config = json.loads((tmp_path / "out/config.json").read_text())
     told = subprocess.run(["sha256sum", str(tiny)], capture_output=True, text=True, check=True).stdout.split()[0]
-    assert config["source"] == {"file": tiny.name, "bytes": tiny.stat().st_size, "sha256": told, "repo": None}
+    expected = {"file": tiny.name, "bytes": tiny.stat().st_size, "sha256": told, "repo": None, "is_default": False}
+    assert config["source"] == expected
     model = tmp_path / "out/model.safetensors"
     told = subprocess.run(["sha256sum", str(model)], capture_output=True, text=True, check=True).stdout.split()[0]
     assert config["model"]["sha256"] == told
@@ -134,6 +137,26 @@ def test_the_licence_is_meta_s_own_text_and_comes_with_the_package(tiny, tmp_pat
     assert "## 8. Modifications and Amendments" in text
     assert "you shall provide a copy of this Agreement with any such Sapiens Materials" in text
     assert '"weights/licences/*.md"' in (PROJECT / "pyproject.toml").read_text()
+
+
+def test_a_folder_that_is_there_is_taken_for_the_same_source_alone(tiny, tmp_path):
+    def made(source, repo):
+        return convert(source, "seg", "tiny", "8bit", out=folder, repo=repo)
+
+    folder, other = tmp_path / "out", tmp_path / "sapiens2_tiny_seg.safetensors"
+    card = folder / "README.md"
+    assert not made(tiny, "me/first").was_there
+    card.write_text(card.read_text(encoding="utf-8") + "My own words.\n", encoding="utf-8")
+    rule.write_checkpoint(other, rule.tiny_shapes("seg"), salt="another")
+    with pytest.raises(SapiensError, match="nothing is overwritten"):
+        made(other, "me/second")
+    assert made(tiny, "me/first").was_there
+    assert card.read_text(encoding="utf-8").endswith("My own words.\n")
+    assert made(None, "me/second").was_there  # by default the same file
+    assert "hf download me/second --local-dir second\n" in card.read_text(encoding="utf-8")
+    tiny.unlink()
+    with pytest.raises(SapiensError, match="nothing is overwritten"):
+        made(None, "me/second")
 
 
 # ---- loading what was published -------------------------------------------------------------------------------------
@@ -177,6 +200,12 @@ def test_a_damaged_folder_is_a_sentence(folder, damage):
     with pytest.raises(SapiensError, match=r"damaged") as problem:
         inference.run(store.load, "seg", "tiny", "8bit", folder)
     assert str(folder) in str(problem.value)
+
+
+def test_a_conversion_says_nothing_of_the_detector_which_is_fetched_before_the_run(folder):
+    options = Options()
+    wanted = fetch.missing(sm.load("detect", "0.4b", weights=folder), options)
+    assert [checkpoint.task for checkpoint, _, _ in wanted] == ["detect"]
 
 
 def test_the_mask_of_another_task_does_not_look_into_the_folder(machine, tiny_size, tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 from hub_server import Hub
 
 from sapiens_mlx import zoo
+from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.shipped import demo_folder
 from sapiens_mlx.weights import publish
 
@@ -116,6 +117,14 @@ def test_what_cannot_be_sent_is_one_sentence_and_the_folder_stays(tmp_path, faul
         assert "Traceback" not in done.stderr
         assert publish.is_whole(home.out, zoo.checkpoint("seg", "demo"), zoo.level("4bit"))
         assert hub.files == {}
+
+
+def test_a_problem_without_words_is_told_by_its_name(tmp_path):
+    with (
+        pytest.raises(SapiensError, match=r"was not sent: ValueError\. Try again"),
+        publish._explaining(tmp_path, "me/a"),
+    ):
+        raise ValueError
 
 
 @pytest.mark.parametrize(

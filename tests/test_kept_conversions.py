@@ -14,7 +14,7 @@ import sapiens_mlx as sm
 from sapiens_mlx import zoo
 from sapiens_mlx.convert import convert
 from sapiens_mlx.errors import CancelledError, WeightsMissingError
-from sapiens_mlx.weights import conversion, store
+from sapiens_mlx.weights import conversion, locate, store
 
 
 def test_a_kept_conversion_gives_the_same_numbers_and_needs_no_source(machine, tiny_size):
@@ -36,7 +36,53 @@ def test_a_conversion_of_another_file_is_not_taken(machine, tiny_size):
     assert np.abs(second - first).max() > 0.5
 
 
-@pytest.mark.parametrize("damage", ["config", "model cut", "model gone", "older format"])
+def test_a_file_given_by_hand_is_never_taken_where_it_is_not_named(machine, tiny_size, tmp_path):
+    mine = written(machine, lambda tensors: tensors.update({"decode_head.conv_seg.bias": np.ones(29, np.float32)}))
+    mine = mine.rename(tmp_path / "mine.safetensors")
+    first = output(load(level="8bit", weights=mine))
+    checkpoint = zoo.checkpoint("seg", "tiny")
+    assert not store.is_here(checkpoint, "8bit")
+    with pytest.raises(WeightsMissingError):
+        load(level="8bit")
+    written(machine)
+    assert np.abs(output(load(level="8bit")) - first).max() > 0.5
+    assert np.array_equal(output(load(level="8bit", weights=mine)), first)
+    assert len(conversion.conversions()) == 2
+
+
+def test_of_a_repository_that_is_not_here_only_its_own_conversion_is_taken(machine, tiny_size, tmp_path, monkeypatch):
+    def missing(*args, **options):
+        raise WeightsMissingError("nothing is downloaded here")
+
+    checkpoint = zoo.checkpoint("seg", "tiny")
+    monkeypatch.setattr(locate, "find", missing)
+    path = tmp_path / "models--me--seg-tiny" / "seg.safetensors"  # as the hub's cache has it
+    path.parent.mkdir()
+    written(machine).rename(path)
+    first = output(load(level="8bit", weights=path))
+    path.unlink()
+    for weights in ("alice/seg-tiny", checkpoint.repo, None):
+        assert not store.is_here(checkpoint, "8bit", weights)
+        with pytest.raises(WeightsMissingError):
+            load(level="8bit", weights=weights)
+    assert store.is_here(checkpoint, "8bit", "me/seg-tiny")
+    assert np.array_equal(output(load(level="8bit", weights="me/seg-tiny")), first)
+
+
+def test_of_a_conversion_that_does_not_tell_its_file_was_the_default_only_the_own_repository_counts(machine, tiny_size):
+    """As versions before wrote them."""
+    path = written(machine)
+    load(level="8bit")
+    path.unlink()
+    checkpoint, config = zoo.checkpoint("seg", "tiny"), only(machine) / "config.json"
+    config.write_text(config.read_text().replace(', "is_default": true', ""))
+    assert conversion.read(config.parent) is not None
+    assert not store.is_here(checkpoint, "8bit")
+    config.write_text(config.read_text().replace('"repo": null', f'"repo": "{checkpoint.repo}"'))
+    assert store.is_here(checkpoint, "8bit")
+
+
+@pytest.mark.parametrize("damage", ["config", "size", "model cut", "model gone", "older format"])
 def test_a_damaged_conversion_is_made_again(machine, tiny_size, damage):
     written(machine)
     first = output(load(level="8bit"))
@@ -44,6 +90,8 @@ def test_a_damaged_conversion_is_made_again(machine, tiny_size, damage):
     model, config = folder / "model.safetensors", folder / "config.json"
     if damage == "config":
         config.write_text("{")
+    elif damage == "size":
+        config.write_text(config.read_text().replace('"model": {"bytes": ', '"model": {"bytes": 1e999, "was": '))
     elif damage == "model cut":
         model.write_bytes(model.read_bytes()[:-10])
     elif damage == "model gone":

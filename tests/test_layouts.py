@@ -67,8 +67,11 @@ def test_a_model_in_several_files_is_read_by_its_index(machine, folder, form):
     for weights in (folder, shard):
         assert np.array_equal(arrays("seg", weights)[0], expected)
     shard.unlink()
-    with pytest.raises(WeightsError, match=r"model-00002-of-00003\.safetensors is missing"):
-        arrays("seg", folder)
+    for level in ("fp32", "4bit"):
+        with pytest.raises(WeightsError, match=r"model-00002-of-00003\.safetensors is missing") as problem:
+            arrays("seg", folder, level)
+        assert str(problem.value).startswith("model/model.safetensors.index.json cannot be used: ")
+        assert f"remove {folder / 'model.safetensors.index.json'} and download it again" in str(problem.value)
 
 
 def test_a_conversion_of_several_files_is_kept_and_made_again_when_one_of_them_changes(machine, folder):
@@ -86,13 +89,22 @@ def test_a_conversion_of_several_files_is_kept_and_made_again_when_one_of_them_c
     assert len(conversion.conversions()) == 2
 
 
+def test_one_of_several_files_is_converted_as_the_whole_model_that_it_is_part_of(machine, folder):
+    other_programs.transformers(folder, "seg", rule.tiny_shapes("seg"), shards=2)
+    expected = arrays("seg", folder, "8bit")[0]
+    made = convert(folder / "model-00001-of-00002.safetensors", "seg", "tiny", "8bit")
+    assert made.was_there
+    assert made.about.source.file == "model.safetensors.index.json"
+    assert np.array_equal(arrays("seg", folder, "8bit")[0], expected)
+
+
 def test_no_form_is_told_by_a_shape():
     """A convolution (3, 3, 3, 3) or (16, 3, 16, 16) would not tell."""
     convolutions = ["backbone.patch_embed.projection.weight", "decode_head.conv_layers.0.weight"]
     apart = [*convolutions, "backbone.blocks.0.attn.wq.weight"]
     described = {"architectures": ["Sapiens2ForNormalEstimation"]}
     assert layouts.form_of(apart, None) is layouts.AS_PUBLISHED
-    assert layouts.form_of(apart, described) is layouts.TRANSFORMERS
+    assert layouts.form_of(apart, described) is layouts.AS_PUBLISHED
     assert layouts.form_of(apart, {"backbone_config": {}}) is layouts.MLX_VLM_BRANCH
     assert layouts.form_of([*convolutions, "backbone.blocks.0.attn.wqkv.weight"], described) is layouts.MLX_VLM
     nested = [*convolutions, "decode_head.upsample_blocks.0.children_list.0.weight"]
@@ -236,6 +248,10 @@ def both_layouts(tensors):
     tensors["backbone.blocks.3.attn.wq.weight"] = mx.zeros((64, 64))
 
 
+def scales_of_nothing(tensors):
+    tensors["backbone.junk.scales"] = mx.zeros((4, 4))
+
+
 def lose_scales(tensors):
     for name in [name for name in tensors if name.endswith(".biases")]:
         del tensors[name]
@@ -256,6 +272,7 @@ CONTRADICTIONS = {
     "mixture": ({}, unpack_one, r"others, such as backbone.blocks.3.ffn.w3, are not"),
     "layouts": ({}, both_layouts, r"of several layouts"),
     "no biases": ({}, lose_scales, r"its biases is missing"),
+    "scales of nothing": ({}, scales_of_nothing, r"the tensor backbone\.junk\.scales does not belong there"),
 }
 
 
@@ -268,6 +285,14 @@ def test_a_config_that_contradicts_its_tensors_is_a_sentence(machine, folder, co
     with pytest.raises(WeightsError, match=says) as problem:
         arrays("seg", folder, "4bit")
     assert str(problem.value).startswith("model/model.safetensors cannot be used: ")
+
+
+def test_biases_of_a_layer_whose_packing_has_none_are_a_sentence(machine, folder):
+    other_programs.mlx_vlm(folder, "seg", rule.tiny_shapes("seg"), packed=options_of("mxfp4"))
+    layer = "backbone.blocks.3.ffn.w3"
+    retype(folder, lambda tensors: tensors.update({f"{layer}.biases": mx.zeros((64, 4))}))
+    with pytest.raises(WeightsError, match=rf"the tensor {layer}\.biases does not belong there"):
+        arrays("seg", folder, "mxfp4")
 
 
 def test_a_config_that_tells_of_packed_layers_where_none_is_packed_is_a_sentence(machine, folder):

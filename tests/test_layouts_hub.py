@@ -34,7 +34,7 @@ def home(tmp_path) -> Machine:
 
 def test_a_packed_level_downloads_the_smaller_conversion_and_says_whose_it_is(home):
     with Hub(COMMUNITY_FILES) as hub:
-        assert home.run(hub, call="download_bytes", level="4bit")["found"] == 1_000_026
+        assert home.run(hub, call="size", level="4bit")["found"] == 1_000_026
         report = home.run(hub, level="4bit")
         assert not any(FILES.keys() & {request.path.removeprefix("/cdn/")} for request in hub.requests)
     assert report["error"] is None, report["message"]
@@ -176,3 +176,40 @@ def test_the_page_names_what_is_being_downloaded(monkeypatch):
     coming = locate.Offer(CONVERSION, ("model.safetensors",), 3_100_000_000, zoo.SAPIENS2_LICENCE)
     monkeypatch.setattr(locate, "coming", coming)
     assert step("download", 4e8, 3.1e9).words == f"Downloading 0.4 of 3.1 GB: {CONVERSION}"
+
+
+def test_the_name_of_one_download_is_never_told_of_another(monkeypatch):
+    from sapiens_mlx.weights import hub, locate
+
+    named = []
+
+    def download(repo, *rest):
+        named.append(locate.coming and locate.coming.repo)
+        if repo == SEG.repo:  # meanwhile another visitor's begins and ends
+            locate.download(zoo.HAND_DETECTOR, print)
+            named.append(locate.coming.repo)
+        return Path(repo)
+
+    monkeypatch.setattr(hub, "download", download)
+    locate.download(SEG, print)
+    assert named == [SEG.repo, None, SEG.repo]
+    assert locate.coming is None
+
+
+def test_of_several_files_only_the_bytes_of_a_download_are_added_up(monkeypatch, tmp_path):
+    from sapiens_mlx.weights import hub, hub_cache, locate
+
+    heard = []
+
+    def download(repo, name, progress, commit):
+        progress("load", 0, 1)
+        progress("download", 0, 5)
+        (tmp_path / name).write_bytes(bytes(5))
+        return tmp_path / name
+
+    monkeypatch.setattr(hub, "download", download)
+    monkeypatch.setattr(hub_cache, "cached", lambda *rest: None)
+    files = ("config.json", "model.safetensors")
+    chosen = locate.Offer(CONVERSION, files, 10, zoo.SAPIENS2_LICENCE, commit=COMMIT)
+    locate._download(chosen, lambda *report: heard.append(report))
+    assert heard == [("load", 0, 1), ("download", 0, 10), ("load", 0, 1), ("download", 5, 10)]

@@ -72,7 +72,6 @@ def test_file_that_another_program_downloaded_is_found_in_the_cache(machine):
 def test_unpublished_weights_are_taken_from_a_folder_and_never_asked_for(machine):
     with Hub(FILES) as hub:
         report = machine.run(hub, checkpoint=ALBEDO)
-        assert machine.run(hub, checkpoint=ALBEDO, call="download_bytes")["found"] is None
     path = machine.home / "sapiens2_host" / ALBEDO.local_path
     assert report["error"] == "WeightsMissingError"
     assert "not published yet" in report["message"]
@@ -99,7 +98,7 @@ def test_download_reports_every_step_and_enters_the_cache(machine):
         assert {request.token for request in hub.requests if request.path.startswith("/cdn/")} == {None}
         assert "Bearer hf_secret" in {request.token for request in hub.requests}
         assert machine.run(None)["found"] == report["found"]
-        assert machine.run(hub, call="download_bytes")["found"] == len(CONTENT)
+        assert machine.run(hub, call="size")["found"] == len(CONTENT)
         requests = len(hub.requests)
         machine.run(hub)
         assert len(hub.requests) == requests  # the second time nothing is asked
@@ -287,5 +286,5 @@ def test_disk_that_fills_up_on_the_way_is_explained(machine):
 )
 def test_size_of_a_download_is_unknown_when_the_hub_does_not_tell(machine, hub_fault):
     with Hub(FILES, **(hub_fault or {})) as hub:
-        report = machine.run(hub if hub_fault else None, call="download_bytes")
+        report = machine.run(hub if hub_fault else None, call="size")
     assert (report["found"], report["error"]) == (None, None)

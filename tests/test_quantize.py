@@ -9,8 +9,9 @@ import pytest
 import rule
 from mlx.utils import tree_flatten
 
-from sapiens_mlx import zoo
+from sapiens_mlx import runtime, zoo
 from sapiens_mlx.errors import WeightsError
+from sapiens_mlx.models import models
 from sapiens_mlx.nn import cpu, plain
 from sapiens_mlx.nn.layers import QuantizedLinear
 from sapiens_mlx.nn.unpack import unpack
@@ -69,6 +70,21 @@ def test_a_quantized_layer_multiplies_by_the_weight_it_stands_for(level):
         layer.load_weights([(name.split(".")[1], t) for name, t in tensors.items()] + [("bias", mx.zeros((96,)))])
         assert np.abs(np.array(layer(x)) - expected).max() < 1e-5, ops.__name__
         assert np.array_equal(np.array(layer.unpacked()), dense)
+
+
+@pytest.mark.skipif(runtime.device() != "cpu", reason="a GPU multiplies packed weights as they are")
+def test_the_memory_for_unpacking_goes_with_the_last_network(machine, tiny_size):
+    def run(progress):
+        rule.write_tiny(machine, "seg")
+        model = models.estimator("seg", "tiny", "8bit", None, progress)
+        model.run(mx.zeros((1, 128, 96, 3)))
+        before = cpu._kept.memory.size
+        models.clear()
+        return before, cpu._kept.memory
+
+    before, after = inference.run(run)
+    assert before > 1000
+    assert after is None
 
 
 def test_layers_one_after_the_other_do_not_spoil_each_other():

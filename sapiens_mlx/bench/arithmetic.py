@@ -11,18 +11,15 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..nn.layers import tensors_of
-
 
 @dataclass(frozen=True)
 class Cost:
     """`operations`: two for each product of two numbers in matrix products and convolutions, attention's included.
-    `weights`: how many there are. `activations`: values that go into such a product and come out of it; those between
+    `activations`: values that go into such a product and come out of it; those between
     the two products of attention, and what is done to one value at a time, need not be in memory at all.
     """
 
     operations: int
-    weights: int
     activations: int
 
     def bytes(self, weights_bytes: int, value_bytes: int) -> int:
@@ -54,7 +51,7 @@ def cost(module: nn.Module, input_hw: tuple[int, int]) -> Cost:
                 activations += prod(shapes[1]) + prod(out)
             else:
                 activations += prod(shapes[0]) + prod(out)
-    return Cost(operations, sum(tensor.size for _, tensor in tensors_of(module)), activations)
+    return Cost(operations, activations)
 
 
 def graph(

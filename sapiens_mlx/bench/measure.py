@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,10 @@ def measure(
                 seeded.write(Path(weights), task, size)
         progress("weights", 1, 1)
         job = {"task": task, "size": size, "level": level, "weights": weights}
+        # Nobody will ask for the conversion of random weights again.
+        environment = {"SAPIENS_MLX_CACHE": str(folder / "cache")} if is_seeded else {}
         with contextlib.ExitStack() as stack:
-            ours = stack.enter_context(running("sapiens_mlx", ["-m", f"{__package__}.ours"], job))
+            ours = stack.enter_context(running("sapiens_mlx", ["-m", f"{__package__}.ours"], job, environment))
             theirs = None
             if against is not None:
                 job = peer_job(task, size, row, weights, folder)
@@ -185,12 +188,16 @@ class _Process:
 
 
 @contextlib.contextmanager
-def running(name: str, arguments: list[str], job: dict[str, Any]) -> Iterator[_Process]:
+def running(
+    name: str, arguments: list[str], job: dict[str, Any], environment: Mapping[str, str] | None = None
+) -> Iterator[_Process]:
+    """A network in a process of its own, which sees `environment` beside what this one has in its own."""
     process: Any = subprocess.Popen(  # with both pipes
         [sys.executable, *arguments, json.dumps(job)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | (environment or {}),
         start_new_session=True,  # Ctrl-C is for this process, which then ends that one
     )
     try:

@@ -1,7 +1,6 @@
 """The three files that hands need: WiLoR, its detector, MANO. One's own first, then the hub's, after its licences."""
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,14 +94,9 @@ def to_accept(level: str, weights: str | Path | None = None) -> list[str]:
 # ---- looking and downloading ----------------------------------------------------------------------------------------
 
 
-def _folders(folder: Path | None) -> list[Path]:
-    standing = os.environ.get("SAPIENS_CHECKPOINT_ROOT") or "~/sapiens2_host"
-    return [path for path in (folder, expanded(standing)) if path is not None]
-
-
 def _local(checkpoint: zoo.Checkpoint, folder: Path | None) -> Path | None:
     name = Path(checkpoint.filename).name
-    for one in _folders(folder):
+    for one in locate.folders(folder):
         for path in (one / name, one / checkpoint.local_path):
             if path.is_file():
                 return path
@@ -111,7 +105,7 @@ def _local(checkpoint: zoo.Checkpoint, folder: Path | None) -> Path | None:
 
 def _local_mano(folder: Path | None) -> Path | None:
     """One's own, wilor-mlx's cache, or a whole checkpoint of WiLoR-mini with what belongs to it."""
-    found = mano.own(_folders(folder))
+    found = mano.own(locate.folders(folder))
     if found is not None:
         return found
     if mano.cache_file().is_file():
@@ -134,12 +128,12 @@ def _downloaded(checkpoint: zoo.Checkpoint, progress: Progress, notice: str = ""
 def _missing(checkpoint: zoo.Checkpoint, problem: hub.UnavailableError) -> WeightsMissingError:
     size = beside = ""
     if checkpoint == zoo.WILOR_MINI:
-        size = f" of {locate.gigabytes(CHECKPOINT_BYTES)}"
+        size = f" of {hub.gigabytes(CHECKPOINT_BYTES)}"
         beside = f", with {Path(zoo.MANO_MEAN.filename).name} beside it"
     return WeightsMissingError(
         f"The weights for Hands ({checkpoint.filename}) are not on this machine, and {problem.reason}. "
         f"{problem.remedy}, or download the file{size} from https://huggingface.co/{checkpoint.repo} "
-        f"({checkpoint.licence.name}) and put it at {_folders(None)[0] / checkpoint.local_path}{beside}."
+        f"({checkpoint.licence.name}) and put it at {locate.folders(None)[0] / checkpoint.local_path}{beside}."
     )
 
 
@@ -163,11 +157,11 @@ def _of_the_hub(progress: Progress) -> Mano:
     mean = hub_cache.cached(zoo.MANO_MEAN.repo, zoo.MANO_MEAN.filename) or _downloaded(zoo.MANO_MEAN, progress)
     try:
         with remote.opened(source.repo, source.filename, progress) as file:
-            by_hand = _folders(None)[0] / "hands/MANO_RIGHT.pkl"
+            by_hand = locate.folders(None)[0] / "hands/MANO_RIGHT.pkl"
             remedy = f"Try again later, or put MANO_RIGHT.pkl from https://mano.is.tue.mpg.de at {by_hand}."
             return mano.of_checkpoint(Opened(f"{source.repo}/{name}", file), mean, remedy, _remedy(mean))
     except hub.NoPartsError:
-        whole, wanted = (locate.gigabytes(size) for size in (CHECKPOINT_BYTES, MANO_BYTES))
+        whole, wanted = (hub.gigabytes(size) for size in (CHECKPOINT_BYTES, MANO_BYTES))
         notice = f"The hub gives no parts of files: all {whole} of {name} come, of which MANO is {wanted}."
         path = _downloaded(source, progress, notice)
         return mano.of_checkpoint(path, mean, _remedy(path), _remedy(mean))

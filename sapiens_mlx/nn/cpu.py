@@ -259,9 +259,15 @@ def quantized_linear(x: mx.array, weight: mx.array, scales: mx.array, biases: mx
 _kept = threading.local()
 
 
+def forget() -> None:
+    """Lets go of this thread's memory for unpacking, which would stay as large as the largest layer so far needed."""
+    _kept.memory = None
+
+
 def _scratch(count: int) -> mx.array:
     """`count` float32 values to write into, for one layer at a time: the same memory again for each, since fresh pages
-    cost more than unpacking does (24 ms against 10 for 8192 x 1024). It grows to the largest layer's size."""
+    cost more than unpacking does (24 ms against 10 for 8192 x 1024). It grows to the largest layer's size, and
+    stays until forget()."""
     memory = getattr(_kept, "memory", None)
     if memory is None or memory.size < count:
         memory = _kept.memory = mx.zeros((count,))

@@ -1,6 +1,7 @@
 """The few operations that are done differently by device, in plain MLX: what Metal and CUDA run.
 
-cpu.py holds the same names in NumPy. A module is built with one of the two as its `ops`; nothing probes the device.
+cpu.py holds the same names for the CPU, most of them in NumPy. A module is built with one of the two as its `ops`;
+nothing probes the device.
 """
 
 import mlx.core as mx

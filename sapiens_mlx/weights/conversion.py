@@ -27,25 +27,30 @@ from .. import __version__, zoo
 from ..errors import WeightsError
 from ..files import DISK_FULL, PARTIAL_FOLDER, expanded, flush, partial_folder, partial_name, replacing
 from ..runtime import Progress, no_progress
-from . import described, hub_cache
-from .original import Converted
+from . import described, hub_cache, locate
+from .described import CONFIG as CONFIG
+from .original import Converted, naming
 from .quantize import quantized_share
+from .reader import MODEL as MODEL
 from .reader import Shapes, files_of
 
 FORMAT = 2  # raise it when our layout of tensors or of config.json changes: older conversions are then made again
-CONFIG, MODEL = "config.json", "model.safetensors"
 LIBRARY = "sapiens-mlx"
 _CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """The original file. `repo` is the one on the hub it was downloaded from, where that is known; so with `sha256`."""
+    """The original file. `repo` is the one on the hub it was downloaded from, where that is known; so with `sha256`.
+
+    `is_default` is whether it was what a run takes that names no weights; False for what was given by hand.
+    """
 
     file: str
     bytes: int
     sha256: str | None = None
     repo: str | None = None
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def read(folder: Path) -> Conversion | None:
             model_mtime_ns=model["mtime_ns"],
             tensors={str(name): tuple(shape) for name, shape in config["tensors"].items()},
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -159,20 +164,40 @@ def conversions() -> list[Path]:
 
 
 def folder_for(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path) -> Path:
-    """Where the conversion of that file is kept. It changes with the file's place, size or time."""
-    states = [(file.resolve(), file.resolve().stat()) for file in files_of(source)]
+    """Where the conversion of that file is kept. It changes with the file's place, size or time.
+
+    Raises:
+        WeightsError: one of the files that an index names is not there.
+    """
+    with naming(source):
+        states = [(file.resolve(), file.resolve().stat()) for file in files_of(source)]
     identity = "|".join(f"{file}|{state.st_size}|{state.st_mtime_ns}" for file, state in states)
     return cache_folder() / f"{_stem(checkpoint, level)}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def kept(checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path | None) -> list[Path]:
-    """The whole conversions of that file; with None, for when the file itself is gone, of any, the newest first."""
+def kept(
+    checkpoint: zoo.Checkpoint, level: zoo.Level, source: Path | None, weights: str | Path | None = None
+) -> list[Path]:
+    """The whole conversions of that file; with None, for when the file itself is gone, those that may stand in for
+    `weights`, the newest first. Raises as folder_for does."""
     if source is not None:
         folders = [folder_for(checkpoint, level, source)]
     else:
-        folders = [f for f in cache_folder().glob(f"{_stem(checkpoint, level)}-*") if PARTIAL_FOLDER not in f.name]
+        found = cache_folder().glob(f"{_stem(checkpoint, level)}-*")
+        folders = [f for f in found if PARTIAL_FOLDER not in f.name and _stands_in(f, checkpoint, weights)]
     whole = [folder for folder in folders if is_whole(folder, checkpoint, level)]
     return sorted(whole, key=lambda folder: (folder / MODEL).stat().st_mtime, reverse=True)
+
+
+def _stands_in(folder: Path, checkpoint: zoo.Checkpoint, weights: str | Path | None) -> bool:
+    """Whether a conversion is of what `weights` asks for: of the repository that it names, else of what everybody has.
+    A file that was given by hand may have been anything."""
+    found, repo = read(folder), locate.repo_named(weights)
+    if found is None:
+        return False
+    if repo is not None:
+        return found.source.repo == repo
+    return found.source.is_default or found.source.repo == checkpoint.repo
 
 
 def is_whole(folder: Path, checkpoint: zoo.Checkpoint, level: zoo.Level, *, thorough: bool = False) -> bool:
@@ -302,7 +327,9 @@ def _free_bytes(folder: Path) -> int:
 # ---- sources --------------------------------------------------------------------------------------------------------
 
 
-def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progress) -> Source:
+def source_of(
+    path: Path, *, is_default: bool = False, digest: bool = False, progress: Progress = no_progress
+) -> Source:
     """Which file that is. Its SHA-256 is read off the hub's cache, where it is the blob's name, or if `digest` made.
 
     Raises:
@@ -310,15 +337,17 @@ def source_of(path: Path, *, digest: bool = False, progress: Progress = no_progr
     """
     blob = path.resolve()
     known = blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
-    try:
-        return Source(
-            file=path.name,
-            bytes=sum(file.stat().st_size for file in files_of(path)),
-            sha256=known or (sha256(path, progress) if digest else None),
-            repo=hub_cache.repo_of(path),
-        )
-    except OSError as problem:
-        raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
+    with naming(path):
+        try:
+            return Source(
+                file=path.name,
+                bytes=sum(file.stat().st_size for file in files_of(path)),
+                sha256=known or (sha256(path, progress) if digest else None),
+                repo=hub_cache.repo_of(path),
+                is_default=is_default,
+            )
+        except OSError as problem:
+            raise WeightsError(f"it cannot be read ({problem.strerror or problem})") from problem
 
 
 def sha256(path: Path, progress: Progress = no_progress) -> str:

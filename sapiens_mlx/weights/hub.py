@@ -85,11 +85,7 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
     from huggingface_hub.utils import WeakFileLock
 
     with explaining(repo, filename, cache_folder()), contextlib.ExitStack() as stack:
-
-        def asking() -> None:
-            progress("load", 0, 1)  # how much there is to download is not known yet
-
-        remote = persisting(lambda: watched(lambda: _ask(repo, filename, commit), asking), lambda: 0, asking)
+        remote = ask(repo, filename, progress, commit)
         folder = folder_of(repo)
         blob = folder / "blobs" / remote.etag
         partial = blob.with_name(f"{blob.name}.incomplete")
@@ -117,14 +113,14 @@ def download(repo: str, filename: str, progress: Progress, commit: str | None = 
         return enter(folder, remote.commit, filename, blob)
 
 
-def ask(repo: str, filename: str, progress: Progress) -> _Remote:
+def ask(repo: str, filename: str, progress: Progress, commit: str | None = None) -> _Remote:
     """What the hub says about a file, asked with patience. Raises as download does."""
 
     def asking() -> None:
-        progress("load", 0, 1)
+        progress("load", 0, 1)  # how much there is to download is not known yet
 
     with explaining(repo, filename, cache_folder()):
-        return persisting(lambda: watched(lambda: _ask(repo, filename), asking), lambda: 0, asking)
+        return persisting(lambda: watched(lambda: _ask(repo, filename, commit), asking), lambda: 0, asking)
 
 
 def part(repo: str, filename: str, remote: _Remote, start: int, end: int, progress: Progress) -> bytes:
@@ -285,9 +281,14 @@ def _verify(remote: _Remote, partial: Path, report: Callable[[], None]) -> None:
         raise UnavailableError("what arrived is damaged (its SHA-256 is not the hub's)", "Try again")
 
 
+def gigabytes(size_bytes: float) -> str:
+    """Like "3.1 GB", or "45 MB"."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
 def _check_space(needed_bytes: int) -> None:
     folder = cache_folder()
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        needed, free = (f"{size / 1e9:.1f} GB" for size in (needed_bytes, free_bytes))
+        needed, free = gigabytes(needed_bytes), gigabytes(free_bytes)
         raise UnavailableError(f"{needed} are needed and {free} are free on the disk of {folder}", SPACE_REMEDY)

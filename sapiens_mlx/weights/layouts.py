@@ -49,7 +49,6 @@ SUBPIXEL = Change(_subpixel, lambda s: (s[3], s[0] // 4, 4, 4))
 class Layout:
     """The tensors that change, by the pattern their whole name matches, and those that are left out."""
 
-    name: str
     changes: tuple[tuple[re.Pattern, Change], ...]
     ignored: re.Pattern
 
@@ -67,21 +66,17 @@ _CONV_NAMES = re.compile(
 )
 
 ORIGINAL = Layout(
-    "original",
     ((_PATCH_NAMES, PATCHES), (_DECONV_NAMES, SUBPIXEL), (_CONV_NAMES, CONVOLUTION)),
     ignored=re.compile(r"(backbone\.)?rope_embed\.periods"),  # derived from the head width, and compared when there
 )
 
 # A task's checkpoint of which the backbone alone is wanted.
-HEADLESS = replace(ORIGINAL, name="headless", ignored=re.compile(r"backbone\.rope_embed\.periods|decode_head\..+"))
+HEADLESS = replace(ORIGINAL, ignored=re.compile(r"backbone\.rope_embed\.periods|decode_head\..+"))
 
 RTMDET = Layout(
-    "rtmdet",
     ((architecture_rtmdet.CONV_NAMES, CONVOLUTION),),
     ignored=architecture_rtmdet.IGNORED_NAMES,
 )
-
-OURS = Layout("sapiens-mlx", (), ignored=re.compile(r"(?!)"))  # our own conversions need nothing more
 
 
 # ---- files of other programs ----------------------------------------------------------------------------------------
@@ -89,7 +84,7 @@ OURS = Layout("sapiens-mlx", (), ignored=re.compile(r"(?!)"))  # our own convers
 
 @dataclass(frozen=True)
 class Form:
-    """How the tensors of a file become the original's. `title` is what notices and errors call it.
+    """How the tensors of a file become the original's.
 
     `renamed` are patterns in a file's names, and what replaces them. `turned` gives, for the names it matches once they
     are the original's, the file's axes in the original's order. `merged` finds the one projection that stands for
@@ -97,7 +92,6 @@ class Form:
     also where there is no head.
     """
 
-    title: str
     renamed: tuple[tuple[re.Pattern, str], ...] = ()
     turned: tuple[tuple[re.Pattern, tuple[int, ...]], ...] = ()
     merged: re.Pattern | None = None
@@ -116,13 +110,11 @@ class Form:
 # (O, kh, kw, I) to (O, I, kh, kw); transposed convolutions, which torch keeps the other way round, to (I, O, kh, kw)
 _CHANNELS_LAST = ((_PATCH_NAMES, (0, 3, 1, 2)), (_CONV_NAMES, (0, 3, 1, 2)), (_DECONV_NAMES, (3, 0, 1, 2)))
 
-AS_PUBLISHED = Form("the original")
-TRANSFORMERS = Form("transformers")  # the original's names and axes; RoPE's periods are left out
+AS_PUBLISHED = Form()  # and of transformers, which leaves RoPE's periods out
 _MERGED = re.compile(r"(.+\.attn\.)wqkv\.(.+)")
-MLX_VLM = Form("mlx-vlm", turned=_CHANNELS_LAST, merged=_MERGED, prefixes_backbone=True)
-# What mlx-community's repositories were made with, before mlx-vlm had Sapiens2 itself.
+MLX_VLM = Form(turned=_CHANNELS_LAST, merged=_MERGED, prefixes_backbone=True)
+# mlx-vlm's branch add-sapiens2: what mlx-community's repositories were made with, before mlx-vlm had Sapiens2 itself.
 MLX_VLM_BRANCH = Form(
-    "mlx-vlm's branch add-sapiens2",
     renamed=((re.compile(r"(\.upsample_blocks\.\d+)\.children_list\."), r"\1."),),
     turned=_CHANNELS_LAST,
 )
@@ -149,6 +141,4 @@ def form_of(names: Collection[str], config: Mapping[str, Any] | None) -> Form:
         return MLX_VLM
     if nested or (config is not None and "backbone_config" in config):
         return MLX_VLM_BRANCH
-    return (
-        TRANSFORMERS if config is not None and ("architectures" in config or "head_config" in config) else AS_PUBLISHED
-    )
+    return AS_PUBLISHED

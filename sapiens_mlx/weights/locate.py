@@ -8,7 +8,8 @@ project, and are found in its own folder.
 import contextlib
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from ..files import expanded, is_there
 from ..runtime import Progress, no_progress
 from ..shipped import demo_folder, how_to_restore
 from . import described, hub, hub_cache
-from .reader import INDEX, files_of, whole
+from .hub import gigabytes
+from .reader import INDEX, MODEL, files_of, whole
 
-MODEL = "model.safetensors"
 COMMUNITY = "mlx-community"
 
 
@@ -50,7 +51,6 @@ def find(
         WeightsMissingError: the file is nowhere and cannot be downloaded; says why, and where to put it by hand.
         CancelledError: from `progress`.
     """
-    global coming
     found = find_local(checkpoint, weights, level)
     if found is not None:
         return found
@@ -67,7 +67,6 @@ def find(
         chosen = hub.watched(lambda: offer(checkpoint, level, weights), lambda: progress("load", 0, 1))
         if chosen.notice:
             tell(chosen.notice)
-        coming = chosen
         return _download(chosen, progress)
     except hub.UnavailableError as problem:
         if repo is not None:
@@ -77,8 +76,6 @@ def find(
             f"({checkpoint.licence.name}) and put it at"
         )
         raise _missing(checkpoint, weights, problem.reason, f"{problem.remedy}, {by_hand}") from problem
-    finally:
-        coming = None
 
 
 def find_local(
@@ -98,7 +95,7 @@ def find_local(
             )
         if held := models_in(path, checkpoint):
             return held[0]
-    for folder in _folders(weights):
+    for folder in folders(weights):
         path = folder / checkpoint.local_path
         if path.is_file():
             return path
@@ -169,7 +166,30 @@ class Offer:
         return f"Downloading {self.repo} ({amount}{self.licence.name}). {self.notice}".rstrip()
 
 
-coming: Offer | None = None  # what is being downloaded, for those who watch the progress
+# What is being downloaded, for those who watch the progress; None where several are, of which a report of progress does
+# not tell which it is of.
+coming: Offer | None = None
+_under_way: list[Offer] = []
+_changing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _announced(chosen: Offer) -> Iterator[None]:
+    """Counts a download among those under way. Several may wait for the same one."""
+
+    def tell() -> None:
+        global coming
+        coming = next((one for one in _under_way if all(other == one for other in _under_way)), None)
+
+    with _changing:
+        _under_way.append(chosen)
+        tell()
+    try:
+        yield
+    finally:
+        with _changing:
+            _under_way.remove(chosen)
+            tell()
 
 
 def offer(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None, weights: str | Path | None = None) -> Offer:
@@ -200,35 +220,12 @@ def download(checkpoint: zoo.Checkpoint, progress: Progress, notice: str = "") -
 
     `notice` is what users should know of it, as a sentence.
     """
-    global coming
-    try:
-        coming = Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence, notice=notice)
-        return _download(coming, progress)
-    finally:
-        coming = None
+    return _download(Offer(checkpoint.repo, (checkpoint.filename,), None, checkpoint.licence, notice=notice), progress)
 
 
 def community_repo(checkpoint: zoo.Checkpoint, level: zoo.Level) -> str:
     """Where mlx-community would have the checkpoint's conversion to `level`."""
     return f"{COMMUNITY}/{checkpoint.repo.rpartition('/')[2]}-{level.name}"
-
-
-def download_bytes(checkpoint: zoo.Checkpoint, level: zoo.Level | None = None) -> int | None:
-    """What there is to download: 0 for files that ship with the project, else the size of the file on the hub.
-
-    None when it is not published, or the hub cannot be reached.
-    """
-    if checkpoint.bundled:
-        return 0
-    if not checkpoint.published:
-        return None
-    chosen = offer(checkpoint, level)
-    return chosen.size_bytes or hub.size_bytes(checkpoint.repo, checkpoint.filename)
-
-
-def gigabytes(size_bytes: float) -> str:
-    """Like "3.1 GB", or "45 MB"."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
 def _wants_conversion(checkpoint: zoo.Checkpoint, level: zoo.Level) -> bool:
@@ -260,13 +257,20 @@ def _offer_of(repo: str, listing: hub.Listing, checkpoint: zoo.Checkpoint) -> Of
 
 def _download(chosen: Offer, progress: Progress) -> Path:
     """All files of an offer; the path is that of the checkpoint's own, or of the index of several."""
+    with _announced(chosen):
+        return _all_files(chosen, progress)
+
+
+def _all_files(chosen: Offer, progress: Progress) -> Path:
     if chosen.commit is None:
         return hub.download(chosen.repo, chosen.files[0], progress)
     done_bytes, paths = 0, []
     for name in chosen.files:
 
         def of_all(stage: str, done: float, total: float, before: int = done_bytes) -> None:
-            progress(stage, before + done, chosen.size_bytes or 0)
+            if stage == "download":
+                done, total = before + done, chosen.size_bytes or 0
+            progress(stage, done, total)
 
         arrived = hub_cache.cached(chosen.repo, name, chosen.commit)
         arrived = arrived or hub.download(chosen.repo, name, of_all, chosen.commit)
@@ -297,14 +301,14 @@ def _cached(repo: str, checkpoint: zoo.Checkpoint) -> Path | None:
 # ---- not there ------------------------------------------------------------------------------------------------------
 
 
-def _folders(weights: str | Path | None) -> list[Path]:
+def folders(given: str | Path | None) -> list[Path]:
     """The folders looked into, in order: the one given, then $SAPIENS_CHECKPOINT_ROOT or the reference's default."""
     standing = os.environ.get("SAPIENS_CHECKPOINT_ROOT") or "~/sapiens2_host"
-    return [expanded(folder) for folder in (weights, standing) if folder is not None]
+    return [expanded(folder) for folder in (given, standing) if folder is not None]
 
 
 def _missing(checkpoint: zoo.Checkpoint, weights: str | Path | None, reason: str, remedy: str) -> WeightsMissingError:
-    places = [str(folder / checkpoint.local_path) for folder in _folders(weights)]
+    places = [str(folder / checkpoint.local_path) for folder in folders(weights)]
     by_hand = places[0]
     if checkpoint.published:
         places.append(f"in the Hugging Face cache {hub_cache.cache_folder()}")

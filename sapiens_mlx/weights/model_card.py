@@ -87,7 +87,7 @@ def _opening(conversion: Conversion, checkpoint: zoo.Checkpoint) -> str:
 def _usage(conversion: Conversion, name: str) -> str:
     task, size, level = conversion.task, conversion.size, conversion.level
     folder = name.rpartition("/")[2]
-    download = f"hf download {name} --local-dir {folder}\n" if "/" in name else ""
+    download = f"{download_command(name)}\n" if "/" in name else ""
     predict = f"python -m sapiens_mlx predict photo.jpg --task {task} --size {size} --level {level}"
     detector = ""
     if task == "pose":
@@ -110,6 +110,11 @@ predictor = sm.load("{task}", "{size}", level="{level}", weights="{folder}")
 result = predictor("photo.jpg")
 result.save("results", stem="photo")
 ```{detector}"""
+
+
+def download_command(repo: str) -> str:
+    """The line of a card that names its repository."""
+    return f"hf download {repo} --local-dir {repo.rpartition('/')[2]}"
 
 
 def _storage(conversion: Conversion) -> str:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from .. import zoo
 from ..errors import SapiensError, WeightsError
-from ..files import partial_folder
+from ..files import partial_folder, replacing
 from ..shipped import demo_folder
 from . import conversion, hub_cache
 from .conversion import Conversion, Source
-from .model_card import model_card
+from .model_card import download_command, model_card
 from .original import Converted
 
 # huggingface_hub takes 0.3 s to import, so it is imported where it is needed.
 
 _SAPIENS2_LICENCE = Path(__file__).parent / "licences/SAPIENS2.md"  # verbatim, as it asks to be passed on
+CARD = "README.md"
 _REMEDY = "Free some space, or choose another folder"
 
 
@@ -56,12 +57,34 @@ def write_folder(
         partial_folder(folder) as partial,
     ):
         written = conversion.write(partial, converted, checkpoint, level, source, keeps_time=False)
-        name = licence.name if checkpoint.bundled else "LICENSE.md"
-        (partial / name).write_bytes(licence.read_bytes())
-        card = model_card(written, checkpoint, repo or folder.name, name)
-        (partial / "README.md").write_text(card, encoding="utf-8")
+        (partial / _licence_name(checkpoint)).write_bytes(licence.read_bytes())
+        (partial / CARD).write_text(_card(written, checkpoint, repo or folder.name), encoding="utf-8")
         partial.rename(folder)  # fails where something has come into its place meanwhile
     return written
+
+
+def name_again(folder: Path, checkpoint: zoo.Checkpoint, repo: str) -> Conversion:
+    """What such a folder says of itself. Its card is written anew where it tells how to download another repository;
+    one that tells of `repo` stays, with what its owner has changed in it.
+
+    Raises:
+        WeightsError: the card cannot be written; says why.
+    """
+    found, path = conversion.read_whole(folder), folder / CARD
+    with conversion.explaining(folder, 0, _REMEDY):
+        said = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if download_command(repo) not in said:
+            with replacing(path) as fresh:
+                fresh.write_text(_card(found, checkpoint, repo), encoding="utf-8")
+    return found
+
+
+def _card(about: Conversion, checkpoint: zoo.Checkpoint, name: str) -> str:
+    return model_card(about, checkpoint, name, _licence_name(checkpoint))
+
+
+def _licence_name(checkpoint: zoo.Checkpoint) -> str:
+    return _licence_file(checkpoint).name if checkpoint.bundled else "LICENSE.md"
 
 
 def _licence_file(checkpoint: zoo.Checkpoint) -> Path:
@@ -158,7 +181,8 @@ def _explaining(folder: Path, repo: str) -> Iterator[None]:
         cause = f"the connection to {constants.ENDPOINT} failed ({str(problem) or type(problem).__name__})"
         raise _not_sent(folder, cause, "Check it and try again") from problem
     except (OSError, RuntimeError, ValueError) as problem:  # the transfer's own, or a card that the hub refuses
-        raise _not_sent(folder, str(problem).splitlines()[0], "Try again") from problem
+        cause = str(problem).partition("\n")[0] or type(problem).__name__
+        raise _not_sent(folder, cause, "Try again") from problem
 
 
 def _not_sent(folder: Path, cause: str, remedy: str) -> SapiensError:

@@ -19,6 +19,7 @@ from .quantize import KERNEL_COLUMNS, QUANTIZED, Packing
 
 Shapes = dict[str, tuple[int, ...]]
 FLOATS = ("F16", "BF16", "F32", "F64")
+MODEL = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 # More than any file of these models has, and little enough that reading a made-up one ends soon.
@@ -154,6 +155,7 @@ class Reader:
                 self._check_type(name, layout)
             elif part == "weight":
                 self._enter_packed(layer)
+        self._check_left_over(layout)
         self._check_mixture()
 
     @property
@@ -242,6 +244,12 @@ class Reader:
         if scales != (rows, columns // packing.group_size) or columns % KERNEL_COLUMNS:
             raise _contradiction(layer, packing, f"it has {words} words and {scales[-1]} groups a row")
         self._enter(f"{layer}.weight", (rows, columns), packing)
+
+    def _check_left_over(self, layout: layouts.Layout) -> None:
+        """Scales without a weight, and parts that the packing has not."""
+        for name in self._file_shapes:
+            if name not in self._uses and not layout.is_ignored(self.form.original_name(name, self._has_head)):
+                raise WeightsError(f"the tensor {name} does not belong there")
 
     def _check_mixture(self) -> None:
         """Layers of the blocks are packed all or none, but for those that config.json says are plain."""

@@ -98,7 +98,7 @@ def load(
     source = locate.find_local(checkpoint, weights, row)
     # A second copy of what is as published, or converted in no time, is not worth keeping.
     keeps = row.dtype != "float32" and not checkpoint.bundled
-    for folder in conversion.kept(checkpoint, row, source) if keeps else ():
+    for folder in conversion.kept(checkpoint, row, source, weights) if keeps else ():
         try:
             return _from_conversion(folder, checkpoint, row, rope_dtype, progress)
         except WeightsError:  # damaged where neither its size nor its time tells
@@ -107,8 +107,9 @@ def load(
     if source is None:
         source = locate.find(checkpoint, weights, row, progress=progress, tell=_tell)
     _tell_what_was_taken(source, checkpoint, weights)
-    with original.naming(source):
-        kept, described = conversion.folder_for(checkpoint, row, source), conversion.source_of(source)
+    is_default = source == locate.find_local(checkpoint, level=row)
+    described = conversion.source_of(source, is_default=is_default)
+    kept = conversion.folder_for(checkpoint, row, source)
     converted = original.convert(source, checkpoint, row, rope_dtype, progress)
     for notice in converted.notices:
         _tell(notice)
@@ -150,7 +151,8 @@ def is_here(checkpoint: zoo.Checkpoint, level: str, weights: str | Path | None =
     row, published = zoo.level(level), conversion.published(weights)
     if published is not None and published.task == checkpoint.task:
         return True
-    return locate.find_local(checkpoint, weights, row) is not None or bool(conversion.kept(checkpoint, row, None))
+    found = locate.find_local(checkpoint, weights, row)
+    return found is not None or bool(conversion.kept(checkpoint, row, None, weights))
 
 
 @dataclass(frozen=True)

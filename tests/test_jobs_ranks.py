@@ -269,6 +269,7 @@ def test_what_a_rank_brings_back_as_it_leaves_is_not_overlooked(board, tmp_path,
 
     def leaving(folder):
         if str(folder).endswith("/taken/1"):
+            monkeypatch.setattr(claims.os, "listdir", listdir)
             second.leave()
         return listdir(folder)
 

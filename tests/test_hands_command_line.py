@@ -74,7 +74,7 @@ def test_options_of_the_command_line_do_nothing(hand_weights, hands_photo, tmp_p
     status, _, error = run(capsys, *arguments, tmp_path / "e", "--hand-iou", 2)
     assert (status, error.count("\n")) == (2, 1) and "--hand-iou: '2' is not a number from 0 to 1" in error
     status, _, error = run(capsys, *arguments, tmp_path / "e", "--mesh-opacity", 2)
-    assert (status, error.count("\n")) == (2, 1) and "opacity is 2.0" in error
+    assert (status, error.count("\n")) == (2, 1) and "--mesh-opacity: '2' is not a number from 0 to 1" in error
 
 
 def test_a_folder_of_photos_is_not_done(hand_weights, tiny_size, tmp_path, capsys):

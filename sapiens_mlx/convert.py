@@ -69,7 +69,8 @@ def convert(
     Args:
         source: a repository on the hub ("facebook/sapiens2-seg-0.4b"), or a file; default: see locate.find.
         task, size: default: what the name of `source` says.
-        out: a folder to make, ready to be published; default: the cache, where every run at that level finds it.
+        out: a folder to make, ready to be published; default: the cache, where every run of these weights at that level
+            finds it.
         repo: "owner/name" that the folder will be sent to. A folder `out` that is there from an earlier try, made of
             the same source, is taken.
         weights: a folder in the reference's layout, where the file is looked for first.
@@ -128,7 +129,7 @@ def _convert(
     else:
         if out is None:
             conversion.discard(folder)
-        is_default = out is None and path == locate.find_local(checkpoint)
+        is_default = out is None and locate.is_default(path, checkpoint)
         source = conversion.source_of(path, is_default=is_default, digest=out is not None, progress=progress)
         converted = original.convert(path, checkpoint, level, mx.bfloat16, progress)
         if converted.as_packed:

@@ -110,6 +110,12 @@ def find_local(
     return original
 
 
+def is_default(path: Path, checkpoint: zoo.Checkpoint, level: zoo.Level | None = None) -> bool:
+    """Whether that file is the one that is taken where no weights are named."""
+    found = find_local(checkpoint, level=level)
+    return found is not None and found.resolve() == path.resolve()
+
+
 def models_in(folder: Path, checkpoint: zoo.Checkpoint) -> list[Path]:
     """The files in a folder that may be the checkpoint's, in the order in which they are taken; the reference's layout
     first, then what a repository has: the original file, and the model that its config.json describes."""

@@ -107,8 +107,7 @@ def load(
     if source is None:
         source = locate.find(checkpoint, weights, row, progress=progress, tell=_tell)
     _tell_what_was_taken(source, checkpoint, weights)
-    is_default = source == locate.find_local(checkpoint, level=row)
-    described = conversion.source_of(source, is_default=is_default)
+    described = conversion.source_of(source, is_default=locate.is_default(source, checkpoint, row))
     kept = conversion.folder_for(checkpoint, row, source)
     converted = original.convert(source, checkpoint, row, rope_dtype, progress)
     for notice in converted.notices:

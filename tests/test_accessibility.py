@@ -85,6 +85,7 @@ def test_the_studio_from_the_empty_page_to_every_kind_of_surface(visit: Callable
     assert findings(page) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, tab",
     [
@@ -110,6 +111,7 @@ def test_the_tabs_that_show(visit: Callable, name: str) -> None:
     assert findings(page) == []
 
 
+@pytest.mark.slow
 def test_a_problem_is_told_at_once_and_reads_well(visit: Callable) -> None:
     page = visit()
     open_tab(page, "Features")

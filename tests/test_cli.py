@@ -14,6 +14,7 @@ import pytest
 import rule
 from command_line import run
 from PIL import Image
+from slowly import slowly
 
 from sapiens_mlx import __main__, runtime, zoo
 from sapiens_mlx.boxes import read_boxes
@@ -114,9 +115,9 @@ def test_options_reach_their_task(weights, photo, tmp_path, capsys):
         (("predict", "{photo}", "--task", "pose", "--keypoint-threshold", "nan"), "from 0 to 1"),
         (("predict", "{photo}", "--task", "hands", "--mesh-opacity", "inf"), "from 0 to 1"),
         (("nonsense",), "nonsense"),
-        (("serve", "--port", "99999"), "1 to 65535"),
-        (("serve", "--auth", "name"), "user:password"),
-        (("serve", "--weights", "nowhere"), "nowhere"),
+        slowly(("serve", "--port", "99999"), "1 to 65535"),
+        slowly(("serve", "--auth", "name"), "user:password"),
+        slowly(("serve", "--weights", "nowhere"), "nowhere"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(weights, photo, capsys, arguments, says):

@@ -11,6 +11,7 @@ import pytest
 import rule
 from compared import COMPARED, PHOTO, names
 from PIL import Image
+from slowly import slowly
 
 import sapiens_mlx as sm
 from sapiens_mlx import compare_files, runtime
@@ -145,7 +146,7 @@ def test_the_reference_does_not_come_first_or_the_order_is_lost(weights_of_two_s
     assert list(comparison) == []  # all is done
 
 
-@pytest.mark.parametrize("task", COMPARED)
+@pytest.mark.parametrize("task", [one if one in ("pose", "pointmap") else slowly(one) for one in COMPARED])
 def test_results_or_figures_differ_from_those_of_single_runs(weights_of_two_sizes, task):
     people = {"boxes_xyxy": BOX} if task == "pose" else {}
     comparison = compare(PHOTO, task, ["tiny:fp32", "tiny:4bit", "wide:fp32"], foreground="none", **people)

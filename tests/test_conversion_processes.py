@@ -17,6 +17,7 @@ import rule
 from mlx.utils import tree_flatten
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from slowly import slowly
 from tiny_models import load, written
 
 from sapiens_mlx import zoo
@@ -77,6 +78,7 @@ def middling_weights(middling_root, tmp_path_factory) -> str:
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["4bit", "bf16"])
 def test_memory_holds_the_result_and_never_the_wide_original(middling, level):
     measured = finished(start(call="measure", size="middling", level=level, source=str(middling)))
@@ -84,6 +86,7 @@ def test_memory_holds_the_result_and_never_the_wide_original(middling, level):
     assert measured["grown_bytes"] < measured["result_bytes"] + 110e6
 
 
+@pytest.mark.slow
 def test_float64_is_not_held_as_a_whole_either(middling, tmp_path):
     with safe_open(middling, framework="numpy") as file:
         names = file.keys()
@@ -120,9 +123,9 @@ def at_once(cache: Path) -> bool:
     ("moment", "before"),
     [
         (at_once, "nothing"),
-        (has_begun, "a damaged one"),
+        slowly(has_begun, "a damaged one"),
         (is_half_written, "nothing"),
-        (is_written, "a damaged one"),
+        slowly(is_written, "a damaged one"),
         (is_renamed, "a damaged one"),
     ],
 )
@@ -173,6 +176,7 @@ def test_what_another_process_is_writing_is_left_alone_until_it_is_gone(machine,
     assert len(conversion.conversions()) == 2
 
 
+@pytest.mark.slow
 def test_processes_that_convert_the_same_at_once_do_not_hurt_each_other(middling, middling_weights, tmp_path):
     processes = [start(call="load", size="middling", level="bf16", waits=True) for _ in range(3)]
     for process in processes:

@@ -187,6 +187,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_lists_asks_and_removes(visit: Callable, server: Server, tmp_path: Path) -> None:
     expect = pytest.importorskip("playwright.sync_api").expect

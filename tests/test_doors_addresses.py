@@ -17,6 +17,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from local_server import LocalServer
 from plain_calls import META, called, post, uploaded
+from slowly import slowly
 
 from sapiens_mlx.ui import addresses
 
@@ -79,7 +80,9 @@ HOSTS = {
 }
 
 
-@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+@pytest.mark.parametrize(
+    "host", [host if host.startswith("127") else slowly(host) for host in HOSTS.values()], ids=list(HOSTS)
+)
 def test_no_address_is_opened(client, neighbour, host):
     address = f"http://{host}:{neighbour.port}/photo.png"
     with pytest.raises(AppError) as told:

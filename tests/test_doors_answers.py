@@ -52,6 +52,7 @@ def ask(server: Server, path: str, sent: object = None, kind: str = "application
         return answer.read().decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [

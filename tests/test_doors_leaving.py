@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from browser import REPOSITORY, Server, draw_person, serving, until
 from page_events import Visitor, file_data, upload_body
+from slowly import slowly
 
 from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.runtime import Job
@@ -316,7 +317,7 @@ assert list(visit.folder.parent.iterdir())
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("begin", [begin_run, begin_clip])
+@pytest.mark.parametrize("begin", [begin_run, slowly(begin_clip)])
 def test_nothing_stays_of_a_visitor_who_leaves_at_work(tmp_path, begin):
     with serving(["app.py"], tmp_path, {}) as server:
         (folder,) = server.files.glob(f"{PREFIX}*")

@@ -185,6 +185,7 @@ ON_THE_PAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("downloading", "converting")), "writing"]
 )

@@ -23,6 +23,7 @@ from gradio_client.exceptions import AppError
 from hub_machine import CONTENT, SEG, Machine
 from hub_server import Hub
 from job_files import rows, write_photos
+from slowly import slowly
 
 from sapiens_mlx import inventory, runtime, zoo
 from sapiens_mlx.compare import compare
@@ -103,9 +104,9 @@ def failing(monkeypatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("problem", "place"),
     [
-        *(pytest.param(name, "network", marks=pytest.mark.slow) for name in PROBLEMS),
-        ("an array", "load"),
-        pytest.param("NumPy", "load", marks=pytest.mark.slow),
+        *(slowly(name, "network") for name in PROBLEMS),
+        slowly("an array", "load"),
+        slowly("NumPy", "load"),
         ("OpenCV", "decode"),
     ],
 )
@@ -325,6 +326,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield page
 
 
+@pytest.mark.slow
 def test_a_program_that_calls_the_page_gets_the_sentence_and_then_its_result(server: Server, client: Client, tmp_path):
     photo = handle_file(draw_photo(tmp_path / "a.png", (120, 160)))
     lacking = server.files / "no memory"

@@ -104,6 +104,7 @@ def test_the_picture_is_another_than_pythons_or_a_press_asks_for_another_patch(v
     assert (picture(page, "alike-0") != before).any()
 
 
+@pytest.mark.slow
 def test_a_second_photo_is_searched_and_can_be_asked_about(visit: Callable, photo: Path, second: Path) -> None:
     page = visit()
     upload(page, photo)

@@ -6,6 +6,7 @@ import made_up_hands as made_up
 import mlx.core as mx
 import numpy as np
 import pytest
+from slowly import slowly
 
 import sapiens_mlx as sm
 from sapiens_mlx.errors import WeightsError
@@ -52,6 +53,7 @@ def test_points_are_not_those_of_its_pipeline(hand_weights, sides, size):
     assert np.ptp(ours.own_points_m, axis=0).max() > 0.01, "the hands are all alike: the test would show nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold, iou", [(0.9, 0.5), (0.3, 0.05), (0.2, 0.7)])
 def test_thresholds_are_not_its_pipelines(hand_weights, threshold, iou):
     ours = sm.load("hands", level="fp32")(PHOTO, hand_threshold=threshold, hand_iou=iou, vertices=False)
@@ -199,7 +201,7 @@ def test_boxes_that_overlap_stay():
 
 
 @pytest.mark.parametrize("damage", ["cut", "another", "shape", "extra", "text"])
-@pytest.mark.parametrize("name", ["wilor-mlx", "wilor-mlx-int4", "hand-detector"])
+@pytest.mark.parametrize("name", ["wilor-mlx", *map(slowly, ("wilor-mlx-int4", "hand-detector"))])
 def test_a_damaged_file_is_no_sentence(hand_weights, name, damage):
     path = hand_weights / f"hands/{name}.safetensors"
 

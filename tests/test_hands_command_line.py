@@ -139,6 +139,7 @@ def test_two_writers_write_whose_hands_are_at_once(two_hands, tmp_path):
     assert [output for row in rows for output in row["outputs"]].count("a_hands_people.json") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_clip_has_no_hands(hand_weights, tmp_path, view):
     folder = tmp_path / "frames"
@@ -169,6 +170,7 @@ def test_a_clip_without_hands_counts_them(hand_weights, tmp_path):
 # ---- levels ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_levels_are_not_compared(hand_weights, hands_photo, tmp_path, capsys):
     status, printed, error = run(
         capsys,

@@ -187,6 +187,7 @@ def test_the_first_view_cuts_hands_off():
         assert height / width >= hands_space.LEAST_SHARE - 1e-6
 
 
+@pytest.mark.slow
 def test_licences_are_asked_for_too_often_or_not_at_all(machine, monkeypatch, tmp_path):
     pytest.importorskip("wilor_mlx", reason=made_up.REASON)
     monkeypatch.setenv("HOME", str(tmp_path))

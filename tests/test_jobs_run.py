@@ -297,6 +297,7 @@ def test_what_is_read_ahead_is_bounded(weights, tmp_path):
 # ---- stopped and killed ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected"),
     [

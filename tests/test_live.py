@@ -186,6 +186,7 @@ def picture(page: "playwright.Page") -> np.ndarray:
     return np.array(Image.open(io.BytesIO(bytes(data))))
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_pictures_come_until_stop(visit: Callable) -> None:
     page = visit()

@@ -63,6 +63,7 @@ def replace_photo(page: "playwright.Page", photo: Path) -> None:
     upload(page, photo)
 
 
+@pytest.mark.slow
 def test_a_photo_becomes_a_picture_which_controls_redraw_without_another_run(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)
@@ -178,6 +179,7 @@ def test_another_photo_ends_the_run_of_the_first(visit: Callable, photo: Path, t
     assert shown(page).shape == (200, 300, 3)
 
 
+@pytest.mark.slow
 def test_missing_weights_are_told_with_what_to_do(visit: Callable, photo: Path) -> None:
     page = visit()
     upload(page, photo)

@@ -177,6 +177,7 @@ def test_face_points_stand_in_anatomical_order(front: Scene) -> None:
     assert heights == sorted(heights, reverse=True)
 
 
+@pytest.mark.slow
 def test_all_29_classes_and_all_308_keypoints_occur() -> None:
     classes_seen, points_seen = set(), np.zeros(308, bool)
     for seed in range(100):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rule
 from mlx.utils import tree_flatten
+from slowly import slowly
 from tiny_models import PIXELS, load, output, written
 
 from sapiens_mlx import zoo
@@ -105,7 +106,7 @@ def test_integers_in_place_of_weights_are_refused(machine, tiny_size):
 
 
 @pytest.mark.parametrize("task", ["seg", "pose", "normal", "pointmap", "albedo", "matting"])
-@pytest.mark.parametrize("level", list(zoo.LEVELS))
+@pytest.mark.parametrize("level", [one if one in ("fp16", "4bit") else slowly(one) for one in zoo.LEVELS])
 def test_every_task_runs_at_every_level(machine, tiny_size, task, level):
     written(machine, task=task)
     model = load(task, level)

@@ -119,6 +119,7 @@ def test_what_does_not_fit_into_the_memory_is_not_offered_and_says_why(visit: Ca
         expect(radio(page, level)).to_have_count(0 if level in too_large else 1)
 
 
+@pytest.mark.slow
 def test_two_visitors_at_once_see_neither_photos_nor_settings_of_each_other(visit: Callable, tmp_path: Path) -> None:
     pages = visit(), visit()
     sizes = (120, 200), (240, 160)

@@ -110,6 +110,7 @@ def test_a_phones_clip_becomes_a_video_with_its_keypoints_and_angles(visit: Call
     assert report["input"] == "two people.mov" and report["video"] == "two_people_pose.mp4"
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_stop_keeps_a_video_and_others_do_not_wait_for_a_clip(visit: Callable, short: Path, photo: Path) -> None:
     page, other = visit(), visit()

@@ -88,6 +88,7 @@ def left_behind(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir() if path.name.startswith("."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["pose", *(pytest.param(one, marks=pytest.mark.slow) for one in ("seg", "features"))])
 def test_a_run_killed_in_the_middle_goes_on_and_gives_the_same_frames(weights, source, tmp_path, task):
     order = {"task": task, "options": {"boxes_xyxy": [[10, 10, 60, 90]]} if task == "pose" else {}}

@@ -19,7 +19,7 @@ import numpy as np
 from . import fetch, runtime, tasks, zoo
 from .detect import validate_boxes
 from .errors import SapiensError
-from .image import ImageSource, read_image, read_mask, shrink
+from .image import ImageSource, given_mask, read_image, shrink
 from .memory import guarded
 from .models import models
 from .options import FOREGROUNDS, Options
@@ -156,7 +156,9 @@ class Comparison:
             validate_boxes(self.options.boxes_xyxy, self.photo_rgb.shape[:2])
         self.name = name or (Path(photo).name if isinstance(photo, str | Path) else "photo.png")
         self.foreground = foreground
-        self._mask = _given_mask(foreground, self.photo_rgb.shape[:2])
+        if isinstance(foreground, str) and foreground in {*FOREGROUNDS} - {"auto", "none"}:
+            raise SapiensError(f"Results cannot be compared over {foreground}. Choose auto, none, or a picture file.")
+        self._mask = given_mask(foreground, self.photo_rgb.shape[:2])
         self.reference = self._asked_reference or most_precise(self.variants)
         self.running: Variant | None = None
         self.notices: list[str] = [ON_THE_CPU] if runtime.device() == "cpu" else []
@@ -203,7 +205,8 @@ class Comparison:
         The Job's result is the entry, or None where all is done."""
         variant = self._next()
         missing = variant is not None and fetch.missing(self._predictor(variant), self.options)
-        return (runtime.aside if missing else inference.submit)(lambda progress: next(self.run(progress), None))
+        begin = runtime.aside if missing else inference.submit
+        return begin(lambda progress: next(self.run(progress), None))
 
     def arrays(self) -> Iterator[np.ndarray]:
         """All that is kept of it in memory, but for the tiles, which are small; some may come twice."""
@@ -350,19 +353,6 @@ class Comparison:
 
 def _sizes_differ(*variants: Variant | None) -> bool:
     return len({variant.size for variant in variants if variant is not None}) > 1
-
-
-def _given_mask(foreground: str | Path | np.ndarray, photo_hw: tuple[int, int]) -> np.ndarray | None:
-    """The user's own mask as (H, W) bool; None for "auto" and "none"."""
-    if isinstance(foreground, np.ndarray):
-        if foreground.shape != photo_hw:
-            raise SapiensError(f"The mask is {foreground.shape}, the photo {photo_hw}. Make them equal.")
-        return foreground.astype(bool)
-    if foreground in ("auto", "none"):
-        return None
-    if foreground in FOREGROUNDS:
-        raise SapiensError(f"Results cannot be compared over {foreground}. Choose auto, none, or a picture file.")
-    return read_mask(foreground, photo_hw)
 
 
 def _not_finite(variant: Variant) -> str:

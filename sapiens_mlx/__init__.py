@@ -27,9 +27,11 @@ def load(
             the extra of that name.
         size: "demo", "0.4b", "0.8b", "1b" or "5b", for features also "0.1b" and "1b-4k"; default demo, whose weights
             ship with the project and were trained on drawn figures: choose 0.4b or larger for photographs.
-        level: "fp32", "fp16", "bf16", "8bit" or "4bit"; default bf16 on a GPU, fp32 on the CPU.
-        weights: a folder in the reference's layout, or one file. Default: $SAPIENS_CHECKPOINT_ROOT, ~/sapiens2_host,
-            the Hugging Face cache, then a download; for the size demo the project's own files.
+        level: "fp32", "fp16", "bf16", "8bit", "6bit", "5bit", "4bit", "mxfp8", "mxfp4" or "nvfp4"; default bf16 on a
+            GPU, fp32 on the CPU.
+        weights: a folder in the reference's layout, one file, or a repository on the hub as "owner/name". Default:
+            $SAPIENS_CHECKPOINT_ROOT or, where that is not set, ~/sapiens2_host, then the Hugging Face cache, then a
+            download; for the size demo the project's own files.
 
     Raises:
         SapiensError: for a name that is not in the tables of zoo.py, and on a computer that MLX does not run on.

@@ -18,7 +18,7 @@ from .errors import CancelledError, SapiensError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0; 1 when some of many inputs failed, or a value is not the
-    published one; 2 after one line of error."""
+    published one; 2 after one line of error, or when all failed; 128 and the number of the signal that stopped it."""
     try:
         platforms.check()
         options = argument_parser().parse_args(arguments)

@@ -386,5 +386,5 @@ def _file_bytes(predictor: Predictor) -> int | None:
     source = locate.find_local(predictor.checkpoint, predictor.weights, level)
     if level.dtype == "float32":
         return conversion.source_of(source).bytes if source else None
-    kept = conversion.kept(predictor.checkpoint, level, source)
+    kept = conversion.kept(predictor.checkpoint, level, source, predictor.weights)
     return (kept[0] / conversion.MODEL).stat().st_size if kept else None

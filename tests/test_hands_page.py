@@ -293,6 +293,7 @@ def _name_of(button, page) -> str:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_licences_are_not_shown_or_the_run_does_not_go_on(chromium, tmp_path: Path, monkeypatch) -> None:
     made_up.shrink(monkeypatch)
     with (

@@ -122,6 +122,7 @@ def test_programs_get_hands_without_their_files_or_options(client, photo):
     assert "Hands do not come at 8bit" in refused(lambda: predict(level="8bit"))
 
 
+@pytest.mark.slow
 def test_programs_do_not_learn_whose_a_hand_is(client, photo):
     files, report, _ = client.predict(
         photo=handle_file(photo),

@@ -85,6 +85,7 @@ def test_results_arrive_one_by_one_as_surfaces(done: Done) -> None:
     assert len(done.counts) >= len(TASKS)
 
 
+@pytest.mark.slow
 def test_what_a_run_takes_is_said_before_it_and_seconds_after_the_first(done: Done) -> None:
     assert "Nothing to download" in done.cost_before
     assert "of memory" in done.cost_before

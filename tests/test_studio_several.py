@@ -103,6 +103,7 @@ def test_stop_keeps_what_is_done_and_the_next_run_does_the_rest(visit: Callable,
     assert (shown(page) == kept).all()
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_the_memory_is_not_offered_and_says_why(visit: Callable) -> None:
     limit = runtime.memory_limit_bytes()
     too_large = [level for level in zoo.LEVELS if inventory.needed_bytes("5b", level) > limit]

@@ -87,6 +87,7 @@ def test_people_of_a_real_clip_keep_their_numbers(followed, every):
     assert all(len(one["keypoints"]) == 308 for row in lines for one in row["people"])
 
 
+@pytest.mark.slow
 def test_boxes_between_detections_stay_near_those_that_are_found(followed):
     found, moved = (rows(followed[every] / "clip_pose.jsonl") for every in (1, 4))
     for one, other in zip(found, moved, strict=True):

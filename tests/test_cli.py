@@ -154,6 +154,7 @@ def test_help_has_an_example(command):
     assert not command or "example" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 0.9, 1.2])
 def test_ctrl_c_at_any_moment_ends_quietly(machine, photo, tmp_path, after_s):
     rule.write_detector(machine / zoo.RTMDET_M.local_path)

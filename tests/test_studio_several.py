@@ -22,6 +22,7 @@ from browser import (
     shown,
     stop,
     surfaces,
+    until,
     upload,
 )
 
@@ -89,7 +90,7 @@ def test_stop_keeps_what_is_done_and_the_next_run_does_the_rest(visit: Callable,
     choose(page, "seg", "pose", "pointmap", "tiny")
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text(re.compile(r"\(2 of 3\).*Person \d+ of \d+"), timeout=RUN_MS)
-    assert surfaces(page) == ["seg", "recoloured"]
+    until(lambda: surfaces(page) == ["seg", "recoloured"])
     stop(page)
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()

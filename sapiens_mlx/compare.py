@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import fetch, runtime, tasks, zoo
+from . import fetch, passes, runtime, tasks, zoo
 from .detect import validate_boxes
 from .errors import SapiensError
 from .image import ImageSource, given_mask, read_image, shrink
@@ -272,7 +272,7 @@ class Comparison:
         can_tell_peak = _forget_peak()
         result: Any = predictor(self.photo_rgb, progress=progress, **vars(self.options))
         if not result.is_finite():
-            raise SapiensError(_not_finite(variant))
+            raise SapiensError(passes.not_finite(variant.level))
         if self.task == "hands" and not len(result):
             raise SapiensError(NO_HAND)
         result.photo_rgb = self.photo_rgb  # one copy for all
@@ -353,12 +353,6 @@ class Comparison:
 
 def _sizes_differ(*variants: Variant | None) -> bool:
     return len({variant.size for variant in variants if variant is not None}) > 1
-
-
-def _not_finite(variant: Variant) -> str:
-    if zoo.level(variant.level).dtype == "float16":
-        return "the network's numbers overflow in float16. Take bf16, which has the range of float32."
-    return "the network's numbers are not finite. Its weights may be damaged; load them again."
 
 
 def _forget_peak() -> bool:

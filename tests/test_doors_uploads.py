@@ -17,6 +17,7 @@ from sapiens_mlx.errors import SapiensError
 from sapiens_mlx.ui import photos, storage
 from sapiens_mlx.ui.process_folder import PREFIX
 from sapiens_mlx.ui.storage import MCP_FOLDER, MCP_KEPT_S, Visits
+from sapiens_mlx.ui.studio.run import Actions
 from sapiens_mlx.ui.uploads import UploadReader
 
 HASH = "ab" * 32
@@ -273,3 +274,33 @@ def test_a_photo_that_has_gone_is_a_sentence_on_the_page_and_for_programs(server
     ):
         assert again in told
         assert str(server.files) not in told
+
+
+def test_photos_that_are_added_stay_while_a_run_lets_go_of_its_own(folder, monkeypatch):
+    uploads = [folder / (letters * 32) / "photo.png" for letters in ("ab", "cd")]
+    for path in uploads:
+        path.parent.mkdir(parents=True)
+        draw_photo(path)
+    visits, read, runs = Visits(folder), image.read_image, []
+    visit = visits.of("a")
+
+    def run() -> None:
+        with visit.taking:
+            visits.release(visit)
+
+    def slow(path: Path) -> object:
+        runs.append(threading.Thread(target=run))
+        runs[-1].start()
+        runs[-1].join(0.3)  # it has done what it can
+        return read(path)
+
+    monkeypatch.setattr(image, "read_image", slow)
+    actions = Actions.__new__(Actions)
+    monkeypatch.setattr(actions, "_visits", visits, raising=False)
+    monkeypatch.setattr(actions, "_visit", lambda request: visit, raising=False)
+    monkeypatch.setattr(actions, "_fresh", lambda visit, status="": status, raising=False)
+    told = actions.photos_added([str(path) for path in uploads], None)
+    for thread in runs:
+        thread.join()
+    assert (told, len(visit.photos)) == ("", 2)
+    assert not any(path.exists() for path in uploads)

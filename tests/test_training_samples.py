@@ -111,21 +111,16 @@ def test_varied_samples_keep_their_shapes_and_ranges():
 def test_a_windows_targets_are_that_part_of_the_views():
     from training import data
 
-    scene, input_hw = made_up_scene(240, 180), (384, 288)
-    matrix = data.placed(np.array([89.5, 119.5]), np.array([1.5, 1.5]), input_hw, 20, flip=True)
-    covered = np.zeros(input_hw, bool)
-    covered[100:150, 90:200] = True
-    whole = data.dense_targets(scene, matrix, input_hw, covered)
-    corner = np.array([5, 3])
-    window = data.dense_targets(scene, matrix, input_hw, covered, corner)
-    rows, columns = slice(5 * 16, 17 * 16), slice(3 * 16, 12 * 16)
-    for name in ("labels", "normals", "points", "albedo", "matte"):
-        there, part = whole[name][..., rows, columns].astype(float), window[name].astype(float)
-        assert part.shape == there.shape and part.shape[-2:] == (192, 144)
-        same = np.abs(there - part) <= 1 + 0.01 * np.abs(there)  # pixels at edges may round to a neighbour
-        assert same.mean() > 0.99, name
-    assert window["labels"].any()
-    assert all(window[name] == whole[name] for name in ("scale", "rigid", "as_taken"))
+    scene, rng = made_up_scene(240, 180), np.random.default_rng(3)
+    window = data.dense_sample(scene, (384, 288), False, rng, windowed=True)
+    whole = data.dense_sample(scene, (384, 288), False, np.random.default_rng(3))
+    assert np.array_equal(window["pixels"], whole["pixels"])
+    top, left = 16 * window["corner"]
+    for name in ("labels", "normals", "albedo", "matte"):
+        assert np.array_equal(window[name], whole[name][..., top : top + 192, left : left + 144]), name
+        assert window[name].shape[-2:] == (192, 144)
+    assert all(np.array_equal(value, whole[name]) for name, value in window["whole"].items())
+    assert {"labels", "points", "scale", "rigid", "as_taken"} == set(window["whole"])
 
 
 def test_windows_are_aimed_at_people_and_stay_inside():
@@ -136,6 +131,17 @@ def test_windows_are_aimed_at_people_and_stay_inside():
     found = np.array([data.aimed(scene, matrix, input_hw, rng) for _ in range(200)])
     assert found.min() >= 0 and (found <= (12, 9)).all()
     assert (found[:, 0] >= 6).mean() > 0.7 and (found[:, 1] <= 4).mean() > 0.7
+
+
+def test_windows_are_aimed_at_small_parts_as_at_large_ones():
+    from training import data
+
+    labels, rng = np.full((384, 288), 23, np.uint8), np.random.default_rng(0)
+    labels[:4, :4] = 6
+    scene = replace(made_up_scene(384, 288), labels=labels)
+    matrix = data.placed(np.array([143.5, 191.5]), np.ones(2), (384, 288))
+    found = np.array([data.aimed(scene, matrix, (384, 288), rng) for _ in range(200)])
+    assert (found == 0).all(axis=1).mean() > 0.2  # the corner has a ten thousandth of the pixels
 
 
 def test_a_calm_backdrop_leaves_people_as_they_are():

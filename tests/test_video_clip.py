@@ -115,6 +115,21 @@ def test_nobody_in_sight_is_nobody_and_not_the_whole_frame(weights, source, tmp_
     assert (tmp_path / "clip_pose_angles.csv").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"view": "mirror"}, "There is no view 'mirror'"),
+        ({"detect_every": 0}, "detect every is 0. Give 1 or more"),
+        ({"keypoint_threshold": 1.5}, "The keypoint threshold is 1.5. Give a number from 0 to 1"),
+        ({"keypoint_threshold": float("nan")}, "The keypoint threshold is nan"),
+        ({"mesh_opacity": -0.1}, "The opacity of the mesh is -0.1"),
+    ],
+)
+def test_what_cannot_be_chosen_for_a_clip_is_said(chosen, says):
+    with pytest.raises(SapiensError, match=says):
+        ClipChoices(**chosen)
+
+
 def test_one_range_of_depth_for_all_frames_of_what_the_network_found(weights, tmp_path):
     source = clips.write(tmp_path / "clip.mp4", 5)
     predictor = Predictor("pointmap", "tiny")

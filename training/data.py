@@ -190,38 +190,44 @@ def shown(
 
 
 def aimed(scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Row and column (2,) int64, in patches, of a window of a view's: most often with some of a person in it."""
+    """Row and column (2,) int64, in patches, of a window of a view's: most often with some of a person in it.
+
+    Half of the windows aim at a class of the scene's, each as likely as the others: small parts would seldom be met.
+    """
     room = np.array(input_hw) // PATCH - WINDOW
     if not len(scene.boxes_xyxy) or rng.random() < 0.15:
         return rng.integers(0, room + 1)
-    box = scene.boxes_xyxy[rng.integers(len(scene.boxes_xyxy))]
-    x, y = matrix[:, :2] @ rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1e-3)) + matrix[:, 2]
-    return np.clip(np.rint(np.array([y, x]) / PATCH - np.array(WINDOW) / 2), 0, room).astype(np.int64)
+    classes = np.flatnonzero(np.bincount(scene.labels.ravel())[1:]) + 1
+    if len(classes) and rng.random() < 0.6:
+        places = np.flatnonzero(scene.labels == rng.choice(classes))
+        y, x = divmod(int(rng.choice(places)), scene.labels.shape[1])
+        aim = np.array([x, y], np.float64)
+    else:
+        box = scene.boxes_xyxy[rng.integers(len(scene.boxes_xyxy))]
+        aim = rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1e-3))
+    x, y = matrix[:, :2] @ aim + matrix[:, 2]
+    near = np.array([y, x]) / PATCH - np.array(WINDOW) * rng.uniform(0.25, 0.75, 2)
+    return np.clip(np.rint(near), 0, room).astype(np.int64)
 
 
 def dense_targets(
-    scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray, corner: np.ndarray | None = None
+    scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What is true of a view, for all dense tasks; of the window at `corner` alone where one is given.
+    """What is true of a view, for all dense tasks.
 
     `rigid` says whether lengths and angles are kept: normals and points mean nothing in a view stretched by more than
     a little. `as_taken` says whether the view is the whole photo: what is cut out of one was taken by no camera, so its
     focal length teaches nothing. `points` are metric points times `scale`, with the optical axis in the view's middle.
     """
-    top, left = (0, 0) if corner is None else PATCH * corner
-    size_hw = input_hw if corner is None else tuple(PATCH * n for n in WINDOW)
-    part = matrix - np.array([[0, 0, left], [0, 0, top]])
-    covered = covered[top : top + size_hw[0], left : left + size_hw[1]]
-    linear = matrix[:, :2]
-    labels = warp(scene.labels, part, size_hw, cv2.INTER_NEAREST)
-    depth = warp(scene.depth_m.astype(np.float32), part, size_hw, cv2.INTER_NEAREST)
-    normals = warp(scene.normals.astype(np.float32) / 127, part, size_hw, cv2.INTER_NEAREST)
-    albedo = warp(scene.albedo_rgb, part, size_hw)
-    matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), part, size_hw)
+    labels = warp(scene.labels, matrix, input_hw, cv2.INTER_NEAREST)
+    depth = warp(scene.depth_m.astype(np.float32), matrix, input_hw, cv2.INTER_NEAREST)
+    normals = warp(scene.normals.astype(np.float32) / 127, matrix, input_hw, cv2.INTER_NEAREST)
+    albedo = warp(scene.albedo_rgb, matrix, input_hw)
+    matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), matrix, input_hw)
     if is_mirror(matrix):
         labels = swapped_classes()[labels]
     labels[covered], matte[covered] = 0, 0
-    first, stretch, last = np.linalg.svd(linear)
+    first, stretch, last = np.linalg.svd(matrix[:, :2])
     factor = np.sqrt(stretch.prod())
     turn = (first @ last).astype(np.float32)  # the matrix without its stretching
     # The picture's y points down, the normals' up.
@@ -231,8 +237,8 @@ def dense_targets(
     whole = min(input_hw[0] / photo_hw[0], input_hw[1] / photo_hw[1])
     focal_px = float(scene.focal_px) * factor
     scale = input_hw[1] / focal_px
-    columns = (np.arange(size_hw[1]) + left - (input_hw[1] - 1) / 2) / focal_px
-    rows = (np.arange(size_hw[0]) + top - (input_hw[0] - 1) / 2) / focal_px
+    columns = (np.arange(input_hw[1]) - (input_hw[1] - 1) / 2) / focal_px
+    rows = (np.arange(input_hw[0]) - (input_hw[0] - 1) / 2) / focal_px
     z = depth * np.float32(scale)
     points = np.stack([z * columns[None].astype(np.float32), z * rows[:, None].astype(np.float32), z])
     return {
@@ -247,6 +253,14 @@ def dense_targets(
     }
 
 
+def of_window(targets: dict[str, np.ndarray], corner: np.ndarray) -> dict[str, np.ndarray]:
+    """What of dense_targets the window at `corner` asks for: all but points, which are learnt from the whole view."""
+    (top, left), (height, width) = PATCH * corner, (PATCH * n for n in WINDOW)
+    part = np.s_[..., top : top + height, left : left + width]
+    found = {name: np.ascontiguousarray(targets[name][part]) for name in ("labels", "normals", "albedo", "matte")}
+    return found | {"rigid": targets["rigid"], "corner": corner}
+
+
 def dense_sample(
     scene: Scene,
     input_hw: tuple[int, int],
@@ -256,12 +270,16 @@ def dense_sample(
 ) -> dict[str, np.ndarray]:
     """A view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
 
-    With `windowed` and `rng` the targets are those of a window, whose `corner` is given in patches.
+    With `windowed` and `rng` the targets are those of a window, whose `corner` is given in patches; `whole` has
+    pointmap's, which are of the view.
     """
     matrix = dense_matrix(scene, input_hw, stretched, rng)
     image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.08)
-    part = {"corner": aimed(scene, matrix, input_hw, rng)} if windowed else {}
-    return {"pixels": chw(image)} | part | dense_targets(scene, matrix, input_hw, covered, **part)
+    found, targets = {"pixels": chw(image)}, dense_targets(scene, matrix, input_hw, covered)
+    if not windowed:
+        return found | targets
+    whole = {name: targets[name] for name in ("labels", "points", "scale", "rigid", "as_taken")}
+    return found | of_window(targets, aimed(scene, matrix, input_hw, rng)) | {"whole": whole}
 
 
 def pose_sample(
@@ -305,8 +323,8 @@ def pose_sample(
         "inside": inside.astype(np.float32),
     }
     if windowed:
-        found["corner"] = aimed(scene, matrix, input_hw, rng)
-        found |= dense_targets(scene, matrix, input_hw, covered, found["corner"])
+        targets = dense_targets(scene, matrix, input_hw, covered)
+        found |= of_window(targets, aimed(scene, matrix, input_hw, rng))
     return found
 
 

@@ -165,26 +165,28 @@ def losses_of(module: nn.Module, batch: dict, task: str) -> dict[str, Tensor]:
 
 
 def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[str, Tensor]:
-    """The losses of all tasks, by task: the dense ones on a window of each view, pose on persons' crops.
+    """The losses of all tasks, by task: the dense ones on a window of each view, pointmap on whole dense views, pose on
+    persons' crops.
 
     Neighbouring pixels teach much the same, and heads cost more than the backbone: a fourth of the pixels of four times
-    the views teaches more. Of a view's keypoints those of number `keypoints` (K,) are asked for.
+    the views teaches more. How far somebody is, though, only the whole view tells: InstanceNorm takes the level from a
+    window. Of a view's keypoints those of number `keypoints` (K,) are asked for.
     """
     views, crops = batch["dense"], batch["pose"]
-    both = {name: torch.cat([views[name], crops[name]]) for name in views}
-    device = both["pixels"].device.type
+    both = {name: torch.cat([views[name], crops[name]]) for name in crops if name in views}
+    device, count = both["pixels"].device.type, len(views["pixels"])
     with torch.autocast(device, torch.bfloat16):
         features = module.backbone(normalise(both["pixels"]))
         windows = network.cut(features, both["corner"])
+        seen = {"pose": features[count:], "pointmap": features[:count]}
         raw = {
-            task: head(windows, features) if task == "pointmap" else head(windows)
+            task: head(seen[task], keypoints) if task == "pose" else head(seen.get(task, windows))
             for task, head in module.heads.items()
-            if task != "pose"
         }
-        raw["pose"] = module.heads["pose"](features[len(views["pixels"]) :], keypoints)
     asked = {name: crops[name][:, keypoints] for name in ("keypoints", "visible", "inside")}
+    truth = {"pose": asked, "pointmap": views["whole"]}
     with torch.autocast(device, enabled=False):
-        return {task: losses.LOSSES[task](raw[task], asked if task == "pose" else both) for task in raw}
+        return {task: losses.LOSSES[task](raw[task], truth.get(task, both)) for task in raw}
 
 
 def some_keypoints() -> Tensor:

@@ -86,6 +86,9 @@ class ClipChoices:
         for name in ("detect_every", "segment"):
             if getattr(self, name) < 1:
                 raise SapiensError(f"{name.replace('_', ' ')} is {getattr(self, name)}. Give 1 or more.")
+        for name, what in (("keypoint_threshold", "keypoint threshold"), ("mesh_opacity", "opacity of the mesh")):
+            if not 0 <= getattr(self, name) <= 1:  # not a number is not either
+                raise SapiensError(f"The {what} is {getattr(self, name)}. Give a number from 0 to 1.")
         _ = self.chosen
 
     @property

@@ -90,8 +90,9 @@ class FeaturesActions(TabActions):
 
     def _second_of_run(self, visit: Visit, photo: Any) -> Photo | None:
         """As _photo_of_run, of the second photo, which may be missing."""
-        photos.take(self._visits, visit, photo)
-        self._visits.release(visit)
+        with visit.taking:
+            photos.take(self._visits, visit, photo)
+            self._visits.release(visit)
         return visit.photo
 
     def stopped(self, request: gr.Request) -> Updates:

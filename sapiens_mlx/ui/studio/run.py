@@ -61,15 +61,16 @@ class Actions(Shown):
     def photos_added(self, uploads: list[str], request: gr.Request) -> Updates:
         """More photos beside the one in the frame; those that cannot be used are told, and the others taken."""
         visit, problems = self._visit(request), []
-        for upload in uploads:
-            try:
-                self._visits.hold(visit, str(upload))
-                if len(visit.photos) >= MOST_PHOTOS:
-                    raise SapiensError(f"At most {MOST_PHOTOS} photos go in at once. Remove some to add others.")
-                photos.open_file(visit, upload, Path(upload).name)
-            except SapiensError as problem:
-                problems.append(sentence(problem))
-        self._visits.release(visit)
+        with visit.taking:
+            for upload in uploads:
+                try:
+                    self._visits.hold(visit, str(upload))
+                    if len(visit.photos) >= MOST_PHOTOS:
+                        raise SapiensError(f"At most {MOST_PHOTOS} photos go in at once. Remove some to add others.")
+                    photos.open_file(visit, upload, Path(upload).name)
+                except SapiensError as problem:
+                    problems.append(sentence(problem))
+            self._visits.release(visit)
         told = " ".join(dict.fromkeys(problems))
         return self._fresh(visit, words.notice(told, "Not every photo can be used") if told else "")
 

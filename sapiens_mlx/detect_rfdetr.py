@@ -4,6 +4,7 @@ Weights are those that mlx-vlm's author converted, in float32: model.safetensors
 """
 
 import json
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,7 @@ def load(weights: str | Path | None = None, *, progress: Progress = no_progress)
         WeightsError: when they are damaged, or of another network.
     """
     check_installed()
-    path = locate.find(zoo.RFDETR_BASE, weights, progress=progress)
-    config = path.with_name(zoo.RFDETR_BASE_CONFIG.filename)
-    if not config.is_file():
-        config = locate.find(zoo.RFDETR_BASE_CONFIG, progress=progress)
+    path, config = fetch(weights, progress=progress)
     progress("load", 0, 1)
     from mlx_vlm.models import rfdetr
 
@@ -87,6 +85,29 @@ def load(weights: str | Path | None = None, *, progress: Progress = no_progress)
     module.eval()
     mx.eval(module.parameters())
     return RFDETRDetector(module, about.resolution)
+
+
+def fetch(
+    weights: str | Path | None = None,
+    *,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda notice: None,
+) -> tuple[Path, Path]:
+    """The file of the weights and its config.json, downloaded where they are not here. On any thread; raises as
+    locate.find, whose arguments these are."""
+    path = locate.find(zoo.RFDETR_BASE, weights, progress=progress, tell=tell)
+    config = _beside(path)
+    return path, config if config.is_file() else locate.find(zoo.RFDETR_BASE_CONFIG, progress=progress, tell=tell)
+
+
+def are_here(weights: str | Path | None = None) -> bool:
+    """Whether nothing has to be downloaded. Raises WeightsError where `weights` names nothing that exists."""
+    path = locate.find_local(zoo.RFDETR_BASE, weights)
+    return path is not None and (_beside(path).is_file() or locate.find_local(zoo.RFDETR_BASE_CONFIG) is not None)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(zoo.RFDETR_BASE_CONFIG.filename)
 
 
 def check_installed() -> None:

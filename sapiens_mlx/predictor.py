@@ -345,7 +345,7 @@ class Predictor:
         if isinstance(detector, str):
             if detector == "none":
                 return whole_photo(photo_hw)
-            weights = self.weights if self.task == "detect" else self._folder
+            weights = self.detector().weights
             with stages.stage("load"):
                 network: RFDETRDetector | RTMDetDetector
                 if detector == "rfdetr":

@@ -205,7 +205,7 @@ def test_a_damaged_folder_is_a_sentence(folder, damage):
 def test_a_conversion_says_nothing_of_the_detector_which_is_fetched_before_the_run(folder):
     options = Options()
     wanted = fetch.missing(sm.load("detect", "0.4b", weights=folder), options)
-    assert [checkpoint.task for checkpoint, _, _ in wanted] == ["detect"]
+    assert [one.checkpoint.task for one in wanted] == ["detect"]
 
 
 def test_the_mask_of_another_task_does_not_look_into_the_folder(machine, tiny_size, tmp_path, capsys):

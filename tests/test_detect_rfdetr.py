@@ -16,11 +16,12 @@ from mlx.utils import tree_flatten
 from PIL import Image
 
 import sapiens_mlx as sm
-from sapiens_mlx import detect_rfdetr, zoo
+from sapiens_mlx import detect_rfdetr, fetch, zoo
 from sapiens_mlx.__main__ import main
 from sapiens_mlx.detect import nms
 from sapiens_mlx.errors import SapiensError, WeightsError
 from sapiens_mlx.models import models
+from sapiens_mlx.options import Options
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.ui import words
 
@@ -185,6 +186,19 @@ def test_damaged_files_are_no_sentence(network, damage):
     with pytest.raises(WeightsError, match=r"no RF-DETR that mlx-vlm can read|config\.json") as problem:
         inference.run(lambda progress: detect_rfdetr.load(progress=progress))
     assert "\n" not in str(problem.value)
+
+
+def test_everybody_waits_while_it_is_downloaded(network):
+    def missing(**options):
+        wanted = fetch.missing(sm.load("detect", "rtmdet-m"), Options(**options))
+        return [one.checkpoint for one in wanted]
+
+    assert missing(detector="rfdetr") == []
+    network.with_name("config.json").unlink()
+    assert missing(detector="rfdetr") == [zoo.RFDETR_BASE]
+    network.unlink()
+    assert missing(detector="rfdetr") == [zoo.RFDETR_BASE]
+    assert missing(detector="rfdetr", boxes_xyxy=[[0, 0, 9, 9]]) == []
 
 
 def test_it_is_not_downloaded_with_its_configuration(tmp_path):

@@ -15,10 +15,11 @@ from PIL import Image
 from test_hands_mano_pickle import write_pickle
 from test_torch_file_hostile import ATTACKS, canary  # noqa: F401  (a fixture)
 
-from sapiens_mlx import inventory, zoo
+from sapiens_mlx import fetch, inventory, zoo
 from sapiens_mlx.errors import LicencesError, WeightsError
 from sapiens_mlx.hands import mano
 from sapiens_mlx.hands import weights as files
+from sapiens_mlx.options import Options
 from sapiens_mlx.predictor import Predictor
 from sapiens_mlx.runtime import inference
 from sapiens_mlx.weights import consent
@@ -135,6 +136,16 @@ def test_a_damaged_memory_of_licences_is_an_acceptance(home, tmp_path, content):
     assert json.loads(path.read_text())["accepted"]
     path.write_text(content)
     assert not consent.is_accepted()
+
+
+def test_everybody_waits_while_they_are_downloaded(home):
+    predictor = Predictor("hands", level="fp32")
+    wanted = fetch.missing(predictor, Options())
+    assert [one.checkpoint for one in wanted] == [zoo.WILOR_POSE]
+    heard: list[str] = []
+    with pytest.raises(LicencesError):  # before anything waits for its turn
+        fetch.then_run(wanted, lambda progress: heard.append("ran"), progress=lambda *_: None)
+    assert heard == []
 
 
 def test_licences_are_asked_for_where_all_is_here(home, monkeypatch):

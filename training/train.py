@@ -252,10 +252,10 @@ def train(arguments: argparse.Namespace) -> None:
         if share >= 1 or asked:
             break
         warm = min(1.0, (state.step - state.first_step + 1) / state.warmup_steps)
-        cool = max(0.02, 1 - share) if arguments.cool else 1.0
+        rate = arguments.rate * warm * (max(0.02, 1 - share) if arguments.cool else 1.0)
         for optimizer, lr in zip(state.optimizers, (recipe.lr, recipe.matrix_lr), strict=False):
             for group in optimizer.param_groups:
-                group["lr"] = lr * warm * cool * group.get("share", 1.0)
+                group["lr"] = lr * rate * group.get("share", 1.0)
         found = run(moved(batch, device))
         total = sum(losses.WEIGHTS.get(task, 1.0) * loss for task, loss in found.items())
         total.backward()
@@ -332,6 +332,7 @@ def main() -> None:
         help="where there is no state, start from this one, or from nothing; default: from the shipped weights",
     )
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=1.0, help="times the recipe's learning rates")
     parser.add_argument("--cool", action="store_true", help="let the learning rate fall to nothing over these minutes")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -1,6 +1,7 @@
 """The three files that hands need: WiLoR, its detector, MANO. One's own first, then the hub's, after its licences."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,28 @@ def load(level: str, weights: str | Path | None = None, *, progress: Progress = 
         LicencesError: something would have to be downloaded, and the licences have not been accepted.
         WeightsError: a file cannot be had, is damaged or of another network.
     """
-    check_installed()
     row = zoo.level_of("hands", level)
+    return load_networks(*fetch(level, weights, progress=progress), row, progress=progress)
+
+
+def fetch(
+    level: str,
+    weights: str | Path | None = None,
+    *,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda notice: None,
+) -> tuple[Path, Path, Mano]:
+    """The files of WiLoR and of its detector, and MANO, downloaded where they are not here. On any thread.
+
+    Arguments as load takes them, and raises what it says; there is nothing to `tell`.
+    """
+    check_installed()
     found = local(level, weights)
     if None in (found.pose, found.detector, found.mano):
         consent.check()
     pose = found.pose or _downloaded(pose_checkpoint(level), progress)
     detector = found.detector or _downloaded(zoo.HAND_DETECTOR, progress)
-    hand = _mano(found.mano, progress)
-    return load_networks(pose, detector, hand, row, progress=progress)
+    return pose, detector, _mano(found.mano, progress)
 
 
 def pose_checkpoint(level: str) -> zoo.Checkpoint:

@@ -208,7 +208,7 @@ class LiveActions:
 
         predictor = Predictor(task, zoo.size_like(task, size), weights=self._weights)
         if missing := fetch.missing(predictor, Options()):
-            checkpoint, _, _ = missing[0]
+            checkpoint = missing[0].checkpoint
             raise SapiensError(
                 f"The weights of {zoo.task_row(checkpoint.task).title} {checkpoint.size} are not on this machine yet. "
                 "Press Start: they are downloaded before the camera is opened."

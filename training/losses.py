@@ -84,8 +84,8 @@ def albedo_loss(colours: Tensor, batch: Batch) -> Tensor:
 
 
 def matting_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """On the sigmoid: absolute errors of alpha and colour, and of alpha's differences; cross entropy for its start, little
-    of it, since it makes a network that is unsure answer with half of a person."""
+    """On the sigmoid: absolute errors of alpha and colour, and of alpha's differences; a little cross entropy for its
+    start: more of it makes a network that is unsure answer with half of a person."""
     truth = batch["matte"].float() / 255
     logits = logits.float()
     error = logits.sigmoid() - truth

@@ -138,7 +138,7 @@ def test_backgrounds_are_not_drawn_behind_the_cut_out_nor_saved(page, tmp_path: 
     upload = page.locator("button.upload, .upload button").first
     upload.wait_for()
     run(page)
-    assert "no picture for the background yet" in page.get_by_role("alert").inner_text()
+    page.locator(".notes .aside", has_text="no picture for the background yet").wait_for()
     Image.new("RGB", (60, 20), (200, 30, 90)).save(tmp_path / "wall.png")
     page.locator(".style input[type=file]").first.set_input_files(tmp_path / "wall.png")
     until(lambda: "--background wall.png" in shown_command(page))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -196,9 +196,23 @@ def test_a_photo_that_is_dropped_taken_out_and_dropped_again_is_there(folder, se
     assert not Path(sent.path).exists()
 
 
+def while_reading(monkeypatch: pytest.MonkeyPatch, other: Callable[[], None]) -> list[threading.Thread]:
+    """Whenever a photo is read, `other` is begun beside it first; the threads that it runs on."""
+    read, begun = image.read_image, []
+
+    def slow(path: Path) -> object:
+        begun.append(threading.Thread(target=other))
+        begun[-1].start()
+        begun[-1].join(0.3)  # it has done what it can
+        return read(path)
+
+    monkeypatch.setattr(image, "read_image", slow)
+    return begun
+
+
 def test_a_photo_that_run_and_its_own_event_bring_is_taken_once(folder, sent, monkeypatch):
     """Run is pressed while the photo is being read; and the other way round."""
-    visits, read, runs = Visits(folder), image.read_image, []
+    visits = Visits(folder)
     visit = visits.of("a")
 
     def run() -> None:
@@ -206,13 +220,7 @@ def test_a_photo_that_run_and_its_own_event_bring_is_taken_once(folder, sent, mo
             photos.take(visits, visit, sent)
             visits.release(visit)
 
-    def slow(path: Path) -> object:
-        runs.append(threading.Thread(target=run))
-        runs[-1].start()
-        runs[-1].join(0.3)  # it has done what it can
-        return read(path)
-
-    monkeypatch.setattr(image, "read_image", slow)
+    runs = while_reading(monkeypatch, run)
     photos.take(visits, visit, sent)
     photo = visit.photo
     runs[0].join()
@@ -234,6 +242,30 @@ def test_another_photo_takes_the_place_of_the_one_before_and_one_that_has_gone_d
     with pytest.raises(SapiensError, match="not here any more"):
         photos.take(visits, visit, sent)  # a run that waited while the other one came
     assert [photo.name for photo in visit.photos] == ["other.png"]
+
+
+def test_photos_that_are_added_stay_while_a_run_lets_go_of_its_own(folder, monkeypatch):
+    uploads = [folder / (letters * 32) / "photo.png" for letters in ("ab", "cd")]
+    for path in uploads:
+        path.parent.mkdir(parents=True)
+        draw_photo(path)
+    visits = Visits(folder)
+    visit = visits.of("a")
+
+    def run() -> None:
+        with visit.taking:
+            visits.release(visit)
+
+    runs = while_reading(monkeypatch, run)
+    actions = Actions.__new__(Actions)
+    monkeypatch.setattr(actions, "_visits", visits, raising=False)
+    monkeypatch.setattr(actions, "_visit", lambda request: visit, raising=False)
+    monkeypatch.setattr(actions, "_fresh", lambda visit, status="": status, raising=False)
+    told = actions.photos_added([str(path) for path in uploads], None)
+    for thread in runs:
+        thread.join()
+    assert (told, len(visit.photos)) == ("", 2)
+    assert not any(path.exists() for path in uploads)
 
 
 # ---- on a real page -------------------------------------------------------------------------------------------------
@@ -274,33 +306,3 @@ def test_a_photo_that_has_gone_is_a_sentence_on_the_page_and_for_programs(server
     ):
         assert again in told
         assert str(server.files) not in told
-
-
-def test_photos_that_are_added_stay_while_a_run_lets_go_of_its_own(folder, monkeypatch):
-    uploads = [folder / (letters * 32) / "photo.png" for letters in ("ab", "cd")]
-    for path in uploads:
-        path.parent.mkdir(parents=True)
-        draw_photo(path)
-    visits, read, runs = Visits(folder), image.read_image, []
-    visit = visits.of("a")
-
-    def run() -> None:
-        with visit.taking:
-            visits.release(visit)
-
-    def slow(path: Path) -> object:
-        runs.append(threading.Thread(target=run))
-        runs[-1].start()
-        runs[-1].join(0.3)  # it has done what it can
-        return read(path)
-
-    monkeypatch.setattr(image, "read_image", slow)
-    actions = Actions.__new__(Actions)
-    monkeypatch.setattr(actions, "_visits", visits, raising=False)
-    monkeypatch.setattr(actions, "_visit", lambda request: visit, raising=False)
-    monkeypatch.setattr(actions, "_fresh", lambda visit, status="": status, raising=False)
-    told = actions.photos_added([str(path) for path in uploads], None)
-    for thread in runs:
-        thread.join()
-    assert (told, len(visit.photos)) == ("", 2)
-    assert not any(path.exists() for path in uploads)

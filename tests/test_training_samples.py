@@ -145,7 +145,7 @@ def test_windows_are_aimed_at_small_parts_as_at_large_ones():
 
 
 def test_a_calm_backdrop_leaves_people_as_they_are():
-    from training.data import calmed
+    from training.variety import calmed
 
     scene, rng = made_up_scene(), np.random.default_rng(0)
     noise = rng.integers(0, 256, scene.image_rgb.shape, dtype=np.uint8)

@@ -65,6 +65,30 @@ def test_a_window_is_cut_out_of_each_feature_map_at_its_corner():
 
 
 @needs_torch
+@pytest.mark.parametrize("task", ["seg", "pose", "normal", "pointmap", "albedo", "matting"])
+def test_a_task_alone_is_asked_what_the_trunk_asks_of_it(task):
+    import torch
+    from torch.utils.data import default_collate
+
+    from training import train
+    from training.data import dense_sample, pose_sample
+    from training.network import CONFIG, Config, Network
+
+    scene, rng = made_up_scene(240, 180), np.random.default_rng(2)
+    dense = dense_sample(scene, (384, 288), False, rng, windowed=True)
+    crop = pose_sample(scene, 0, (384, 288), rng, windowed=True)
+    if task not in ("pose", *train.WHOLE):  # the trunk learns these from the crop's window too: here it is the view's
+        crop |= {name: dense[name] for name in crop if name in dense}
+    views, crops = default_collate([dense]), default_collate([crop])
+    torch.manual_seed(0)
+    network = Network((task,), Config(embed_dim=64, kv_heads=(2, 1), ffn_dim=64, heads=CONFIG.heads))
+    keypoints = torch.arange(0, 308, 7)
+    trunk = train.trunk_losses_of(network, {"dense": views, "pose": crops}, keypoints)
+    alone = train.losses_of(network, crops if task == "pose" else views, task, keypoints)
+    assert alone[task].item() == pytest.approx(trunk[task].item(), rel=0.02)  # bfloat16; batches of one and two
+
+
+@needs_torch
 def test_the_files_that_ship_stay_small():
     from training import export, train
 

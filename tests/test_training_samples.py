@@ -116,11 +116,11 @@ def test_a_windows_targets_are_that_part_of_the_views():
     whole = data.dense_sample(scene, (384, 288), False, np.random.default_rng(3))
     assert np.array_equal(window["pixels"], whole["pixels"])
     top, left = 16 * window["corner"]
-    for name in ("labels", "normals", "albedo", "matte"):
+    for name in ("labels", "normals", "albedo"):
         assert np.array_equal(window[name], whole[name][..., top : top + 192, left : left + 144]), name
         assert window[name].shape[-2:] == (192, 144)
     assert all(np.array_equal(value, whole[name]) for name, value in window["whole"].items())
-    assert {"labels", "points", "scale", "rigid", "as_taken"} == set(window["whole"])
+    assert {"labels", "points", "scale", "matte", "rigid", "as_taken"} == set(window["whole"])
 
 
 def test_windows_are_aimed_at_people_and_stay_inside():

@@ -18,6 +18,7 @@ from .variety import calmed, occlude, photographed
 TABLES = Path(__file__).resolve().parents[1] / "sapiens_mlx/tasks/data"
 PATCH = 16  # pixels of an input that are one token
 WINDOW = (12, 9)  # patches, down and across, of a part of a view: half as high and wide as the whole
+WHOLE = ("pointmap", "matting")  # the dense tasks that are learnt from whole views, not from windows
 HEATMAP_STRIDE = 4
 BOX_PADDING = 1.25
 DETECTOR_PX, DETECTOR_GREY, MOST_BOXES = 640, 114, 24
@@ -189,10 +190,10 @@ def dense_targets(
 
 
 def of_window(targets: dict[str, np.ndarray], corner: np.ndarray) -> dict[str, np.ndarray]:
-    """What of dense_targets the window at `corner` asks for: all but points, which are learnt from the whole view."""
+    """What of dense_targets the window at `corner` asks for: all but what WHOLE tasks are taught by."""
     (top, left), (height, width) = PATCH * corner, (PATCH * n for n in WINDOW)
     part = np.s_[..., top : top + height, left : left + width]
-    found = {name: np.ascontiguousarray(targets[name][part]) for name in ("labels", "normals", "albedo", "matte")}
+    found = {name: np.ascontiguousarray(targets[name][part]) for name in ("labels", "normals", "albedo")}
     return found | {"rigid": targets["rigid"], "corner": corner}
 
 
@@ -206,14 +207,14 @@ def dense_sample(
     """A view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
 
     With `windowed` and `rng` the targets are those of a window, whose `corner` is given in patches; `whole` has
-    pointmap's, which are of the view.
+    those of WHOLE, which are of the view.
     """
     matrix = dense_matrix(scene, input_hw, stretched, rng)
     image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.08)
     found, targets = {"pixels": chw(image)}, dense_targets(scene, matrix, input_hw, covered)
     if not windowed:
         return found | targets
-    whole = {name: targets[name] for name in ("labels", "points", "scale", "rigid", "as_taken")}
+    whole = {name: targets[name] for name in ("labels", "points", "scale", "matte", "rigid", "as_taken")}
     return found | of_window(targets, aimed(scene, matrix, input_hw, rng)) | {"whole": whole}
 
 
@@ -308,8 +309,8 @@ def endless(
     stretched_share: float = 0.35,
     calm_share: float = 0.0,
 ) -> Iterator[dict]:
-    """Varied samples of random scenes. `kind` is dense, pose, trunk (both, of one scene, with windows) or detector; the
-    shares are of views that are stretched, and of scenes with a calm backdrop.
+    """Varied samples of random scenes. `kind` is dense (a view with a window), pose (a crop), trunk (both, of one
+    scene, with windows) or detector; shares are of views that are stretched, and of scenes with a calm backdrop.
 
     The list of scenes is read again now and then, since scenes are drawn while training goes on.
     """
@@ -335,7 +336,7 @@ def _sample(
         return detector_sample([pick() for _ in range(4 if rng.random() < 0.35 else 1)], rng)
     scene, stretched = pick(), rng.random() < stretched_share
     if kind == "dense":
-        return dense_sample(scene, input_hw, stretched, rng)
+        return dense_sample(scene, input_hw, stretched, rng, windowed=True)
     while not (people := scored_people(scene)):
         scene = pick()
     person, windowed = people[rng.integers(len(people))], kind == "trunk"

@@ -76,11 +76,16 @@ def pointmap_loss(raw: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
     return loss + 0.5 * masked_mean(relative, batch["rigid"] * batch["as_taken"])
 
 
+def of_hue(error: Tensor) -> Tensor:
+    """What of errors of colours (B, 3, h, w) is not of brightness: grey would else be a safe answer to any colour."""
+    return (error - error.mean(1, keepdim=True)).abs()
+
+
 def albedo_loss(colours: Tensor, batch: Batch) -> Tensor:
     mask = person(batch)
     error = colours.float() - batch["albedo"].float() / 255
     edges = sum(masked_mean(error.diff(dim=d).abs(), mask.narrow(d, 1, mask.shape[d] - 1)) for d in (2, 3))
-    return masked_mean(error.abs(), mask) + 0.5 * edges
+    return masked_mean(error.abs(), mask) + masked_mean(of_hue(error), mask) + 0.5 * edges
 
 
 def matting_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -92,10 +97,9 @@ def matting_loss(logits: Tensor, batch: Batch) -> Tensor:
     alpha = error[:, 3:]
     edges = alpha.diff(dim=2).abs().mean() + alpha.diff(dim=3).abs().mean()
     entropy = F.binary_cross_entropy_with_logits(logits[:, 3:], truth[:, 3:])
-    people = person(batch)
-    return (
-        alpha.abs().mean() + edges + 0.1 * entropy + error[:, :3].abs().mean() + masked_mean(error[:, :3].abs(), people)
-    )
+    colour, people = error[:, :3], person(batch)
+    colours = colour.abs().mean() + masked_mean(colour.abs(), people) + masked_mean(of_hue(colour), people)
+    return alpha.abs().mean() + edges + 0.1 * entropy + colours
 
 
 def pose_loss(heatmaps: Tensor, batch: Batch) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
 from . import losses, network, network_rtmdet, scenes, validate
-from .data import endless
+from .data import WHOLE, endless
 from .export import read_shipped
 from .ranks import Ranks
 from .recipes import RECIPES, TASKS, TRUNK, Average, optimizers
@@ -155,22 +155,28 @@ def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None)
     yield from loader
 
 
-def losses_of(module: nn.Module, batch: dict, task: str) -> dict[str, Tensor]:
-    """The loss of one batch for a task, through the network in bfloat16."""
+def losses_of(module: nn.Module, batch: dict, task: str, keypoints: Tensor) -> dict[str, Tensor]:
+    """The loss of one batch for a task, through the network in bfloat16; as the trunk is taught it."""
     device = batch["pixels"].device.type
     with torch.autocast(device, torch.bfloat16):
-        raw = module(normalise(batch["pixels"]))[task]
+        features, head = module.backbone(normalise(batch["pixels"])), module.heads[task]
+        if task == "pose":
+            raw, truth = head(features, keypoints), of_keypoints(batch, keypoints)
+        elif task in WHOLE:
+            raw, truth = head(features), batch["whole"]
+        else:
+            raw, truth = head(network.cut(features, batch["corner"])), batch
     with torch.autocast(device, enabled=False):
-        return {task: losses.LOSSES[task](raw, batch)}
+        return {task: losses.LOSSES[task](raw, truth)}
 
 
 def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[str, Tensor]:
-    """The losses of all tasks, by task: the dense ones on a window of each view, pointmap on whole dense views, pose on
-    persons' crops.
+    """The losses of all tasks, by task: the dense ones on a window of each view, those of WHOLE on whole dense views,
+    pose on persons' crops.
 
     Neighbouring pixels teach much the same, and heads cost more than the backbone: a fourth of the pixels of four times
-    the views teaches more. How far somebody is, though, only the whole view tells: InstanceNorm takes the level from a
-    window. Of a view's keypoints those of number `keypoints` (K,) are asked for.
+    the views teaches more. How far somebody is, though, and which colours things have, only the whole view tells:
+    InstanceNorm takes the level from a window. Of a view's keypoints those of number `keypoints` (K,) are asked for.
     """
     views, crops = batch["dense"], batch["pose"]
     both = {name: torch.cat([views[name], crops[name]]) for name in crops if name in views}
@@ -178,15 +184,19 @@ def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[s
     with torch.autocast(device, torch.bfloat16):
         features = module.backbone(normalise(both["pixels"]))
         windows = network.cut(features, both["corner"])
-        seen = {"pose": features[count:], "pointmap": features[:count]}
+        seen = {"pose": features[count:]} | dict.fromkeys(WHOLE, features[:count])
         raw = {
             task: head(seen[task], keypoints) if task == "pose" else head(seen.get(task, windows))
             for task, head in module.heads.items()
         }
-    asked = {name: crops[name][:, keypoints] for name in ("keypoints", "visible", "inside")}
-    truth = {"pose": asked, "pointmap": views["whole"]}
+    truth = {"pose": of_keypoints(crops, keypoints)} | dict.fromkeys(WHOLE, views["whole"])
     with torch.autocast(device, enabled=False):
         return {task: losses.LOSSES[task](raw[task], truth.get(task, both)) for task in raw}
+
+
+def of_keypoints(crops: dict, keypoints: Tensor) -> dict[str, Tensor]:
+    """Pose's targets for the keypoints of number `keypoints` (K,)."""
+    return {name: crops[name][:, keypoints] for name in ("keypoints", "visible", "inside")}
 
 
 def some_keypoints() -> Tensor:
@@ -215,8 +225,10 @@ def step_of(name: str, module: nn.Module, compiled: bool) -> Callable[[dict], di
         return lambda batch: detector_losses_of(quick, batch)
     if name == TRUNK:
         quick = fast(lambda batch, keypoints: trunk_losses_of(module, batch, keypoints))
-        return lambda batch: quick(batch, some_keypoints().to(batch["pose"]["pixels"].device))
-    return fast(lambda batch: losses_of(module, batch, name))
+    else:
+        quick = fast(lambda batch, keypoints: losses_of(module, batch, name, keypoints))
+    device = next(module.parameters()).device
+    return lambda batch: quick(batch, some_keypoints().to(device))
 
 
 def moved(batch: dict, device: str) -> dict:

@@ -89,6 +89,22 @@ def test_a_task_alone_is_asked_what_the_trunk_asks_of_it(task):
 
 
 @needs_torch
+def test_a_trunk_begins_with_every_head_and_the_mean_of_the_backbones(tmp_path, monkeypatch):
+    import torch
+    from safetensors.torch import save_file
+
+    from training import export
+
+    monkeypatch.setattr(export, "ASSETS", tmp_path)
+    for value, task in enumerate(("seg", "normal"), start=1):
+        tensors = {"backbone.weight": torch.full((2,), 2.0 * value), "decode_head.bias": torch.full((1,), value)}
+        save_file(tensors, export.file_of(task))
+    found = {name: tensor.tolist() for name, tensor in export.read_shipped("trunk").items()}
+    assert found == {"backbone.weight": [3, 3], "heads.seg.bias": [1], "heads.normal.bias": [2]}
+    assert export.read_shipped("normal")["backbone.weight"].tolist() == [4, 4]
+
+
+@needs_torch
 def test_the_files_that_ship_stay_small():
     from training import export, train
 

@@ -34,17 +34,21 @@ def shipped_names(name: str, state: "dict[str, Tensor]") -> "dict[str, Tensor]":
 
 
 def read_shipped(name: str) -> "dict[str, Tensor]":
-    """The shipped weights under the names of a training state; of the trunk: seg's backbone and every task's head."""
+    """The shipped weights under the names of a training state; of the trunk: every task's head, and the mean of their
+    backbones, which were one before each learnt its own task."""
     from safetensors.torch import load_file
 
     if name == "detector":
         return _float(load_file(file_of(name))) if file_of(name).exists() else {}
+    tasks = [task for task in (ALL[:-1] if name == "trunk" else (name,)) if file_of(task).exists()]
     found: dict[str, Tensor] = {}
-    for task in ALL[:-1] if name == "trunk" else (name,):
-        if file_of(task).exists():
-            renamed = {key.replace("decode_head.", f"heads.{task}."): t for key, t in load_file(file_of(task)).items()}
-            found = renamed | found
-    return _float(found)
+    for task in tasks:
+        for key, tensor in _float(load_file(file_of(task))).items():
+            if key.startswith("backbone."):
+                found[key] = found.get(key, 0) + tensor / len(tasks)
+            else:
+                found[key.replace("decode_head.", f"heads.{task}.")] = tensor
+    return found
 
 
 def _float(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":

@@ -175,8 +175,8 @@ def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[s
     pose on persons' crops.
 
     Neighbouring pixels teach much the same, and heads cost more than the backbone: a fourth of the pixels of four times
-    the views teaches more. How far somebody is, though, and which colours things have, only the whole view tells:
-    InstanceNorm takes the level from a window. Of a view's keypoints those of number `keypoints` (K,) are asked for.
+    the views teaches more. How far somebody is, though, only the whole view tells: InstanceNorm takes the level from a
+    window. Of a view's keypoints those of number `keypoints` (K,) are asked for.
     """
     views, crops = batch["dense"], batch["pose"]
     both = {name: torch.cat([views[name], crops[name]]) for name in crops if name in views}

@@ -5,6 +5,7 @@ All samples are dicts of NumPy arrays; the networks' inputs are (3, h, w) uint8,
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,15 @@ HEATMAP_STRIDE = 4
 BOX_PADDING = 1.25
 DETECTOR_PX, DETECTOR_GREY, MOST_BOXES = 640, 114, 24
 HALF_BODY = tuple(range(11)) + tuple(range(63, 70))  # keypoints above the hips
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often a view for training is varied so: dense views stretched or zoomed, scenes with a calm backdrop."""
+
+    stretched: float = 0.0
+    zoomed: float = 0.5
+    calm: float = 0.3
 
 
 @cache
@@ -60,7 +70,7 @@ def placed(
 
 
 def dense_matrix(
-    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None
+    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None, zoomed_share: float = 0.5
 ) -> np.ndarray:
     """The whole photo as the dense tasks see it, or with `rng` often nearer, turned and mirrored."""
     height, width = scene.labels.shape
@@ -70,7 +80,7 @@ def dense_matrix(
         factor[:] = factor.min()
     if rng is None:
         return placed(center, factor, input_hw)
-    if rng.random() < 0.5:
+    if rng.random() < zoomed_share:
         zoom = np.exp(rng.uniform(np.log(0.75), np.log(2.0)))
         factor *= zoom
         if len(scene.boxes_xyxy):
@@ -203,13 +213,14 @@ def dense_sample(
     stretched: bool,
     rng: np.random.Generator | None = None,
     windowed: bool = False,
+    zoomed_share: float = 0.5,
 ) -> dict[str, np.ndarray]:
     """A view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
 
     With `windowed` and `rng` the targets are those of a window, whose `corner` is given in patches; `whole` has
     those of WHOLE, which are of the view.
     """
-    matrix = dense_matrix(scene, input_hw, stretched, rng)
+    matrix = dense_matrix(scene, input_hw, stretched, rng, zoomed_share)
     image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.08)
     found, targets = {"pixels": chw(image)}, dense_targets(scene, matrix, input_hw, covered)
     if not windowed:
@@ -302,43 +313,33 @@ def scored_people(scene: Scene, least: int = 12) -> list[int]:
     return [n for n, visible in enumerate(scene.visible) if visible.sum() >= least]
 
 
-def endless(
-    kind: str,
-    input_hw: tuple[int, int],
-    rng: np.random.Generator,
-    stretched_share: float = 0.35,
-    calm_share: float = 0.0,
-) -> Iterator[dict]:
+def endless(kind: str, input_hw: tuple[int, int], rng: np.random.Generator, shares: Shares) -> Iterator[dict]:
     """Varied samples of random scenes. `kind` is dense (a view with a window), pose (a crop), trunk (both, of one
-    scene, with windows) or detector; shares are of views that are stretched, and of scenes with a calm backdrop.
+    scene, with windows) or detector.
 
     The list of scenes is read again now and then, since scenes are drawn while training goes on.
     """
     while True:
         paths = scenes.listed()
         for _ in range(2000):
-            yield _sample(kind, input_hw, paths, rng, stretched_share, calm_share)
+            yield _sample(kind, input_hw, paths, rng, shares)
 
 
-def _sample(
-    kind: str,
-    input_hw: tuple[int, int],
-    paths: list[Path],
-    rng: np.random.Generator,
-    stretched_share: float,
-    calm_share: float,
-) -> dict:
+def _sample(kind: str, input_hw: tuple[int, int], paths: list[Path], rng: np.random.Generator, shares: Shares) -> dict:
     def pick() -> Scene:
         scene = Scene.read(paths[rng.integers(len(paths))])
-        return calmed(scene, rng) if rng.random() < calm_share else scene
+        return calmed(scene, rng) if rng.random() < shares.calm else scene
+
+    def dense(scene: Scene) -> dict:
+        return dense_sample(scene, input_hw, stretched, rng, windowed=True, zoomed_share=shares.zoomed)
 
     if kind == "detector":
         return detector_sample([pick() for _ in range(4 if rng.random() < 0.35 else 1)], rng)
-    scene, stretched = pick(), rng.random() < stretched_share
+    scene, stretched = pick(), rng.random() < shares.stretched
     if kind == "dense":
-        return dense_sample(scene, input_hw, stretched, rng, windowed=True)
+        return dense(scene)
     while not (people := scored_people(scene)):
         scene = pick()
     person, windowed = people[rng.integers(len(people))], kind == "trunk"
     pose = pose_sample(scene, person, input_hw, rng, windowed)
-    return {"dense": dense_sample(scene, input_hw, stretched, rng, windowed), "pose": pose} if windowed else pose
+    return {"dense": dense(scene), "pose": pose} if windowed else pose

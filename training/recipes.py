@@ -1,12 +1,13 @@
-"""How fast each network learns: batches and rates, the optimizers, and the running mean of the weights."""
+"""How each network learns: batches and rates, how views vary, the optimizers, and the running mean of the weights."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from . import network
+from .data import Shares
 
 TASKS = tuple(network.CONFIG.heads)
 TRUNK = "trunk"
@@ -21,13 +22,16 @@ class Recipe:
     matrix_lr: float = 0.0
     decay: float = 0.02
     ema: float = 0.999
-    calm: float = 0.3  # share of scenes with a calm backdrop
+    shares: Shares = field(default_factory=Shares)
 
 
+# Seg and matting stretch photos to their input. How far away somebody is shows in how large: where most views are
+# zoomed in, a network that is unsure answers with too near.
+SHARES = {"seg": Shares(stretched=0.8), "matting": Shares(stretched=0.8), "pointmap": Shares(zoomed=0.15)}
 RECIPES = {
-    TRUNK: Recipe(batch=2, lr=1e-3, matrix_lr=4e-3),  # a batch is so many scenes, of two views each
+    TRUNK: Recipe(batch=2, lr=1e-3, matrix_lr=4e-3, shares=Shares(stretched=0.35)),  # scenes, of two views each
     "detector": Recipe(batch=8, lr=2e-3, decay=0.05),
-    **{task: Recipe(batch=4, lr=8e-4, matrix_lr=4e-3) for task in TASKS},
+    **{task: Recipe(batch=4, lr=8e-4, matrix_lr=4e-3, shares=SHARES.get(task, Shares())) for task in TASKS},
 }
 
 

@@ -15,17 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from . import losses, network, network_rtmdet, scenes, validate
-from .data import WHOLE, endless
+from . import figures, losses, network, network_rtmdet, scenes, validate
+from .data import WHOLE, Shares, endless
 from .export import read_shipped
 from .ranks import Ranks
 from .recipes import RECIPES, TASKS, TRUNK, Average, optimizers
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 RANDOM = "random"
-STRETCHED = ("seg", "matting")  # tasks whose photos are stretched, not letterboxed
 
-KEYPOINTS, FACE_FROM, FACE_EACH_STEP = 308, 70, 40  # the many points of the face are much alike
+FACE = range(70, 308)
+HANDS_AND_FEET = tuple(n for n in range(70) if n not in figures.BODY)
+SOME = 16  # of them each step: they are much alike, and the body's are harder
 
 WARMUP_STEPS, RESUMED_WARMUP_STEPS = 100, 10
 SAVE_S, LOG_STEPS = 120, 100
@@ -55,7 +56,7 @@ def whiten_patches(embedding: network.PatchEmbed, input_hw: tuple[int, int], sam
 
     Random filters would show the blocks little but each patch's mean colour.
     """
-    source = endless("dense", input_hw, np.random.default_rng(0))
+    source = endless("dense", input_hw, np.random.default_rng(0), RECIPES[TRUNK].shares)
     pixels = torch.stack([torch.from_numpy(next(source)["pixels"]) for _ in range(samples)])
     patches = nn.functional.unfold(normalise(pixels), network.PATCH, stride=network.PATCH).transpose(1, 2).flatten(0, 1)
     mean = patches.mean(0)
@@ -128,8 +129,8 @@ class State:
 class Samples(IterableDataset):
     """data.endless for each worker of a DataLoader, seeded differently."""
 
-    def __init__(self, kind: str, input_hw: tuple[int, int], seed: int, stretched: float, calm: float) -> None:
-        self.kind, self.input_hw, self.seed, self.stretched, self.calm = kind, input_hw, seed, stretched, calm
+    def __init__(self, kind: str, input_hw: tuple[int, int], seed: int, shares: Shares) -> None:
+        self.kind, self.input_hw, self.seed, self.shares = kind, input_hw, seed, shares
 
     def __iter__(self) -> Iterator[dict]:
         cv2.setNumThreads(1)
@@ -138,14 +139,13 @@ class Samples(IterableDataset):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        return endless(self.kind, self.input_hw, rng, self.stretched, self.calm)
+        return endless(self.kind, self.input_hw, rng, self.shares)
 
 
 def batches(name: str, batch: int, seed: int, workers: int, overfit: int | None) -> Iterator[dict]:
     """Endless batches; with `overfit` the same few again and again."""
     kind = name if name in (TRUNK, "detector", "pose") else "dense"
-    share = 0.35 if name == TRUNK else 0.8 if name in STRETCHED else 0.0
-    samples = Samples(kind, network.CONFIG.input_hw, seed, share, RECIPES[name].calm)
+    samples = Samples(kind, network.CONFIG.input_hw, seed, RECIPES[name].shares)
     if overfit:
         source = iter(samples)
         kept = [default_collate([next(source) for _ in range(batch)]) for _ in range(max(1, overfit // batch))]
@@ -200,9 +200,9 @@ def of_keypoints(crops: dict, keypoints: Tensor) -> dict[str, Tensor]:
 
 
 def some_keypoints() -> Tensor:
-    """Numbers of keypoints: all of the body, hands and feet, and some of the face."""
-    face = FACE_FROM + torch.randperm(KEYPOINTS - FACE_FROM)[:FACE_EACH_STEP]
-    return torch.cat([torch.arange(FACE_FROM), face])
+    """Numbers of keypoints: all of the body, and some of the hands and feet and of the face."""
+    some = [torch.tensor(group)[torch.randperm(len(group))[:SOME]] for group in (HANDS_AND_FEET, FACE)]
+    return torch.cat([torch.tensor(figures.BODY), *some])
 
 
 def detector_losses_of(module: nn.Module, batch: dict) -> dict[str, Tensor]:

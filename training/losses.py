@@ -1,7 +1,5 @@
 """What each task is trained to make small: raw outputs (B, C, H, W) and a batch of data.py's samples to a scalar."""
 
-import math
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -19,7 +17,7 @@ CLASS_SHARES = (
     *(0.0002, 0.0067, 0.0033, 0.0013, 0.0031, 0.0007, 0.0035, 0.0014, 0.0064, 0.14),
     *(0.00024, 0.00019, 1.5e-5, 0.00012, 2.2e-5),
 )
-NEAREST = 0.05  # depth up to which errors are relative; points have metres times the scale, which is about 1
+NEAREST = 0.05  # depths that errors are relative to; points have metres times the scale, which is about 1
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -52,35 +50,31 @@ def normal_loss(vectors: Tensor, batch: Batch) -> Tensor:
 
 
 def pointmap_loss(raw: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
-    """Errors of the logarithm of depth and of its differences between neighbours near and far, of x and y relative to
-    the smaller of the two depths, and of the scale.
+    """Relative errors of depth, half as much of x and y, and of the scale, and of differences of depth between
+    neighbours near and far.
 
-    Relative to the true depth, too near would cost at most 1 and too far without end, so that a network that is unsure
-    would place everybody at arm's length.
+    A point's error is relative to the smaller of the two depths: relative to the true one, too near would cost at most
+    1 and too far without end, so that a network that is unsure would place everybody at arm's length.
     """
     points, scale = raw[0].float(), raw[1].float()[:, 0]
     truth, true_scale = batch["points"].float(), batch["scale"]
     z = truth[:, 2:]
     there = (z > 0).float() * batch["rigid"][:, None, None, None]
     mask = person(batch) * there
-    error = log_depth(points[:, 2:]) - log_depth(z)
-    aside = (points - truth)[:, :2] / torch.minimum(z, points[:, 2:].detach()).clamp(min=NEAREST)
-    loss = masked_mean(error.abs(), mask) + 0.5 * masked_mean(aside.abs(), mask)
+    smaller = torch.minimum(z, points[:, 2:].detach()).clamp(min=NEAREST)
+    aside, ahead = ((points - truth) / smaller).split((2, 1), dim=1)
+    loss = masked_mean(ahead.abs(), mask) + 0.5 * masked_mean(aside.abs(), mask)
     # What lies behind people keeps the map whole at their edges; it counts little.
-    loss = loss + 0.05 * masked_mean(error.clamp(-1, 1).abs(), there * (1 - mask))
+    loss = loss + 0.05 * masked_mean(ahead.clamp(-1, 1).abs(), there * (1 - mask))
+    depth_error = (points - truth)[:, 2:] / z.clamp(min=NEAREST)
     for step in (1, 4, 16):
         for dim in (2, 3):
-            near, far = (t.narrow(dim, 0, t.shape[dim] - step) for t in (error, mask))
+            near, far = (t.narrow(dim, 0, t.shape[dim] - step) for t in (depth_error, mask))
             pair = mask.narrow(dim, step, mask.shape[dim] - step) * far
-            difference = error.narrow(dim, step, error.shape[dim] - step) - near
+            difference = depth_error.narrow(dim, step, depth_error.shape[dim] - step) - near
             loss = loss + masked_mean(difference.abs(), pair)
     relative = (scale / true_scale - 1).abs()
     return loss + 0.5 * masked_mean(relative, batch["rigid"] * batch["as_taken"])
-
-
-def log_depth(z: Tensor) -> Tensor:
-    """The logarithm, and below NEAREST its tangent there: a network may begin with depths of 0 and less."""
-    return torch.where(z > NEAREST, z.clamp(min=NEAREST).log(), math.log(NEAREST) + z / NEAREST - 1)
 
 
 def of_hue(error: Tensor) -> Tensor:

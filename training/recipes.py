@@ -26,7 +26,7 @@ class Recipe:
 
 
 # Seg and matting stretch photos to their input. How far away somebody is shows in how large: where most views are
-# zoomed in, a network that is unsure answers with too near; where none is, it learns them by heart.
+# zoomed in, a network that is unsure answers with too near; where hardly any is, it learns them by heart.
 SHARES = {"seg": Shares(stretched=0.8), "matting": Shares(stretched=0.8), "pointmap": Shares(zoomed=0.3)}
 RECIPES = {
     TRUNK: Recipe(batch=2, lr=1e-3, matrix_lr=4e-3, shares=Shares(stretched=0.35)),  # scenes, of two views each

@@ -70,7 +70,7 @@ def placed(
 
 
 def dense_matrix(
-    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None, zoomed_share: float = 0.5
+    scene: Scene, input_hw: tuple[int, int], stretched: bool, rng: np.random.Generator | None, zoomed_share: float
 ) -> np.ndarray:
     """The whole photo as the dense tasks see it, or with `rng` often nearer, turned and mirrored."""
     height, width = scene.labels.shape
@@ -213,7 +213,7 @@ def dense_sample(
     stretched: bool,
     rng: np.random.Generator | None = None,
     windowed: bool = False,
-    zoomed_share: float = 0.5,
+    zoomed_share: float = Shares.zoomed,
 ) -> dict[str, np.ndarray]:
     """A view with the targets of all dense tasks; varied with `rng`, else as the tasks themselves would fit it.
 

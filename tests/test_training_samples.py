@@ -91,6 +91,34 @@ def test_keypoints_of_a_crop_are_those_that_the_app_reads_back():
     assert back == pytest.approx(scene.keypoints[0], abs=1e-3)
 
 
+def test_patches_show_the_side_of_their_class_or_of_the_nearest_visible_keypoint():
+    from training import data
+
+    nose, left_shoulder, right_shoulder, left_hand, upper_clothing = 0, 5, 6, 6, 23
+    labels = np.zeros((32, 96), np.uint8)
+    labels[:16, :16], labels[16:, 16:] = left_hand, upper_clothing
+    visible, keypoints = np.zeros((2, 308), bool), np.zeros((2, 308, 2))
+    keypoints[0, nose], keypoints[0, right_shoulder], keypoints[1, left_shoulder] = (50, 24), (24, 24), (90, 24)
+    visible[0, [nose, right_shoulder]] = visible[1, left_shoulder] = True
+    assert data.sides_of(labels, keypoints, visible).tolist() == [[1, *[0.5] * 5], [0.5, 0, 0, 0, 1, 1]]
+    visible[0] = False
+    assert data.sides_of(labels, keypoints, visible).tolist() == [[1, *[0.5] * 5], [0.5, 1, 1, 1, 1, 1]]
+    assert data.sides_of(labels, keypoints, np.zeros_like(visible)).tolist() == [[1, *[0.5] * 5], [0.5] * 6]
+
+
+def test_sides_change_with_a_mirrored_view():
+    from training import data
+
+    scene, input_hw = made_up_scene(), (128, 96)
+    sides = []
+    for flip in (False, True):
+        matrix = data.crop_matrix(scene.boxes_xyxy[0], input_hw, flip=flip)
+        _, nothing = data.shown(scene, matrix, input_hw, None, 0)
+        keypoints, visible, _ = data.keypoints_in(scene, matrix, input_hw, nothing)
+        sides.append(data.sides_of(data.dense_targets(scene, matrix, input_hw, nothing)["labels"], keypoints, visible))
+    assert {0, 1} & set(np.unique(sides[0])) and np.array_equal(sides[1], 1 - sides[0][:, ::-1])
+
+
 def test_varied_samples_keep_their_shapes_and_ranges():
     from training.data import dense_sample, detector_sample, pose_sample
 

@@ -53,6 +53,19 @@ def swapped_keypoints() -> np.ndarray:
     return table
 
 
+@cache
+def keypoint_sides() -> np.ndarray:
+    """(308,) float32: 1 for a left one, 0 for a right one, 0.5 for one without a side."""
+    words = [name.split("_") for name in json.loads((TABLES / "keypoints308.json").read_text())["names"]]
+    return np.array([1 if {"left", "l"} & set(w) else 0 if {"right", "r"} & set(w) else 0.5 for w in words], np.float32)
+
+
+@cache
+def class_sides() -> np.ndarray:
+    """(256,) float32: the same of classes."""
+    return (1 + np.sign(swapped_classes() - np.arange(256.0, dtype=np.float32))) / 2  # left ones come first
+
+
 # ---- geometry: (2, 3) matrices from photo to input, both counted from the middle of the first pixel ------------------
 
 
@@ -135,6 +148,39 @@ def shown(
     return image, covered
 
 
+def keypoints_in(
+    scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All people's keypoints in a view: x and y in input pixels (P, 308, 2), and whether each is visible and whether it
+    is inside (P, 308)."""
+    keypoints, visible = scene.keypoints, scene.visible
+    if is_mirror(matrix):
+        keypoints, visible = keypoints[:, swapped_keypoints()], visible[:, swapped_keypoints()]
+    input_xy = keypoints @ matrix[:, :2].T + matrix[:, 2]
+    last = np.array(input_hw[::-1]) - 1
+    inside = ((input_xy >= -0.5) & (input_xy <= last + 0.5)).all(axis=-1)
+    input_xy = np.nan_to_num(input_xy)
+    x, y = np.moveaxis(np.clip(np.rint(input_xy), 0, last).astype(int), -1, 0)
+    return input_xy, visible & inside & ~covered[y, x], inside
+
+
+def sides_of(labels: np.ndarray, input_xy: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Which side of somebody each patch (h / 16, w / 16) float32 shows more of: 1 left, 0 right, 0.5 neither.
+
+    Where no class says it the nearest visible keypoint with a side does.
+    """
+    rows, columns = (n // PATCH for n in labels.shape)
+    patches = labels.reshape(rows, PATCH, columns, PATCH)
+    found = class_sides()[patches].mean((1, 3))
+    sided = visible & (keypoint_sides() != 0.5)
+    unsaid = ((patches > 0).mean((1, 3)) > 0.25) & (found == 0.5)
+    if sided.any() and unsaid.any():
+        middles_xy = PATCH * (np.argwhere(unsaid)[:, ::-1] + 0.5) - 0.5
+        away = np.linalg.norm(middles_xy[:, None] - input_xy[sided], axis=-1)
+        found[unsaid] = keypoint_sides()[np.nonzero(sided)[1][away.argmin(axis=1)]]
+    return (1 + np.sign(found - 0.5)).astype(np.float32) / 2
+
+
 def aimed(scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Row and column (2,) int64, in patches, of a window of a view's: most often with some of a person in it.
 
@@ -156,6 +202,15 @@ def aimed(scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], rng: np.r
     return np.clip(np.rint(near), 0, room).astype(np.int64)
 
 
+def labels_in(scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray) -> np.ndarray:
+    """The classes (h, w) uint8 in a view."""
+    labels = warp(scene.labels, matrix, input_hw, cv2.INTER_NEAREST)
+    if is_mirror(matrix):
+        labels = swapped_classes()[labels]
+    labels[covered] = 0
+    return labels
+
+
 def dense_targets(
     scene: Scene, matrix: np.ndarray, input_hw: tuple[int, int], covered: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -165,14 +220,11 @@ def dense_targets(
     a little. `as_taken` says whether the view is the whole photo: what is cut out of one was taken by no camera, so its
     focal length teaches nothing. `points` are metric points times `scale`, with the optical axis in the view's middle.
     """
-    labels = warp(scene.labels, matrix, input_hw, cv2.INTER_NEAREST)
     depth = warp(scene.depth_m.astype(np.float32), matrix, input_hw, cv2.INTER_NEAREST)
     normals = warp(scene.normals.astype(np.float32) / 127, matrix, input_hw, cv2.INTER_NEAREST)
     albedo = warp(scene.albedo_rgb, matrix, input_hw)
     matte = warp(np.dstack([scene.foreground_rgb, scene.alpha]), matrix, input_hw)
-    if is_mirror(matrix):
-        labels = swapped_classes()[labels]
-    labels[covered], matte[covered] = 0, 0
+    matte[covered] = 0
     first, stretch, last = np.linalg.svd(matrix[:, :2])
     factor = np.sqrt(stretch.prod())
     turn = (first @ last).astype(np.float32)  # the matrix without its stretching
@@ -188,7 +240,7 @@ def dense_targets(
     z = depth * np.float32(scale)
     points = np.stack([z * columns[None].astype(np.float32), z * rows[:, None].astype(np.float32), z])
     return {
-        "labels": labels,
+        "labels": labels_in(scene, matrix, input_hw, covered),
         "normals": chw(normals).astype(np.float16),
         "points": np.clip(points, -6e4, 6e4).astype(np.float16),
         "scale": np.float32(scale),
@@ -226,6 +278,8 @@ def dense_sample(
     if not windowed:
         return found | targets
     whole = {name: targets[name] for name in ("labels", "points", "scale", "matte", "rigid", "as_taken")}
+    input_xy, visible, _ = keypoints_in(scene, matrix, input_hw, covered)
+    found["sides"] = sides_of(targets["labels"], input_xy, visible)
     return found | of_window(targets, aimed(scene, matrix, input_hw, rng)) | {"whole": whole}
 
 
@@ -255,19 +309,14 @@ def pose_sample(
         flip = rng.random() < 0.5
     matrix = crop_matrix(box, input_hw, angle, flip)
     image, covered = shown(scene, matrix, input_hw, rng, covered_share=0.12)
-    if flip:
-        keypoints, visible = keypoints[swapped_keypoints()], visible[swapped_keypoints()]
-    input_xy = keypoints @ matrix[:, :2].T + matrix[:, 2]
-    last = np.array(input_hw[::-1]) - 1
-    inside = ((input_xy >= -0.5) & (input_xy <= last + 0.5)).all(axis=1)
-    x, y = np.clip(np.rint(np.nan_to_num(input_xy)), 0, last).astype(int).T
-    visible = visible & inside & ~covered[y, x]
-    heatmap_last = np.array(input_hw[::-1]) // HEATMAP_STRIDE - 1
+    input_xy, visible, inside = keypoints_in(scene, matrix, input_hw, covered)
+    last, heatmap_last = np.array(input_hw[::-1]) - 1, np.array(input_hw[::-1]) // HEATMAP_STRIDE - 1
     found = {
         "pixels": chw(image),
-        "keypoints": np.nan_to_num(input_xy / last * heatmap_last).astype(np.float32),
-        "visible": visible.astype(np.float32),
-        "inside": inside.astype(np.float32),
+        "keypoints": (input_xy[person] / last * heatmap_last).astype(np.float32),
+        "visible": visible[person].astype(np.float32),
+        "inside": inside[person].astype(np.float32),
+        "sides": sides_of(labels_in(scene, matrix, input_hw, covered), input_xy, visible),
     }
     if windowed:
         targets = dense_targets(scene, matrix, input_hw, covered)

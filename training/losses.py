@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from .data import swapped_classes
 from .network_rtmdet import STRIDES
 
 Batch = dict[str, Tensor]
@@ -28,7 +29,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def seg_loss(logits: Tensor, batch: Batch) -> Tensor:
     """Cross entropy with more weight on small classes, and Dice of each class that occurs in the batch: mean IoU counts
-    small parts as much as large."""
+    small parts as much as large. Left against right counts once more: few pixels have a side, so that one and the same
+    for all would cost little."""
     logits, labels = logits.float(), batch["labels"].long()
     log_p = F.log_softmax(logits, dim=1)
     shares = torch.tensor(CLASS_SHARES, device=logits.device).clamp(1e-4, 0.1)
@@ -37,7 +39,21 @@ def seg_loss(logits: Tensor, batch: Batch) -> Tensor:
     shared = torch.zeros(logits.shape[1], device=logits.device).index_add(0, labels.flatten(), p_truth)
     size = torch.zeros_like(shared).index_add(0, labels.flatten(), torch.ones_like(p_truth))
     dice = 1 - (2 * shared + 1) / (log_p.exp().sum((0, 2, 3)) + size + 1)
-    return entropy + 0.5 * masked_mean(dice, (size > 8).float())
+    partners = torch.as_tensor(swapped_classes()[: logits.shape[1]], dtype=torch.long, device=labels.device)[labels]
+    ahead = (logits.gather(1, labels[:, None]) - logits.gather(1, partners[:, None]))[:, 0]
+    sides = masked_mean(F.softplus(-ahead), (partners != labels).float())
+    return entropy + 0.5 * masked_mean(dice, (size > 8).float()) + 0.3 * sides
+
+
+def sides_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy of the side of somebody that patches show: `logits` (B, 1, h, w) that it is the left one, and truth
+    (B, h, w) as data.sides_of gives it, with little weight on patches of neither: theirs shall be 0.
+
+    Asked of the backbone itself: heads alone teach it hardly more than chance.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits.float()[:, 0], truth, reduction="none")
+    sided = truth != 0.5
+    return masked_mean(entropy, sided.float()) + 0.1 * masked_mean(entropy, (~sided).float())
 
 
 def normal_loss(vectors: Tensor, batch: Batch) -> Tensor:
@@ -90,8 +106,8 @@ def albedo_loss(colours: Tensor, batch: Batch) -> Tensor:
 
 
 def matting_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """On the sigmoid: absolute errors of alpha and colour, and of alpha's differences; a little cross entropy for its
-    start: more of it makes a network that is unsure answer with half of a person."""
+    """On the sigmoid: absolute errors of alpha and colour, and of alpha's differences; very little cross entropy, for
+    what is quite wrong: more of it makes a network that is unsure answer with half of a person."""
     truth = batch["matte"].float() / 255
     logits = logits.float()
     error = logits.sigmoid() - truth
@@ -100,7 +116,7 @@ def matting_loss(logits: Tensor, batch: Batch) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logits[:, 3:], truth[:, 3:])
     colour, people = error[:, :3], person(batch)
     colours = colour.abs().mean() + masked_mean(colour.abs(), people) + masked_mean(of_hue(colour), people)
-    return alpha.abs().mean() + edges + 0.1 * entropy + colours
+    return alpha.abs().mean() + edges + 0.03 * entropy + colours
 
 
 def pose_loss(heatmaps: Tensor, batch: Batch) -> Tensor:

@@ -376,6 +376,9 @@ def cut(features: Tensor, corners: Tensor) -> Tensor:
     return found.permute(0, 3, 1, 2)
 
 
+SIDED = {"seg", "pose"}  # the tasks whose answers have a left and a right
+
+
 class Network(nn.Module):
     """One backbone and a head for each of `tasks`: the trunk has many, a network that is exported one."""
 
@@ -383,6 +386,8 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = Backbone(config)
         self.heads = nn.ModuleDict({task: build_head(task, config) for task in tasks})
+        # Which side of somebody a patch shows: asked while training only, and not exported.
+        self.sides = nn.Conv2d(config.embed_dim, 1, 1) if SIDED & set(tasks) else None
 
     def forward(self, pixels: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Tensor | tuple]:
         """Raw outputs by task, for `pixels` (B, 3, H, W) normalised; `tasks` defaults to all that have a head."""

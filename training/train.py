@@ -167,7 +167,7 @@ def losses_of(module: nn.Module, batch: dict, task: str, keypoints: Tensor) -> d
         else:
             raw, truth = head(network.cut(features, batch["corner"])), batch
     with torch.autocast(device, enabled=False):
-        return {task: losses.LOSSES[task](raw, truth)}
+        return {task: losses.LOSSES[task](raw, truth)} | sides_loss_of(module, features, batch)
 
 
 def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[str, Tensor]:
@@ -191,7 +191,15 @@ def trunk_losses_of(module: nn.Module, batch: dict, keypoints: Tensor) -> dict[s
         }
     truth = {"pose": of_keypoints(crops, keypoints)} | dict.fromkeys(WHOLE, views["whole"])
     with torch.autocast(device, enabled=False):
-        return {task: losses.LOSSES[task](raw[task], truth.get(task, both)) for task in raw}
+        found = {task: losses.LOSSES[task](raw[task], truth.get(task, both)) for task in raw}
+        return found | sides_loss_of(module, features, both)
+
+
+def sides_loss_of(module: nn.Module, features: Tensor, batch: dict) -> dict[str, Tensor]:
+    """The loss of the sides that patches show, where the network is asked for them."""
+    if module.sides is None:
+        return {}
+    return {"sides": losses.sides_loss(module.sides(features.float()), batch["sides"])}
 
 
 def of_keypoints(crops: dict, keypoints: Tensor) -> dict[str, Tensor]:

@@ -145,6 +145,24 @@ def test_every_loss_falls_when_the_answer_gets_nearer():
 
 
 @needs_torch
+def test_the_other_side_costs_more_than_none_and_patches_of_neither_want_none():
+    import torch
+
+    from training import losses
+
+    def cost(*logits: float) -> float:
+        return float(losses.sides_loss(torch.tensor(logits).view(1, 1, 1, 3), torch.tensor([[[1.0, 0.0, 0.5]]])))
+
+    assert cost(3, -3, 0) < cost(0, 0, 0) < cost(-3, 3, 0)
+    assert cost(3, -3, 0) < min(cost(3, -3, 3), cost(3, -3, -3))
+    labels = torch.full((1, 4, 4), 6)
+    mine, others = (8.0 * torch.nn.functional.one_hot(n, 29).permute(0, 3, 1, 2) for n in (labels, labels + 9))
+    unsided = 8.0 * torch.nn.functional.one_hot(labels - 2, 29).permute(0, 3, 1, 2)
+    right, swapped, elsewhere = (float(losses.seg_loss(x, {"labels": labels})) for x in (mine, others, unsided))
+    assert right < elsewhere < swapped  # a wrong class without a side is less wrong than the other side
+
+
+@needs_torch
 def test_half_the_distance_costs_as_much_as_twice_the_distance():
     import torch
 
